@@ -1,0 +1,1 @@
+"""A stand-in for GoTrue: password and anonymous sessions, rotating refresh tokens, the admin's users."""

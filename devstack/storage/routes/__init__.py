@@ -1,0 +1,1 @@
+"""The endpoints under /storage/v1, by what they handle."""

@@ -1,0 +1,126 @@
+"""Buckets: by whoever the policies on storage.buckets admit; without any, the secret key alone."""
+
+import re
+from typing import Any
+
+from psycopg import errors
+from starlette.requests import Request
+from starlette.responses import Response
+
+from devstack.storage import rows
+from devstack.storage.answers import body_of, json_answer, required
+from devstack.storage.database import Occasion
+from devstack.storage.desk import Desk
+from devstack.storage.errors import (
+    bucket_already_exists,
+    bucket_not_empty,
+    invalid_request,
+    no_such_bucket,
+)
+from devstack.storage.names import require_bucket_name
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB)?", re.IGNORECASE)
+_UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+_SELECT = b"""
+select id, name, owner, public, type::text, file_size_limit, allowed_mime_types, created_at, updated_at
+from storage.buckets
+"""
+
+
+class Buckets:
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    async def list(self, request: Request) -> Response:
+        occasion = Occasion.of(request, "bucket.list")
+        async with self.desk.database.transaction(self.desk.caller(request), occasion) as connection:
+            cursor = await connection.execute(_SELECT + b" order by name")
+            return json_answer(await cursor.fetchall())
+
+    async def get(self, request: Request) -> Response:
+        occasion = Occasion.of(request, "bucket.get")
+        async with self.desk.database.transaction(self.desk.caller(request), occasion) as connection:
+            cursor = await connection.execute(_SELECT + b" where id = %s", [request.path_params["bucket"]])
+            bucket = await cursor.fetchone()
+        if bucket is None:
+            raise no_such_bucket()
+        return json_answer(bucket)
+
+    async def create(self, request: Request) -> Response:
+        caller, body = self.desk.caller(request), await body_of(request)
+        name = require_bucket_name(required(body, "name", str))
+        async with self.desk.database.transaction(caller, Occasion.of(request, "bucket.create")) as connection:
+            try:
+                await connection.execute(
+                    """insert into storage.buckets
+                         (id, name, owner, owner_id, public, file_size_limit, allowed_mime_types)
+                       values (%s, %s, case when %s ~ '^[0-9a-f-]{36}$' then %s::uuid end, %s, %s, %s, %s)""",
+                    [
+                        require_bucket_name(str(body.get("id") or name)),
+                        name,
+                        caller.sub or "",
+                        caller.sub,
+                        caller.sub,
+                        bool(body.get("public")),
+                        _size(body.get("file_size_limit")),
+                        body.get("allowed_mime_types"),
+                    ],
+                )
+            except errors.UniqueViolation as error:
+                raise bucket_already_exists() from error
+        return json_answer({"name": name})
+
+    async def update(self, request: Request) -> Response:
+        caller, body = self.desk.caller(request), await body_of(request)
+        changes: dict[str, Any] = {
+            name: body[name] for name in ("public", "file_size_limit", "allowed_mime_types") if name in body
+        }
+        if "file_size_limit" in changes:
+            changes["file_size_limit"] = _size(changes["file_size_limit"])
+        assignments = ", ".join(f"{name} = %({name})s" for name in changes) or "id = id"
+        async with self.desk.database.transaction(caller, Occasion.of(request, "bucket.update")) as connection:
+            cursor = await connection.execute(
+                f"update storage.buckets set {assignments}, updated_at = now() where id = %(id)s".encode(),  # noqa: S608
+                {**changes, "id": request.path_params["bucket"]},
+            )
+        if cursor.rowcount == 0:
+            raise no_such_bucket()
+        return json_answer({"message": "Successfully updated"})
+
+    async def delete(self, request: Request) -> Response:
+        bucket_id = request.path_params["bucket"]
+        async with self.desk.database.transaction(
+            self.desk.caller(request), Occasion.of(request, "bucket.delete")
+        ) as connection:
+            await rows.find_bucket(connection, bucket_id)
+            try:
+                cursor = await connection.execute("delete from storage.buckets where id = %s", [bucket_id])
+            except errors.ForeignKeyViolation as error:
+                raise bucket_not_empty() from error
+            if cursor.rowcount == 0:
+                raise no_such_bucket()
+        return json_answer({"message": "Successfully deleted"})
+
+    async def empty(self, request: Request) -> Response:
+        bucket_id = request.path_params["bucket"]
+        async with self.desk.database.transaction(
+            self.desk.caller(request), Occasion.of(request, "bucket.empty")
+        ) as connection:
+            await rows.find_bucket(connection, bucket_id)
+            cursor = await connection.execute(
+                "delete from storage.objects where bucket_id = %s returning name, version", [bucket_id]
+            )
+            deleted = await cursor.fetchall()
+        for row in deleted:
+            self.desk.files.remove(bucket_id, row["name"], row["version"])
+        return json_answer({"message": "Successfully emptied"})
+
+
+def _size(limit: object) -> int | None:
+    """Bytes, from a number or from text such as `20MB`."""
+    if limit is None:
+        return None
+    match = _SIZE.fullmatch(str(limit).strip())
+    if match is None:
+        raise invalid_request("Invalid file size format, hint: use 20GB / 20MB / 30KB / 3B")
+    return int(float(match[1]) * _UNITS[(match[2] or "B").upper()])

@@ -1,0 +1,91 @@
+"""Puts the service together."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from service.config import ServiceSettings
+from service.documents.library import library
+from service.errors import ApiError
+from service.gateways.auth import fetch_jwks
+from service.gateways.database import Database, KeyDirectory
+from service.gateways.pool import http_pool
+from service.gateways.postgrest import Postgrest
+from service.gateways.storage import Storage
+from service.identity.api_key import Resolver
+from service.identity.jwks import Jwks
+from service.identity.minting import Minter
+from service.identity.principal import Identification
+from service.identity.session import SessionVerifier
+from service.routes.envelope import Envelope
+from service.routes.operations import QueueGauges, Readiness
+from service.routes.page import Page
+from service.routes.problems import answer_api_error, answer_http_exception
+from service.routes.rate_limit import RateLimit
+from service.routes.resources import Resources
+from service.routes.table import TABLE, routes
+from service.routes.waiting import WaitingRoom
+
+
+def create_app(settings: ServiceSettings, leaving: Callable[[], bool] = lambda: False) -> Starlette:
+    """The ASGI application. It opens its connections when it starts and closes them when it stops.
+
+    `leaving` says that the server is about to stop: whoever waits for an asset is answered then.
+    """
+    connection = settings.connection
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with http_pool() as pool:
+            key = connection.publishable_key
+            postgrest = Postgrest(pool, url=connection.rest_url, publishable_key=key)
+            minter = Minter(settings.signing_key)
+            directory = KeyDirectory(postgrest, minter)
+            jwks = Jwks(lambda: fetch_jwks(pool, connection.jwks_url))
+            sessions = SessionVerifier(issuer=connection.issuer, jwks=jwks, secret=settings.session_secret)
+            app.state.resources = Resources(
+                database=Database(postgrest),
+                storage=Storage(pool, url=connection.storage_url, publishable_key=key),
+                directory=directory,
+                identification=Identification(
+                    sessions=sessions, keys=Resolver(directory.resolve_api_key), minter=minter
+                ),
+                jwks=jwks,
+                rate_limit=RateLimit(settings.requests_per_minute),
+                waiting_room=WaitingRoom(directory.settled_assets, leaving),
+            )
+            app.state.readiness = Readiness()
+            app.state.page = Page.read(connection)
+            app.state.queue_gauges = QueueGauges()
+            yield
+
+    app = Starlette(
+        routes=routes(),
+        lifespan=lifespan,
+        exception_handlers={ApiError: answer_api_error, HTTPException: answer_http_exception},
+        middleware=[
+            Middleware(Envelope),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(settings.cors_origins),
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
+                expose_headers=[
+                    "Location",
+                    "RateLimit",
+                    "RateLimit-Policy",
+                    "Retry-After",
+                    "WWW-Authenticate",
+                    "X-Request-Id",
+                ],
+                max_age=3600,
+            ),
+        ],
+    )
+    app.state.documents = library(TABLE)
+    app.router.redirect_slashes = False
+    return app

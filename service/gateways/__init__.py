@@ -1,0 +1,1 @@
+"""The two servers behind us, PostgREST and Storage, spoken to as the caller."""

@@ -1,0 +1,1 @@
+"""Who is calling: bearer credentials in, a principal with a token for the database out."""

@@ -1,0 +1,93 @@
+"""The public keys of Supabase Auth, fetched seldom and kept when Auth is away."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import jwt
+import structlog
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from service.errors import ApiError
+
+FRESH_SECONDS = 600
+REFETCH_SECONDS = 60  # an unknown kid causes at most one fetch a minute, however many strangers invent one
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """A verification key and the one algorithm it may be used with."""
+
+    algorithm: str
+    key: Any = field(repr=False)
+
+
+class Jwks:
+    """The key set by `kid`. `fetch` answers with the parsed JWKS document or raises httpx.HTTPError."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self._fetch = fetch
+        self._keys: dict[str, PublicKey] = {}
+        self._fetched_at: float | None = None
+        self._tried_at: float | None = None
+        self._fetching = asyncio.Lock()
+
+    async def key(self, kid: str) -> PublicKey | None:
+        """The key with this id, or None. Raises ApiError `upstream_unavailable` while no key set was ever had."""
+        stale = self._fetched_at is None or time.monotonic() - self._fetched_at > FRESH_SECONDS
+        if (stale or kid not in self._keys) and self._may_try():
+            async with self._fetching:
+                if self._may_try():  # the one before us in the queue may have done it
+                    await self.refresh()
+        if self._fetched_at is None:
+            raise ApiError("upstream_unavailable", headers={"Retry-After": "5"})
+        return self._keys.get(kid)
+
+    async def require(self) -> None:
+        """Returns when there is a key set to verify sessions with."""
+        await self.key("")
+
+    async def refresh(self) -> bool:
+        """Fetches the set; whether that worked. The last good one stays in force when not."""
+        self._tried_at = time.monotonic()
+        try:
+            document = await self._fetch()
+            keys = dict(_usable(document))
+        except (httpx.HTTPError, ApiError, ValueError) as error:
+            log.warning("jwks_unavailable", error=type(error).__name__)
+            return False
+        self._keys = keys
+        self._fetched_at = time.monotonic()
+        return True
+
+    def _may_try(self) -> bool:
+        # A first fetch that failed is tried again sooner: nobody can be let in before it worked.
+        pause = REFETCH_SECONDS if self._fetched_at is not None else 1
+        return self._tried_at is None or time.monotonic() - self._tried_at >= pause
+
+
+def _usable(document: dict[str, Any]) -> list[tuple[str, PublicKey]]:
+    """The keys of a JWKS that can verify sessions. Symmetric keys never come from a JWKS."""
+    if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
+        raise ValueError("not a JWKS")
+    keys = []
+    for jwk in document["keys"]:
+        if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str):
+            continue
+        try:
+            if jwk.get("kty") == "EC" and jwk.get("crv") == "P-256":
+                keys.append((jwk["kid"], PublicKey("ES256", ECAlgorithm.from_jwk(_public(jwk)))))
+            elif jwk.get("kty") == "RSA":
+                keys.append((jwk["kid"], PublicKey("RS256", RSAAlgorithm.from_jwk(_public(jwk)))))
+        except (jwt.InvalidKeyError, ValueError, TypeError, KeyError):
+            log.warning("jwk_unusable", kid=jwk["kid"])
+    return keys
+
+
+def _public(jwk: dict[str, Any]) -> dict[str, Any]:
+    return {name: jwk[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in jwk}

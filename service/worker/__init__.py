@@ -1,0 +1,1 @@
+"""Reads the truth off uploaded bytes."""

@@ -1,0 +1,143 @@
+"""Reads the truth about a file off its bytes: what it holds, and how long it really lasts.
+
+One pass reads the header. What it says about the duration is then checked against the last packets, at the
+price of one or two range requests: a recording cut short keeps the header of the whole one. Where there is no
+claim, or only ffprobe's guess from a bit rate, or the check fails, a pass over all packets measures.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from service.worker import diagnosis, header, packets
+from service.worker.binary import Ffprobe
+from service.worker.contained import Ending, Limits, run
+from service.worker.header import Header
+from service.worker.media import Media, Report, TransientError, Unread
+
+# Containers that carry their own bytes. Not here: hls, dash, concat, image2, sdp, rtsp and all else that
+# opens what the file names; playlists; raw elementary streams and game formats, whose hundreds of demuxers
+# are attack surface that nobody misses.
+FORMATS = ",".join(
+    (
+        *("mov", "matroska", "mp3", "wav", "w64", "aiff", "caf", "au", "flac", "ogg", "aac", "ac3", "eac3"),
+        *("dts", "dtshd", "amr", "amrnb", "amrwb", "mpegts", "mpeg", "avi", "asf", "flv", "srt"),
+    )
+)
+TAIL = Decimal(5)  # seconds before the claimed end from which packets are read to check it
+CLOSE = Decimal("0.25")  # seconds a claim may differ from the last packet: a few frames of low-rate video
+# An MP3 seeks by a table of 100 places rounded to 1/256 of the file: packets near its end are off by that
+# share of it.
+CLOSE_IN_MP3 = Decimal("0.015")
+# Here ffprobe itself works the duration out from the time stamps at the end of the file.
+MEASURED_FROM_END = {"mpegts", "mpeg", "ogg"}
+ESTIMATED = b"Estimating duration from bitrate"
+
+
+async def probe(url: str, *, ffprobe: Ffprobe, limits: Limits) -> Report:
+    """What the file behind a signed URL is, read by range requests.
+
+    Raises TransientError when Storage or this machine is in trouble, and UnusableFfprobeError for a URL this
+    ffprobe can't read.
+    """
+    return await _Probe(await ffprobe.source(url), ffprobe, limits).report()
+
+
+class _Probe:
+    """The passes over one file."""
+
+    def __init__(self, source: list[str], ffprobe: Ffprobe, limits: Limits) -> None:
+        self._source = source
+        self._ffprobe = ffprobe
+        self._limits = limits
+
+    async def report(self) -> Report:
+        document = bytearray()
+        ending = await self._run(
+            ["-show_error", "-show_entries", header.ENTRIES, "-print_format", "json=compact=1"],
+            seconds=self._limits.seconds,
+            receive=document.extend,
+            capacity=self._limits.output_bytes,
+        )
+        if unread := diagnosis.of_opening(ending, bytes(document)):
+            return unread
+        try:
+            found = header.read(bytes(document))
+        except header.MalformedReportError:
+            return Unread("crashed")
+        if not found.counted:
+            return found.media
+        return await self._with_duration(found, estimated=ESTIMATED in ending.errors)
+
+    async def _with_duration(self, found: Header, *, estimated: bool) -> Media | Unread:
+        if found.claimed is not None and found.claimed > 0 and (found.is_pcm or not estimated):
+            if found.media.container in MEASURED_FROM_END:
+                return found.media.lasting(found.claimed)
+            if (checked := await self._checked(found, found.claimed)) is not None:
+                return found.media.lasting(checked)
+        measured = await self._packets(found, from_second=None, seconds=self._limits.measure_seconds)
+        return measured if isinstance(measured, Unread) else found.media.lasting(_length(found, measured))
+
+    async def _checked(self, found: Header, claimed: Decimal) -> Decimal | None:
+        """The duration if the last packets bear the claim out, else None."""
+        start = found.start or Decimal(0)
+        tail = await self._packets(found, from_second=start + claimed - TAIL, seconds=self._limits.seconds)
+        if isinstance(tail, Unread) or tail.end is None:
+            return None
+        is_mp3 = found.media.container == "mp3"
+        too_long, too_late = abs(tail.end - start - claimed), abs(tail.end - claimed)
+        if min(too_long, too_late) > max(CLOSE, claimed * CLOSE_IN_MP3 if is_mp3 else CLOSE):
+            return None
+        # Most containers claim a length, some the time of the end; MP3 counts the encoder's delay, which
+        # `start` skips.
+        return claimed - start if is_mp3 or too_late < too_long else claimed
+
+    async def _packets(self, found: Header, *, from_second: Decimal | None, seconds: float) -> packets.Span | Unread:
+        span = packets.Span(found.counted)
+        seeks = from_second is not None and from_second > 0
+        interval = ["-read_intervals", f"{from_second:.3f}%"] if seeks else []
+        ending = await self._run(
+            [*interval, "-show_entries", packets.ENTRIES, "-print_format", packets.FORMAT],
+            seconds=seconds,
+            receive=span.feed,
+            capacity=self._limits.packet_bytes,
+        )
+        if unread := diagnosis.of_reading(ending):
+            return unread
+        if ending.status > 0 and span.end is None and not seeks:
+            raise TransientError("ffprobe couldn't open again what it had opened before")
+        return span
+
+    async def _run(
+        self, asked: list[str], *, seconds: float, receive: Callable[[bytes], None], capacity: int
+    ) -> Ending:
+        stall = str(int(self._limits.stall_seconds * 1_000_000))  # microseconds
+        return await run(
+            [
+                str(self._ffprobe.path),
+                *("-hide_banner", "-loglevel", "warning"),
+                *("-format_whitelist", FORMATS),
+                *("-probesize", "5000000", "-analyzeduration", "10000000", "-max_streams", "100"),
+                # Without -reconnect a reset connection looks like the end of the file, and nothing in the log
+                # says otherwise.
+                *("-rw_timeout", stall, "-reconnect", "1", "-reconnect_delay_max", "2"),
+                *("-icy", "0", "-user_agent", "assetdock"),
+                *asked,
+                *self._source,
+            ],
+            limits=self._limits,
+            seconds=seconds,
+            environment=self._ffprobe.environment,
+            receive=receive,
+            capacity=capacity,
+        )
+
+
+def _length(found: Header, span: packets.Span) -> Decimal | None:
+    """End minus start. Subtitles count from the start of what they belong to, which is zero, not from their
+    first cue."""
+    if span.end is None:
+        return None
+    if found.media.container == "srt":
+        return span.end
+    start = found.start if found.start is not None else span.first
+    return span.end - (start or Decimal(0))

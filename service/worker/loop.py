@@ -1,0 +1,225 @@
+"""The worker process: leases jobs while it has hands free, keeps their leases alive, stops without losing any."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+
+import structlog
+from prometheus_client import start_http_server
+
+from service.config import ConfigError, WorkerSettings
+from service.errors import ApiError
+from service.gateways.pool import http_pool
+from service.gateways.postgrest import Postgrest
+from service.gateways.storage import Storage
+from service.metrics import REGISTRY
+from service.worker import counters
+from service.worker.binary import UnusableFfprobeError, find
+from service.worker.contained import Limits
+from service.worker.delivery import Deliverer
+from service.worker.hidden import hide
+from service.worker.housekeeping import keep_house
+from service.worker.probing import Prober
+from service.worker.purging import OwnerPurger, Purger
+from service.worker.queue import Job, Queue
+
+GRACE_SECONDS = 8.0  # for what is in hand when told to stop; the rest is given back
+BUSY_POLL, IDLE_POLL = 0.2, 1.0
+BUSY_FOR = 30.0  # seconds after the last job during which polling stays quick
+LONGEST_PAUSE = 15.0  # between attempts to reach a database that is away
+DELIVERIES_AT_A_TIME = 16  # they only wait; hands of their own, so that receivers which hang hold up no probe
+PROJECT = Path(__file__).parents[2]
+
+# Does a job and says how it ended, for the metrics: done, postponed, dead, more. Raises ApiError.
+Hand = Callable[[Job], Awaitable[str]]
+
+log = structlog.get_logger()
+
+
+async def run(settings: WorkerSettings, concurrency: int) -> int:
+    """Works until SIGTERM or SIGINT; the exit code. Raises ConfigError when there is no ffprobe to work with."""
+    limits = Limits(seconds=settings.probe_seconds)
+    log.info("worker_hidden" if hide() else "worker_not_hidden")
+    try:
+        ffprobe = await find(PROJECT, limits=limits)
+        ffprobe.accept(settings.connection.supabase_url)
+    except UnusableFfprobeError as error:
+        raise ConfigError(str(error)) from error
+    connection = settings.connection
+    async with http_pool() as pool:
+        queue = Queue(
+            Postgrest(pool, url=connection.rest_url, publishable_key=connection.publishable_key),
+            token=settings.token,
+            worker=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
+            lease_seconds=settings.lease_seconds,
+        )
+        storage = Storage(pool, url=connection.storage_url, publishable_key=connection.publishable_key)
+        prober = Prober(queue=queue, storage=storage, pool=pool, token=settings.token, ffprobe=ffprobe, limits=limits)
+        # In the order of urgency. Kinds that are not here are left to workers that know them.
+        hands: Mapping[str, Hand] = {
+            "probe": prober.work,
+            "purge_owner": OwnerPurger(queue).work,
+            "purge": Purger(queue=queue, storage=storage, token=settings.token).work,
+        }
+        letters: Mapping[str, Hand] = {"deliver": Deliverer(queue).work}
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, _stop_or_die, number, stopping)
+        with _serving_metrics(settings):
+            log.info("worker_started", concurrency=concurrency, kinds=[*hands, *letters], ffprobe=str(ffprobe.path))
+            house = asyncio.create_task(keep_house(queue))
+            await asyncio.gather(
+                Worker(queue, hands, concurrency, stopping).run(),
+                Worker(queue, letters, DELIVERIES_AT_A_TIME, stopping).run(),
+            )
+            house.cancel()
+            await asyncio.gather(house, return_exceptions=True)
+    log.info("worker_stopped")
+    return 0
+
+
+def _stop_or_die(number: signal.Signals, stopping: asyncio.Event) -> None:
+    """The first signal asks to finish; a second one ends the process at once, and the kernel its ffprobes."""
+    if stopping.is_set():
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    log.info("worker_stopping")
+    stopping.set()
+
+
+@contextlib.contextmanager
+def _serving_metrics(settings: WorkerSettings) -> Iterator[None]:
+    if settings.metrics_port is None:
+        yield
+        return
+    try:
+        server, thread = start_http_server(settings.metrics_port, settings.host, REGISTRY)
+    except OSError as error:
+        raise ConfigError(f"ASSETDOCK_WORKER_METRICS_PORT {settings.metrics_port} can't be opened: {error}") from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Worker:
+    """Keeps up to `concurrency` jobs in hand until `stopping` is set."""
+
+    def __init__(self, queue: Queue, hands: Mapping[str, Hand], concurrency: int, stopping: asyncio.Event) -> None:
+        self._queue = queue
+        self._hands = hands
+        self._concurrency = concurrency
+        self._stopping = stopping
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._last_job = float("-inf")
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Returns when told to stop and everything in hand is finished or given back."""
+        while not self._stopping.is_set():
+            free = self._concurrency - len(self._in_hand)
+            leased = await self._lease(free) if free else []
+            for job in leased:
+                task = asyncio.create_task(self._keep(job))
+                self._in_hand.add(task)
+                task.add_done_callback(self._in_hand.discard)
+            await self._pause(full=len(self._in_hand) == self._concurrency)
+        if self._in_hand:
+            await asyncio.wait(self._in_hand, timeout=GRACE_SECONDS)
+        remaining = list(self._in_hand)
+        for task in remaining:
+            task.cancel()
+        await asyncio.gather(*remaining, return_exceptions=True)
+
+    async def _lease(self, free: int) -> list[Job]:
+        try:
+            jobs = await self._queue.lease_jobs(free, list(self._hands))
+        except ApiError as error:
+            self._failures += 1
+            if self._failures == 1:
+                log.warning("queue_unreachable", code=error.code)
+            return []
+        if self._failures:
+            log.info("queue_reached", after_failures=self._failures)
+            self._failures = 0
+        if jobs:
+            self._last_job = time.monotonic()
+        return jobs
+
+    async def _pause(self, *, full: bool) -> None:
+        """Until there may be something to do: a hand becomes free, it is time to look again, or to stop."""
+        if self._failures:
+            seconds = min(0.25 * 2**self._failures, LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+        else:
+            seconds = BUSY_POLL if time.monotonic() - self._last_job < BUSY_FOR else IDLE_POLL
+        stop = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait(
+            {stop, *self._in_hand}, timeout=None if full else seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        stop.cancel()
+
+    async def _keep(self, job: Job) -> None:
+        """Does a job while its lease is kept alive; gives it back when cancelled."""
+        structlog.contextvars.bind_contextvars(
+            job_id=job.id, kind=job.kind, **({"asset_id": job.subject.id} if job.subject else {})
+        )
+        counters.attempts.labels(job.kind).inc()
+        with counters.in_hand.labels(job.kind).track_inprogress():
+            outcome = "released"
+            try:
+                outcome = await self._outcome(job)
+            finally:
+                counters.jobs.labels(job.kind, outcome).inc()
+
+    async def _outcome(self, job: Job) -> str:
+        work = asyncio.ensure_future(self._hands[job.kind](job))
+        try:
+            while not work.done():
+                await asyncio.wait({work}, timeout=self._queue.lease_seconds / 3)
+                if not work.done() and not await self._still_ours(job):
+                    return "lost"
+            return await work
+        except ApiError as error:
+            # The lease ends by itself and the job comes round again, here or elsewhere.
+            log.warning("outcome_not_recorded", code=error.code)
+            return "lost"
+        except asyncio.CancelledError:
+            await self._stop(work)
+            await self._give_back(job)
+            raise
+        except Exception:
+            # A fault of ours must not take the other jobs in hand with it.
+            log.exception("job_broke")
+            return "broke"
+        finally:
+            await self._stop(work)
+
+    async def _still_ours(self, job: Job) -> bool:
+        try:
+            await self._queue.extend_lease(job)
+        except ApiError as error:
+            if error.code == "conflict":
+                log.warning("lease_lost")
+                return False
+        return True
+
+    async def _give_back(self, job: Job) -> None:
+        try:
+            await self._queue.release_job(job)
+            log.info("job_released")
+        except ApiError as error:
+            log.warning("job_not_released", code=error.code)
+
+    @staticmethod
+    async def _stop(work: "asyncio.Future[str]") -> None:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)

@@ -1,0 +1,58 @@
+"""Where the packets of a file begin and end, from ffprobe's lines, in constant memory."""
+
+from collections.abc import Collection
+from decimal import Decimal, InvalidOperation
+
+ENTRIES = "packet=stream_index,pts_time,dts_time,duration_time"
+FORMAT = "csv=print_section=0"
+LARGEST = 10**12  # seconds: what fits no calendar is no time, and would overflow Decimal's precision later
+LONGEST_LINE = 512  # four numbers; ffprobe never writes so much
+
+
+def seconds(text: str | None) -> Decimal | None:
+    """A number of seconds as ffprobe prints it; None for `N/A`, nothing, and whatever is no sensible
+    number."""
+    if not text or len(text) > 40:
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and abs(number) < LARGEST else None
+
+
+class Span:
+    """Fed with ffprobe's output, knows the first start and the last end (Decimal seconds) of the streams that
+    count.
+
+    `first` and `end` are None until a packet of such a stream with a time was seen. What isn't a packet line
+    is skipped: side data leaves blank lines behind, and a file can't be trusted to make ffprobe write only
+    what it should.
+    """
+
+    def __init__(self, counted: Collection[int]) -> None:
+        self._counted = {str(index) for index in counted}
+        self._rest = b""
+        self.first: Decimal | None = None
+        self.end: Decimal | None = None
+
+    def feed(self, piece: bytes) -> None:
+        """Takes the next bytes, wherever they were cut. Never raises."""
+        *lines, rest = (self._rest + piece).split(b"\n")
+        self._rest = rest[:LONGEST_LINE]
+        for line in lines:
+            self._packet(line.decode("ascii", "replace").split(","))
+
+    def _packet(self, fields: list[str]) -> None:
+        if len(fields) < 4 or fields[0] not in self._counted:
+            return
+        start = seconds(fields[1])
+        if start is None:
+            start = seconds(fields[2])  # MPEG programs and AVI leave some packets without a presentation time
+        if start is None:
+            return
+        end = start + max(seconds(fields[3]) or Decimal(0), Decimal(0))
+        if self.first is None or start < self.first:
+            self.first = start
+        if self.end is None or end > self.end:
+            self.end = end

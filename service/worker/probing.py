@@ -1,0 +1,80 @@
+"""One probe job from its lease to its outcome."""
+
+import time
+
+import httpx
+import structlog
+
+from service.errors import ApiError
+from service.gateways.storage import Storage
+from service.worker import counters
+from service.worker.binary import Ffprobe
+from service.worker.checksum import sha256
+from service.worker.contained import Limits
+from service.worker.ffprobe import probe
+from service.worker.media import TransientError, Unread
+from service.worker.queue import Job, Queue, Subject
+from service.worker.verdict import NOT_READ, OTHER_BYTES, Failed, Ready, judge
+
+BUCKET = "assets"
+UNSPECIFIC = "application/octet-stream"
+
+log = structlog.get_logger()
+
+
+class Prober:
+    """Does probe jobs. Holds nothing between them."""
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        storage: Storage,
+        pool: httpx.AsyncClient,
+        token: str,
+        ffprobe: Ffprobe,
+        limits: Limits,
+    ) -> None:
+        self._queue = queue
+        self._storage = storage
+        self._pool = pool
+        self._token = token
+        self._ffprobe = ffprobe
+        self._limits = limits
+
+    async def work(self, job: Job) -> str:
+        """Probes the asset's bytes and records the outcome, which it returns: `done`, `postponed` or `dead`. Raises
+        ApiError when it can't be recorded."""
+        started = time.perf_counter()
+        asset = job.asset
+        try:
+            verdict = await self._verdict(asset)
+        except (TransientError, ApiError) as error:
+            outcome = await self._queue.retry_job(job, f"{type(error).__name__}: {error}")
+            log.warning("probe_postponed", attempt=job.attempt, outcome=outcome, why=str(error))
+            return "postponed" if outcome == "retry" else outcome
+        if isinstance(verdict, Ready):
+            declared = asset.content_type
+            content_type = verdict.content_type if declared in (None, UNSPECIFIC) else declared
+            await self._queue.complete_probe(job, verdict, content_type or verdict.content_type)
+            log.info("asset_ready", attempt=job.attempt, seconds=str(verdict.duration))
+        else:
+            await self._queue.reject_probe(job, verdict)
+            counters.failures.labels(verdict.code).inc()
+            log.info("asset_failed", attempt=job.attempt, code=verdict.code)
+        counters.probe_seconds.observe(time.perf_counter() - started)
+        return "done"
+
+    async def _verdict(self, asset: Subject) -> Ready | Failed:
+        """A few range reads say most; all the bytes are read only for a file that passed, and only if asked for."""
+        signed = await self._storage.sign_download(self._token, BUCKET, asset.id)
+        if signed is None:
+            return judge(asset.type, Unread("missing"))
+        report = await probe(signed.url, ffprobe=self._ffprobe, limits=self._limits)
+        verdict = judge(asset.type, report, asset.content_type)
+        if isinstance(verdict, Failed) or asset.sha256 is None:
+            return verdict
+        signed = await self._storage.sign_download(self._token, BUCKET, asset.id)  # the first may be used up by now
+        if signed is None:
+            return NOT_READ["missing"]
+        return verdict if await sha256(self._pool, signed.url, asset.size_bytes or 0) == asset.sha256 else OTHER_BYTES

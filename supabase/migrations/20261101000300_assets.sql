@@ -1,0 +1,250 @@
+-- An asset and the only ways it may change. The table of transitions is the state machine; one trigger refuses what is
+-- not in it, another writes down what happened, in the transaction in which it happened.
+
+set lock_timeout = '5s';
+set statement_timeout = '30s';
+
+create table app.assets (
+  id uuid primary key default private.uuid7(),
+  -- No foreign key: a deleted user's rows must outlive the user until their bytes are gone.
+  owner_id uuid not null,
+  type text not null check (type in ('audio', 'video', 'rendered_video', 'cut_file')),
+  state text not null default 'pending_upload'
+    check (state in ('pending_upload', 'processing', 'ready', 'failed', 'expired', 'deleted')),
+  created_at timestamptz not null generated always as (private.uuid7_instant(id)) stored,
+  -- Who reserved it, as histories name a caller: 'session' or a key's prefix.
+  reserved_by text not null,
+
+  -- The reservation: what the caller bound itself to.
+  reserved_content_type text,
+  reserved_size_bytes bigint check (reserved_size_bytes > 0),
+  reserved_sha256 text check (reserved_sha256 ~ '^[0-9a-f]{64}$'),
+  filename text,
+  metadata jsonb not null default '{}',
+  source_asset_id uuid references app.assets on delete set null,
+  upload_expires_at timestamptz not null,
+  finish_by timestamptz not null check (finish_by >= upload_expires_at),
+
+  -- What landed, from the row that Storage wrote.
+  landed_at timestamptz,
+  object_version text,
+  size_bytes bigint,
+  content_type text,
+  -- What this asset counts for in private.usage: its size from landing until its bytes are known to be gone.
+  stored_bytes bigint not null default 0 check (stored_bytes >= 0),
+
+  -- What the worker read off the bytes.
+  duration_seconds numeric(12, 3),
+  -- json, not jsonb: kept as the worker wrote it, and never searched.
+  media json,
+  ready_at timestamptz,
+  error_code text check (error_code in (
+    'unreadable_media', 'no_media_stream', 'type_mismatch', 'content_type_mismatch',
+    'checksum_mismatch', 'probe_timeout', 'probe_crashed', 'bytes_missing'
+  )),
+  error_message text,
+
+  deleted_at timestamptz,
+  deleted_from text,
+  -- From purge_started_at on there is no way back, and the worker may delete the object.
+  purge_started_at timestamptz,
+  purged_at timestamptz,
+  -- When nothing can come of it any more; the row is forgotten some time later.
+  ended_at timestamptz generated always as (
+    case when state = 'expired' then finish_by when state = 'deleted' then purged_at end
+  ) stored,
+
+  check ((state = 'deleted') = (deleted_at is not null and deleted_from is not null)),
+  check ((purge_started_at is not null) <= (state = 'deleted')),
+  check ((purged_at is not null) <= (purge_started_at is not null)),
+  check ((state = 'failed') <= (error_code is not null)),
+  check ((state in ('processing', 'ready', 'failed')) <= (landed_at is not null)),
+  check ((state = 'ready') <= (ready_at is not null))
+);
+alter table app.assets enable row level security;
+create index assets_of_an_owner on app.assets (owner_id, id desc);
+create index assets_of_an_owner_by_state on app.assets (owner_id, state, id desc);
+create index pending_uploads_of_an_owner on app.assets (owner_id, upload_expires_at) where state = 'pending_upload';
+create index pending_uploads_by_their_end on app.assets (finish_by) where state = 'pending_upload';
+create index assets_by_their_end on app.assets (ended_at) where ended_at is not null;
+create index assets_made_from_another on app.assets (source_asset_id) where source_asset_id is not null;
+comment on table app.assets is 'One row for each reservation, for ever in exactly one state.';
+
+create table private.transitions (
+  from_state text not null,
+  to_state text not null,
+  reason text not null,
+  primary key (from_state, to_state)
+);
+alter table private.transitions enable row level security;
+comment on table private.transitions is 'Every change of state that exists. An asset is born pending_upload.';
+
+insert into private.transitions (from_state, to_state, reason) values
+  ('pending_upload', 'processing', 'the bytes landed'),
+  ('pending_upload', 'expired', 'the upload window closed without bytes'),
+  ('pending_upload', 'deleted', 'deleted'),
+  ('processing', 'ready', 'the media was read'),
+  ('processing', 'failed', 'the media could not be used'),
+  ('processing', 'deleted', 'deleted'),
+  ('ready', 'deleted', 'deleted'),
+  ('failed', 'deleted', 'deleted'),
+  ('expired', 'deleted', 'deleted'),
+  ('deleted', 'processing', 'restored'),
+  ('deleted', 'ready', 'restored'),
+  ('deleted', 'failed', 'restored');
+
+create function private.refuse_unknown_transition()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if not exists (
+    select from private.transitions t where t.from_state = old.state and t.to_state = new.state
+  ) then
+    perform private.fail('conflict', format('an asset never goes from %s to %s.', old.state, new.state));
+  end if;
+  return new;
+end
+$$;
+comment on function private.refuse_unknown_transition() is 'Refuses every change of state that private.transitions does not list.';
+revoke all on function private.refuse_unknown_transition() from public, anon, authenticated, service_role;
+
+create trigger refuse_unknown_transition
+before update of state on app.assets
+for each row when (old.state is distinct from new.state)
+execute function private.refuse_unknown_transition();
+
+create function private.refuse_unusual_birth()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform private.fail('conflict', 'an asset begins as pending_upload.');
+  return null;
+end
+$$;
+comment on function private.refuse_unusual_birth() is 'Refuses an asset that would begin in any state but pending_upload.';
+revoke all on function private.refuse_unusual_birth() from public, anon, authenticated, service_role;
+
+create trigger refuse_unusual_birth
+before insert on app.assets
+for each row when (new.state <> 'pending_upload')
+execute function private.refuse_unusual_birth();
+
+create table app.asset_events (
+  id bigint generated always as identity primary key,
+  asset_id uuid not null references app.assets on delete cascade,
+  owner_id uuid not null,
+  from_state text,
+  to_state text not null,
+  at timestamptz not null default clock_timestamp(),
+  actor text not null,
+  reason text not null
+);
+alter table app.asset_events enable row level security;
+create index events_of_an_asset on app.asset_events (asset_id, id);
+comment on table app.asset_events is
+  'The history: one row for each change of state. An asset''s rows are in order of id, because the asset is locked while it changes.';
+comment on column app.asset_events.actor is '''session'', an API key''s prefix, ''worker'' or ''system''.';
+
+create function private.record_change_of_state()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  before text := case tg_op when 'UPDATE' then old.state end;
+begin
+  insert into app.asset_events (asset_id, owner_id, from_state, to_state, actor, reason)
+  select
+    new.id, new.owner_id, before, new.state,
+    case
+      -- Bytes land as Storage's service_role, which says nothing about who sent them: it was whoever reserved.
+      when before is null or (before = 'pending_upload' and new.state = 'processing') then new.reserved_by
+      when private.claims() ->> 'role' = 'asset_worker' and before = 'processing' and new.state <> 'deleted' then 'worker'
+      when private.claims() ->> 'role' = 'asset_worker' then 'system'
+      else coalesce((private.identify()).actor, 'system')
+    end,
+    case
+      when before is null then 'reserved'
+      when new.state = 'failed' and before = 'processing' then new.error_code
+      else (select t.reason from private.transitions t where t.from_state = before and t.to_state = new.state)
+    end;
+  return null;
+end
+$$;
+comment on function private.record_change_of_state() is 'Writes an asset''s birth and every change of its state into app.asset_events.';
+revoke all on function private.record_change_of_state() from public, anon, authenticated, service_role;
+
+create trigger record_birth
+after insert on app.assets
+for each row execute function private.record_change_of_state();
+
+create trigger record_change_of_state
+after update of state on app.assets
+for each row when (old.state is distinct from new.state)
+execute function private.record_change_of_state();
+
+create policy "Owners see their assets" on app.assets
+for select to authenticated
+using (owner_id = (select private.owner_with('assets:read')));
+
+create policy "Owners see what happened to their assets" on app.asset_events
+for select to authenticated
+using (owner_id = (select private.owner_with('assets:read')));
+
+grant select (
+  id, owner_id, type, state, created_at, reserved_content_type, reserved_size_bytes, filename, metadata,
+  source_asset_id, upload_expires_at, size_bytes, content_type, duration_seconds, media, ready_at,
+  error_code, error_message, deleted_at
+) on app.assets to authenticated;
+grant select (id, asset_id, owner_id, from_state, to_state, at, actor, reason) on app.asset_events to authenticated;
+-- No insert, update or delete for anyone on either table.
+
+create view api.assets with (security_invoker = true) as
+select
+  id, type, state,
+  coalesce(size_bytes, reserved_size_bytes) as size_bytes,
+  coalesce(content_type, reserved_content_type) as content_type,
+  duration_seconds, created_at, filename, metadata, source_asset_id, error_code, error_message, media,
+  upload_expires_at, ready_at, deleted_at
+from app.assets;
+comment on view api.assets is 'Your assets. Until the bytes land, size_bytes and content_type are what was reserved.';
+revoke all on api.assets from public, anon, authenticated, service_role;
+grant select on api.assets to authenticated;
+
+create view api.asset_events with (security_invoker = true) as
+select asset_id, from_state, to_state, at, actor, reason from app.asset_events;
+comment on view api.asset_events is 'What happened to your assets; in order of at within one asset.';
+revoke all on api.asset_events from public, anon, authenticated, service_role;
+grant select on api.asset_events to authenticated;
+
+-- json, here and wherever an answer is built: it keeps the order of its keys for those who read it.
+create function private.asset_summary(asset app.assets)
+returns json
+language sql stable
+set search_path = ''
+as $$
+  select json_build_object(
+    'id', asset.id,
+    'type', asset.type,
+    'state', asset.state,
+    'size_bytes', coalesce(asset.size_bytes, asset.reserved_size_bytes),
+    'content_type', coalesce(asset.content_type, asset.reserved_content_type),
+    'duration_seconds', asset.duration_seconds::text,
+    'created_at', private.rfc3339(asset.created_at),
+    'filename', asset.filename,
+    'metadata', asset.metadata,
+    'source_asset_id', asset.source_asset_id,
+    'error_code', asset.error_code,
+    'error_message', asset.error_message,
+    'media', asset.media,
+    'ready_at', private.rfc3339(asset.ready_at),
+    'deleted_at', private.rfc3339(asset.deleted_at)
+  );
+$$;
+comment on function private.asset_summary(app.assets) is
+  'An asset as the HTTP API shows it. Until the bytes land, size_bytes and content_type are what was reserved.';
+revoke all on function private.asset_summary(app.assets) from public, anon, authenticated, service_role;

@@ -1,0 +1,410 @@
+-- One queue, in the database, so that a job is queued in the transaction that makes it necessary and no other system
+-- has to agree. available_at is the whole schedule: a waiting job becomes available at it, a leased job becomes
+-- available again at it (the end of its lease), so one partial index finds both.
+
+set lock_timeout = '5s';
+set statement_timeout = '30s';
+
+create table private.jobs (
+  id uuid primary key default private.uuid7(),
+  kind text not null check (kind in ('probe', 'purge', 'purge_owner', 'deliver')),
+  asset_id uuid references app.assets on delete cascade,
+  owner_id uuid,
+  delivery_id uuid,
+  available_at timestamptz not null default now(),
+  -- Leases that ended without a word: whoever held them died of it, perhaps.
+  attempts integer not null default 0,
+  -- Times a worker gave it back because something beyond the job was in the way.
+  postponed integer not null default 0,
+  lease_token uuid,
+  leased_by text,
+  last_error text,
+  finished_at timestamptz,
+  outcome text check (outcome in ('done', 'dead', 'cancelled')),
+  check ((asset_id is not null) = (kind in ('probe', 'purge'))),
+  check ((owner_id is not null) = (kind = 'purge_owner')),
+  check ((delivery_id is not null) = (kind = 'deliver')),
+  check ((finished_at is null) = (outcome is null)),
+  check (finished_at is null or lease_token is null)
+);
+alter table private.jobs enable row level security;
+create index jobs_by_availability on private.jobs (kind, available_at) where finished_at is null;
+create unique index one_open_job_of_a_kind on private.jobs (asset_id, owner_id, kind) nulls not distinct
+  where finished_at is null and kind <> 'deliver';
+create unique index one_job_of_a_delivery on private.jobs (delivery_id) where delivery_id is not null;
+-- What the sweep for the exhausted reads: the few that were tried before, not the many that wait.
+create index jobs_tried_before on private.jobs (available_at) where finished_at is null and kind = 'probe' and attempts > 0;
+create index finished_jobs on private.jobs (finished_at) where finished_at is not null;
+create index dead_jobs on private.jobs (kind) where outcome = 'dead';
+comment on table private.jobs is 'Work for the worker. Open while finished_at is null; leased while lease_token is set and available_at lies ahead.';
+
+alter table private.settings
+  add column max_attempts integer not null default 5 check (max_attempts > 0),
+  add column patience interval not null default '1 day' check (patience >= '0'),
+  add column retry_base interval not null default '2 seconds' check (retry_base > '0'),
+  add column retry_cap interval not null default '5 minutes' check (retry_cap > '0'),
+  add column keep_finished_jobs interval not null default '7 days' check (keep_finished_jobs >= '0'),
+  add column keep_ended_rows interval not null default '90 days' check (keep_ended_rows >= '0');
+comment on column private.settings.max_attempts is 'After so many leases that ended without a word a probe is dead: the file kills whoever reads it. Purges are tried for ever: bytes must not stay behind.';
+comment on column private.settings.patience is
+  'For how long a probe is postponed while something beyond the file is in the way, before it is given up. An outage shorter than this costs no asset.';
+comment on column private.settings.keep_ended_rows is
+  'How long expired assets, purged assets with their histories, and API keys that ended are remembered.';
+comment on column private.settings.retry_base is 'The wait after the first failed attempt; doubled with each further one, with jitter.';
+comment on column private.settings.retry_cap is 'The longest wait between two attempts.';
+
+create function private.finish_job(job_id uuid, outcome text)
+returns void
+language sql
+set search_path = ''
+as $$
+  update private.jobs j
+  set finished_at = now(), outcome = finish_job.outcome, lease_token = null
+  where j.id = finish_job.job_id and j.finished_at is null;
+$$;
+comment on function private.finish_job(uuid, text) is 'Closes an open job as done, dead or cancelled.';
+revoke all on function private.finish_job(uuid, text) from public, anon, authenticated, service_role;
+
+create function private.queue_job(kind text, asset_id uuid, available_at timestamptz default now())
+returns void
+language sql
+set search_path = ''
+as $$
+  insert into private.jobs (kind, asset_id, available_at) values (kind, asset_id, available_at)
+  on conflict do nothing;
+$$;
+comment on function private.queue_job(text, uuid, timestamptz) is 'Queues a job about an asset, unless one of its kind is open.';
+revoke all on function private.queue_job(text, uuid, timestamptz) from public, anon, authenticated, service_role;
+
+create function private.cancel_jobs(kind text, asset_id uuid)
+returns void
+language sql
+set search_path = ''
+as $$
+  update private.jobs j
+  set finished_at = now(), outcome = 'cancelled', lease_token = null
+  where j.asset_id = cancel_jobs.asset_id and j.kind = cancel_jobs.kind and j.finished_at is null;
+$$;
+comment on function private.cancel_jobs(text, uuid) is 'Closes the open job of a kind about an asset. Whoever holds it finds its lease gone.';
+revoke all on function private.cancel_jobs(text, uuid) from public, anon, authenticated, service_role;
+
+create function private.bury_job(job private.jobs)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform private.finish_job(job.id, 'dead');
+  update app.assets a
+  set state = 'failed',
+    error_code = 'probe_crashed',
+    error_message = 'The file could not be examined after several attempts. Upload it again, or convert it first.'
+  where a.id = job.asset_id and a.state = 'processing';
+end
+$$;
+comment on function private.bury_job(private.jobs) is 'Gives up on a job whose asset and row the caller has locked: dead, and the asset failed with probe_crashed.';
+revoke all on function private.bury_job(private.jobs) from public, anon, authenticated, service_role;
+
+-- security definer, as are all functions of the worker: its role holds no table at all.
+create function api.lease_jobs(
+  worker text,
+  max_jobs integer default 1,
+  lease_seconds integer default 120,
+  kinds text[] default array['probe', 'purge_owner', 'purge']
+)
+returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  patience constant integer := (select s.max_attempts from private.settings s);
+  exhausted private.jobs;
+  leased jsonb;
+begin
+  if max_jobs not between 1 and 100 or lease_seconds not between 5 and 3600 or char_length(worker) not between 1 and 200
+  then
+    perform private.fail('bad_request', 'max_jobs is 1 to 100, lease_seconds 5 to 3600, worker 1 to 200 characters.');
+  end if;
+
+  for exhausted in
+    select j.* from private.jobs j
+    where 'probe' = any (kinds)
+      and j.kind = 'probe'
+      and j.attempts > 0
+      and j.attempts >= patience
+      and j.finished_at is null
+      and j.available_at <= now()
+    order by j.available_at
+    limit 10
+  loop
+    -- Every path takes the asset before the job, or a delete and a dying job could wait for each other.
+    perform from app.assets a where a.id = exhausted.asset_id for no key update skip locked;
+    continue when not found;
+    perform from private.jobs j
+    where j.id = exhausted.id and j.finished_at is null and j.available_at <= now()
+    for update skip locked;
+    continue when not found;
+    perform private.bury_job(exhausted);
+  end loop;
+
+  -- Kind by kind, or the purges of an owner who left with a million assets would keep everyone's probes waiting.
+  with available as (
+    select found.id
+    from unnest(kinds) with ordinality wanted (kind, urgency)
+    cross join lateral (
+      select j.id, j.available_at from private.jobs j
+      where j.kind = wanted.kind
+        and j.finished_at is null
+        and j.available_at <= now()
+        and (j.kind <> 'probe' or j.attempts < patience)
+      order by j.available_at
+      limit max_jobs
+      for update skip locked
+    ) found
+    order by wanted.urgency, found.available_at
+    limit max_jobs
+  ),
+  taken as (
+    update private.jobs j
+    set attempts = j.attempts + 1,
+      lease_token = gen_random_uuid(),
+      leased_by = worker,
+      available_at = now() + make_interval(secs => lease_seconds)
+    from available
+    where j.id = available.id
+    returning j.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'id', t.id,
+    'kind', t.kind,
+    'lease_token', t.lease_token,
+    'attempt', t.attempts + t.postponed,
+    'lease_seconds', lease_seconds,
+    'owner_id', t.owner_id,
+    'asset', case when a.id is not null then jsonb_build_object(
+      'id', a.id,
+      'type', a.type,
+      'state', a.state,
+      'size_bytes', a.size_bytes,
+      'content_type', a.content_type,
+      'reserved_content_type', a.reserved_content_type,
+      'reserved_sha256', a.reserved_sha256
+    ) end
+  ) order by t.id), '[]')
+  into leased
+  from taken t
+  left join app.assets a on a.id = t.asset_id;
+  return leased;
+end
+$$;
+comment on function api.lease_jobs(text, integer, integer, text[]) is
+  'For workers: takes up to max_jobs available jobs of these kinds, the most urgent kind first, for lease_seconds. Each carries the lease_token that every later call about it must show.';
+revoke all on function api.lease_jobs(text, integer, integer, text[]) from public, anon, authenticated, service_role;
+grant execute on function api.lease_jobs(text, integer, integer, text[]) to asset_worker;
+
+create function private.hold_lease(job_id uuid, lease_token uuid, kind text default null)
+returns private.jobs
+language plpgsql
+set search_path = ''
+as $$
+declare
+  job private.jobs;
+begin
+  -- The asset first (see api.lease_jobs), then the job, read again under its lock.
+  perform from app.assets a
+  where a.id = (select j.asset_id from private.jobs j where j.id = hold_lease.job_id)
+  for no key update;
+  select * into job from private.jobs j
+  where j.id = hold_lease.job_id
+    and j.lease_token = hold_lease.lease_token
+    and j.kind = coalesce(hold_lease.kind, j.kind)
+    and j.finished_at is null
+    and j.available_at > now()
+  for update;
+  if job.id is null then
+    perform private.fail('conflict', 'the lease on this job has passed to someone else. Drop the work.');
+  end if;
+  return job;
+end
+$$;
+comment on function private.hold_lease(uuid, uuid, text) is
+  'Locks the job of a live lease, of this kind if one is named, or raises conflict: a worker that overslept its lease can change nothing.';
+revoke all on function private.hold_lease(uuid, uuid, text) from public, anon, authenticated, service_role;
+
+create function api.extend_lease(job_id uuid, lease_token uuid, lease_seconds integer default 120)
+returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  job private.jobs := private.hold_lease(job_id, lease_token);
+begin
+  if lease_seconds not between 5 and 3600 then
+    perform private.fail('bad_request', 'lease_seconds is 5 to 3600.');
+  end if;
+  update private.jobs j
+  set available_at = now() + make_interval(secs => extend_lease.lease_seconds)
+  where j.id = job.id;
+  return jsonb_build_object('lease_seconds', lease_seconds);
+end
+$$;
+comment on function api.extend_lease(uuid, uuid, integer) is 'For workers: the heartbeat of a long job. 409 conflict once the lease is lost.';
+revoke all on function api.extend_lease(uuid, uuid, integer) from public, anon, authenticated, service_role;
+grant execute on function api.extend_lease(uuid, uuid, integer) to asset_worker;
+
+create function api.retry_job(job_id uuid, lease_token uuid, reason text)
+returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  job private.jobs := private.hold_lease(job_id, lease_token);
+  settings private.settings;
+begin
+  select * into strict settings from private.settings;
+  -- A worker that can say what is in the way was not killed by the file: that costs patience, not an attempt, or an hour
+  -- without Storage would fail every asset that landed meanwhile.
+  if job.kind not in ('purge', 'purge_owner') and private.uuid7_instant(job.id) <= clock_timestamp() - settings.patience then
+    perform private.bury_job(job);
+    return jsonb_build_object('outcome', 'dead');
+  end if;
+  update private.jobs j
+  set lease_token = null,
+    attempts = j.attempts - 1,
+    postponed = j.postponed + 1,
+    available_at = now()
+      + least(settings.retry_base * power(2, least(j.postponed, 20)), settings.retry_cap) * (0.5 + random() / 2),
+    last_error = left(reason, 500)
+  where j.id = job.id;
+  return jsonb_build_object('outcome', 'retry');
+end
+$$;
+comment on function api.retry_job(uuid, uuid, text) is
+  'For workers: this attempt failed for a passing reason. Tried again later, with backoff and jitter, until patience runs out.';
+revoke all on function api.retry_job(uuid, uuid, text) from public, anon, authenticated, service_role;
+grant execute on function api.retry_job(uuid, uuid, text) to asset_worker;
+
+create function api.release_job(job_id uuid, lease_token uuid)
+returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  job private.jobs := private.hold_lease(job_id, lease_token);
+begin
+  update private.jobs j
+  set lease_token = null, available_at = now(), attempts = j.attempts - 1
+  where j.id = job.id;
+  return jsonb_build_object('outcome', 'released');
+end
+$$;
+comment on function api.release_job(uuid, uuid) is 'For workers: gives a job back untried, as a worker that is told to stop does.';
+revoke all on function api.release_job(uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function api.release_job(uuid, uuid) to asset_worker;
+
+create function api.complete_probe(
+  job_id uuid, lease_token uuid, duration_seconds numeric, content_type text, media json
+)
+returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  job private.jobs := private.hold_lease(job_id, lease_token, 'probe');
+begin
+  perform private.finish_job(job.id, 'done');
+  update app.assets a
+  set state = 'ready',
+    duration_seconds = complete_probe.duration_seconds,
+    content_type = complete_probe.content_type,
+    media = complete_probe.media,
+    ready_at = now()
+  where a.id = job.asset_id and a.state = 'processing';
+  return jsonb_build_object('outcome', 'done');
+end
+$$;
+comment on function api.complete_probe(uuid, uuid, numeric, text, json) is
+  'For workers: the media is good; the asset becomes ready with what was read. Nothing changes when the asset was deleted meanwhile.';
+revoke all on function api.complete_probe(uuid, uuid, numeric, text, json) from public, anon, authenticated, service_role;
+grant execute on function api.complete_probe(uuid, uuid, numeric, text, json) to asset_worker;
+
+create function private.discount(asset_id uuid)
+returns void
+language sql
+set search_path = ''
+as $$
+  -- One statement, so that the asset and its owner's sum never disagree; the asset's row is locked first.
+  with counted as (
+    select a.id, a.owner_id, a.stored_bytes from app.assets a
+    where a.id = discount.asset_id and a.stored_bytes > 0
+    for no key update
+  ),
+  cleared as (
+    update app.assets a set stored_bytes = 0
+    from counted c
+    where a.id = c.id
+  )
+  update private.usage u
+  set stored_bytes = u.stored_bytes - c.stored_bytes
+  from counted c
+  where u.owner_id = c.owner_id;
+$$;
+comment on function private.discount(uuid) is 'Takes the bytes of an asset that are gone from its owner''s usage, once. For callers who have locked the asset.';
+revoke all on function private.discount(uuid) from public, anon, authenticated, service_role;
+
+create function api.reject_probe(job_id uuid, lease_token uuid, error_code text, error_message text)
+returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  job private.jobs := private.hold_lease(job_id, lease_token, 'probe');
+begin
+  perform private.finish_job(job.id, 'done');
+  update app.assets a
+  set state = 'failed', error_code = reject_probe.error_code, error_message = left(reject_probe.error_message, 1000)
+  where a.id = job.asset_id and a.state = 'processing';
+  if reject_probe.error_code = 'bytes_missing' then
+    perform private.discount(job.asset_id);
+  end if;
+  return jsonb_build_object('outcome', 'done');
+end
+$$;
+comment on function api.reject_probe(uuid, uuid, text, text) is
+  'For workers: the bytes are no usable media; the asset becomes failed with the code and a message for its owner.';
+revoke all on function api.reject_probe(uuid, uuid, text, text) from public, anon, authenticated, service_role;
+grant execute on function api.reject_probe(uuid, uuid, text, text) to asset_worker;
+
+create function api.queue_stats()
+returns json
+language sql stable security definer
+set search_path = ''
+as $$
+  select json_build_object(
+    'open', (
+      select coalesce(json_agg(row_to_json(k) order by k.kind), '[]')
+      from (
+        select
+          j.kind,
+          count(*) filter (where j.available_at <= now()) as available,
+          count(*) filter (where j.available_at > now() and j.lease_token is not null) as leased,
+          count(*) filter (where j.available_at > now() and j.lease_token is null) as scheduled,
+          coalesce(extract(epoch from now() - min(j.available_at) filter (where j.available_at <= now())), 0)::float
+            as oldest_seconds,
+          max(j.attempts) as attempts,
+          max(j.postponed) as postponed
+        from private.jobs j
+        where j.finished_at is null
+        group by j.kind
+      ) k
+    ),
+    'dead', (
+      select coalesce(json_object_agg(d.kind, d.jobs), '{}')
+      from (select j.kind, count(*) as jobs from private.jobs j where j.outcome = 'dead' group by j.kind) d
+    )
+  );
+$$;
+comment on function api.queue_stats() is
+  'For monitoring: of each kind how many jobs are available, leased and scheduled, how long the first has been waiting, and how many died in the last days.';
+revoke all on function api.queue_stats() from public, anon, authenticated, service_role;
+grant execute on function api.queue_stats() to asset_gateway, asset_worker;

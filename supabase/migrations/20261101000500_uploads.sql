@@ -1,0 +1,568 @@
+-- Reserving an upload, asking whether it arrived, reading assets. Inputs are judged inside the functions, before any
+-- constraint could: a constraint's error shows a direct caller the whole row.
+
+set lock_timeout = '5s';
+set statement_timeout = '30s';
+
+create function private.is_acceptable_content_type(asset_type text, content_type text)
+returns boolean
+language sql immutable parallel safe
+begin atomic
+  -- A media type with optional parameters (RFC 9110, section 8.3.1), of a kind that is media. text/html and its like
+  -- would be served from the project's own Storage host under the uploader's control.
+  select coalesce(
+    char_length(content_type) between 1 and 255
+    and content_type ~ '^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+([ \t]*;[ \t]*[A-Za-z0-9!#$&^_.+-]+=([A-Za-z0-9!#$&^_.+-]+|"[A-Za-z0-9!#$&^_.+,=/ -]*"))*$'
+    and (
+      lower(content_type) ~ '^(audio|video)/'
+      or lower(content_type) ~ '^application/(octet-stream|ogg|mp4|mxf|vnd\.ms-asf)($|[ \t;])'
+      or (asset_type = 'cut_file' and lower(content_type) ~ '^(text/plain|(text|application)/(x-subrip|x-srt|srt))($|[ \t;])')
+    ),
+    false
+  );
+end;
+comment on function private.is_acceptable_content_type(text, text) is
+  'Whether bytes of this Content-Type may be uploaded for an asset of this type.';
+revoke all on function private.is_acceptable_content_type(text, text) from public, anon, authenticated, service_role;
+
+create function private.invalid_metadata(metadata jsonb)
+returns jsonb
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if jsonb_typeof(metadata) <> 'object' then
+    return private.invalid('metadata', 'An object whose values are strings.');
+  end if;
+  if exists (select from jsonb_each(metadata) entry where jsonb_typeof(entry.value) <> 'string') then
+    return private.invalid('metadata', 'Every value is a string.');
+  end if;
+  if octet_length(metadata::text) > 4096 then
+    return private.invalid('metadata', 'At most 4096 bytes as JSON.');
+  end if;
+  return '[]';
+end
+$$;
+comment on function private.invalid_metadata(jsonb) is 'What is wrong with a caller''s metadata, as validation fields.';
+revoke all on function private.invalid_metadata(jsonb) from public, anon, authenticated, service_role;
+
+create function private.reservation(asset app.assets)
+returns json
+language sql stable
+set search_path = ''
+as $$
+  select json_build_object(
+    'asset', private.asset_summary(asset),
+    'bucket', 'assets',
+    'object_name', asset.id,
+    'upload_expires_at', private.rfc3339(asset.upload_expires_at)
+  );
+$$;
+comment on function private.reservation(app.assets) is 'What a caller needs to have an upload URL signed: the asset, bucket, object name and the end of the window.';
+revoke all on function private.reservation(app.assets) from public, anon, authenticated, service_role;
+
+-- Idempotency (draft-ietf-httpapi-idempotency-key-header): a key is claimed by inserting it. Ten equal requests at once
+-- queue up on the unique index; the first to commit wins and the others find its resource.
+create table private.idempotency_keys (
+  owner_id uuid not null,
+  operation text not null,
+  key text not null,
+  fingerprint bytea not null,
+  resource_id uuid not null,
+  claimed_at timestamptz not null default now(),
+  primary key (owner_id, operation, key)
+);
+alter table private.idempotency_keys enable row level security;
+create index idempotency_keys_by_age on private.idempotency_keys (claimed_at);
+comment on table private.idempotency_keys is 'For 24 hours, which resource a request with an Idempotency-Key made.';
+
+create function private.invalid_idempotency_key(key text)
+returns jsonb
+language sql immutable
+set search_path = ''
+as $$
+  select case when key is null or key ~ '^[!-~]{1,255}$' then '[]'::jsonb
+    else private.invalid('idempotency_key', '1 to 255 visible ASCII characters.') end;
+$$;
+comment on function private.invalid_idempotency_key(text) is 'What is wrong with an Idempotency-Key, as validation fields.';
+revoke all on function private.invalid_idempotency_key(text) from public, anon, authenticated, service_role;
+
+create function private.claim_idempotency_key(owner uuid, operation text, key text, resource uuid, request jsonb)
+returns uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+  print constant bytea := sha256(convert_to(request::text, 'UTF8'));
+  taken private.idempotency_keys;
+begin
+  insert into private.idempotency_keys as k (owner_id, operation, key, fingerprint, resource_id)
+  values (owner, operation, key, print, resource)
+  on conflict on constraint idempotency_keys_pkey do update
+  set fingerprint = excluded.fingerprint, resource_id = excluded.resource_id, claimed_at = now()
+  where k.claimed_at <= now() - interval '24 hours'
+  returning * into taken;
+  if taken.resource_id = resource then
+    return null;
+  end if;
+  select * into taken from private.idempotency_keys k
+  where k.owner_id = owner and k.operation = claim_idempotency_key.operation and k.key = claim_idempotency_key.key;
+  if taken.fingerprint is distinct from print then
+    perform private.fail('idempotency_conflict');
+  end if;
+  return taken.resource_id;
+end
+$$;
+comment on function private.claim_idempotency_key(uuid, text, text, uuid, jsonb) is
+  'Null when the key is now claimed for this resource; else the resource an equal request made. idempotency_conflict when that request was another one.';
+revoke all on function private.claim_idempotency_key(uuid, text, text, uuid, jsonb) from public, anon, authenticated, service_role;
+
+create function private.open_window(asset_id uuid, window_seconds integer)
+returns app.assets
+language plpgsql
+set search_path = ''
+as $$
+declare
+  settings private.settings;
+  asset app.assets;
+begin
+  select * into strict settings from private.settings;
+  select * into strict asset from app.assets a where a.id = open_window.asset_id for no key update;
+  if asset.state = 'pending_upload' and asset.upload_expires_at <= now() then
+    -- A window that had closed counts as a new one.
+    perform private.check_room(asset.owner_id, private.limits_of(asset.owner_id), asset.reserved_size_bytes);
+  end if;
+  -- A window only ever grows: a URL that was handed out keeps its promise.
+  update app.assets a
+  set upload_expires_at = greatest(a.upload_expires_at, now() + make_interval(secs => window_seconds)),
+    finish_by = greatest(a.finish_by, now() + make_interval(secs => window_seconds) + settings.finish_grace)
+  where a.id = open_window.asset_id and a.state = 'pending_upload' and a.finish_by > now()
+    and now() < a.created_at + settings.renewable_for
+  returning * into asset;
+  if asset.id is null then
+    select * into strict asset from app.assets a where a.id = open_window.asset_id;
+    if asset.state not in ('pending_upload', 'expired') then
+      perform private.fail('asset_not_pending', asset.state);
+    end if;
+    perform private.fail('upload_expired');
+  end if;
+  return asset;
+end
+$$;
+comment on function private.open_window(uuid, integer) is
+  'Opens a new window for a pending asset: asset_not_pending or upload_expired when it is too late for that.';
+revoke all on function private.open_window(uuid, integer) from public, anon, authenticated, service_role;
+
+create function private.replayed_reservation(asset_id uuid, window_seconds integer)
+returns json
+language plpgsql
+set search_path = ''
+as $$
+declare
+  asset app.assets;
+begin
+  select * into strict asset from app.assets a where a.id = asset_id;
+  if asset.state = 'pending_upload' then
+    return private.reservation(private.open_window(asset_id, window_seconds));
+  end if;
+  if asset.state in ('expired', 'deleted') then
+    perform private.fail('upload_expired');
+  end if;
+  -- The bytes are there: nothing to upload any more.
+  return json_build_object('asset', private.asset_summary(asset), 'upload_expires_at', null);
+end
+$$;
+comment on function private.replayed_reservation(uuid, integer) is
+  'The answer to a request that was made before: a fresh target while the asset is pending, none once it landed, upload_expired when it is over.';
+revoke all on function private.replayed_reservation(uuid, integer) from public, anon, authenticated, service_role;
+
+create function private.check_rate(owner uuid, per_minute integer)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  lately bigint;
+begin
+  -- Reads the ids of the last minute, as many as there are, and never more than the limit.
+  select count(*) into lately
+  from (
+    select from app.assets a
+    where a.owner_id = owner and a.id >= private.uuid7_floor(now() - interval '1 minute')
+    limit per_minute
+  ) w;
+  if lately >= per_minute then
+    perform private.fail('rate_limited', per_minute::text, retry_after => 60);
+  end if;
+end
+$$;
+comment on function private.check_rate(uuid, integer) is 'Refuses a reservation when the owner made as many as allowed in the last minute.';
+revoke all on function private.check_rate(uuid, integer) from public, anon, authenticated, service_role;
+
+create function private.check_room(owner uuid, limits private.limits, size_bytes bigint)
+returns void
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  stored bigint;
+  first_end timestamptz;
+begin
+  -- Counts no further than the limit. A call does not see those in flight beside it, so a burst may overshoot by its size.
+  select min(w.upload_expires_at) into first_end
+  from (
+    select a.upload_expires_at from app.assets a
+    where a.owner_id = owner and a.state = 'pending_upload' and a.upload_expires_at > now()
+    order by a.upload_expires_at
+    limit limits.pending_uploads
+  ) w
+  having count(*) >= limits.pending_uploads;
+  if found or limits.pending_uploads = 0 then
+    perform private.fail('too_many_pending_uploads', limits.pending_uploads::text,
+      retry_after => greatest(1, ceil(extract(epoch from coalesce(first_end, now()) - now()))::integer));
+  end if;
+  select u.stored_bytes into stored from private.usage u where u.owner_id = owner;
+  if coalesce(stored, 0) + coalesce(size_bytes, 1) > limits.stored_bytes then
+    perform private.fail('storage_quota_exceeded', format('%s of %s bytes are used', coalesce(stored, 0), limits.stored_bytes));
+  end if;
+end
+$$;
+comment on function private.check_room(uuid, private.limits, bigint) is
+  'Refuses a reservation that an owner''s limits do not allow: too_many_pending_uploads or storage_quota_exceeded.';
+revoke all on function private.check_room(uuid, private.limits, bigint) from public, anon, authenticated, service_role;
+
+-- security definer, as are all functions for callers: no API role may write a table. Each begins with
+-- private.require and filters by the caller it returns, because row-level security does not bind a definer.
+create function api.create_upload(
+  type text,
+  content_type text default null,
+  filename text default null,
+  size_bytes bigint default null,
+  sha256 text default null,
+  metadata jsonb default '{}',
+  expires_in integer default 900,
+  source_asset_id uuid default null,
+  idempotency_key text default null
+)
+returns json
+language plpgsql security definer
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  caller private.caller := private.require('assets:write');
+  settings private.settings;
+  limits constant private.limits := private.limits_of(caller.owner_id);
+  -- audio_input and video_input are deprecated spellings that published clients still send.
+  canonical_type text := case create_upload.type
+    when 'audio_input' then 'audio'
+    when 'video_input' then 'video'
+    else create_upload.type
+  end;
+  declared_metadata jsonb := coalesce(create_upload.metadata, '{}');
+  window_seconds integer := coalesce(create_upload.expires_in, 900);
+  problems jsonb := '[]';
+  new_id constant uuid := private.uuid7();
+  window_ends timestamptz;
+  replayed uuid;
+  asset app.assets;
+begin
+  select * into strict settings from private.settings;
+
+  if canonical_type is null or canonical_type not in ('audio', 'video', 'rendered_video', 'cut_file') then
+    problems := problems || private.invalid('type', 'One of audio, video, rendered_video, cut_file.');
+  end if;
+  if create_upload.content_type is not null
+    and not private.is_acceptable_content_type(canonical_type, create_upload.content_type)
+  then
+    problems := problems || private.invalid('content_type', 'The media type of audio or video, such as audio/mpeg; at most 255 characters.');
+  end if;
+  if char_length(create_upload.filename) not between 1 and 255 or create_upload.filename ~ '[\u0001-\u001f\u007f-\u009f]' then
+    problems := problems || private.invalid('filename', '1 to 255 characters, none of them a control character.');
+  end if;
+  if create_upload.size_bytes < 1 then
+    problems := problems || private.invalid('size_bytes', 'The exact size of the file, at least 1.');
+  end if;
+  if create_upload.sha256 !~ '^[0-9A-Fa-f]{64}$' then
+    problems := problems || private.invalid('sha256', '64 hexadecimal digits.');
+  end if;
+  if window_seconds not between 60 and 7200 then
+    problems := problems || private.invalid('expires_in', 'From 60 to 7200 seconds.');
+  end if;
+  problems := problems || private.invalid_metadata(declared_metadata);
+  if create_upload.source_asset_id is not null then
+    if canonical_type in ('audio', 'video') then
+      problems := problems || private.invalid('source_asset_id', 'Only for rendered_video and cut_file.');
+    elsif not exists (
+      select from app.assets a
+      where a.id = create_upload.source_asset_id and a.owner_id = caller.owner_id and a.state <> 'deleted'
+    ) then
+      problems := problems || private.invalid('source_asset_id', 'Not one of your assets.');
+    end if;
+  end if;
+  problems := problems || private.invalid_idempotency_key(create_upload.idempotency_key);
+  if problems <> '[]' then
+    perform private.fail('validation_error', fields => problems);
+  end if;
+
+  if canonical_type in ('rendered_video', 'cut_file') and 'assets:produce' <> all (caller.scopes) then
+    perform private.fail('asset_type_not_uploadable');
+  end if;
+  if create_upload.size_bytes > limits.asset_bytes then
+    perform private.fail('asset_too_large', limits.asset_bytes::text);
+  end if;
+
+  if create_upload.idempotency_key is not null then
+    replayed := private.claim_idempotency_key(caller.owner_id, 'create_upload', create_upload.idempotency_key, new_id,
+      jsonb_build_array(
+        canonical_type, create_upload.content_type, create_upload.filename, create_upload.size_bytes,
+        lower(create_upload.sha256), declared_metadata, window_seconds, create_upload.source_asset_id
+      ));
+    if replayed is not null then
+      return private.replayed_reservation(replayed, window_seconds);
+    end if;
+  end if;
+  perform private.check_rate(caller.owner_id, limits.reservations_per_minute);
+  perform private.check_room(caller.owner_id, limits, create_upload.size_bytes);
+
+  window_ends := private.uuid7_instant(new_id) + make_interval(secs => window_seconds);
+  insert into app.assets (
+    id, owner_id, type, reserved_by, reserved_content_type, reserved_size_bytes, reserved_sha256,
+    filename, metadata, source_asset_id, upload_expires_at, finish_by
+  )
+  values (
+    new_id, caller.owner_id, canonical_type, caller.actor, create_upload.content_type, create_upload.size_bytes,
+    lower(create_upload.sha256), create_upload.filename, declared_metadata, create_upload.source_asset_id,
+    window_ends, window_ends + settings.finish_grace
+  )
+  returning * into asset;
+  return private.reservation(asset);
+end
+$$;
+comment on function api.create_upload(text, text, text, bigint, text, jsonb, integer, uuid, text) is
+  'Reserves an asset. content_type, size_bytes and sha256, when given, bind the bytes. An upload must start within expires_in seconds. With an idempotency_key the same request within 24 hours answers with the same asset. Ask Storage for a signed upload URL of object_name in bucket next.';
+revoke all on function api.create_upload(text, text, text, bigint, text, jsonb, integer, uuid, text)
+  from public, anon, authenticated, service_role;
+grant execute on function api.create_upload(text, text, text, bigint, text, jsonb, integer, uuid, text) to authenticated;
+
+create function private.own_asset(caller private.caller, asset_id uuid)
+returns app.assets
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  asset app.assets;
+begin
+  select * into asset from app.assets a where a.id = asset_id and a.owner_id = caller.owner_id;
+  if asset.id is null then
+    perform private.fail('not_found');
+  end if;
+  return asset;
+end
+$$;
+comment on function private.own_asset(private.caller, uuid) is 'The caller''s asset, or not_found: another owner''s asset is as absent as one that never was.';
+revoke all on function private.own_asset(private.caller, uuid) from public, anon, authenticated, service_role;
+
+create function api.renew_upload(asset_id uuid, expires_in integer default 900)
+returns json
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  asset app.assets := private.own_asset(private.require('assets:write'), asset_id);
+  window_seconds constant integer := coalesce(expires_in, 900);
+begin
+  if window_seconds not between 60 and 7200 then
+    perform private.fail('validation_error', fields => private.invalid('expires_in', 'From 60 to 7200 seconds.'));
+  end if;
+  return private.reservation(private.open_window(asset.id, window_seconds));
+end
+$$;
+comment on function api.renew_upload(uuid, integer) is
+  'A new window for an asset that is still pending_upload, up to 24 hours after its creation. Ask Storage for a signed upload URL next.';
+revoke all on function api.renew_upload(uuid, integer) from public, anon, authenticated, service_role;
+grant execute on function api.renew_upload(uuid, integer) to authenticated;
+
+create function api.confirm_upload(asset_id uuid)
+returns json
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  asset app.assets := private.own_asset(private.require('assets:write'), asset_id);
+begin
+  if asset.landed_at is not null then
+    return private.asset_summary(asset);
+  end if;
+  if asset.state <> 'pending_upload' or now() >= asset.finish_by then
+    perform private.fail('upload_expired');
+  end if;
+  perform private.fail('upload_incomplete', retry_after => 1);
+  return null;
+end
+$$;
+comment on function api.confirm_upload(uuid) is
+  'Whether the bytes are there: the asset if they landed, upload_incomplete while they may still come, upload_expired once they cannot. Changes nothing.';
+revoke all on function api.confirm_upload(uuid) from public, anon, authenticated, service_role;
+grant execute on function api.confirm_upload(uuid) to authenticated;
+
+create function api.get_asset(asset_id uuid)
+returns json
+language sql stable security definer
+set search_path = ''
+as $$
+  select private.asset_summary(private.own_asset(private.require('assets:read'), asset_id));
+$$;
+comment on function api.get_asset(uuid) is 'One of your assets, in whatever state.';
+revoke all on function api.get_asset(uuid) from public, anon, authenticated, service_role;
+grant execute on function api.get_asset(uuid) to authenticated;
+
+-- A cursor is the last id of a page and eight bytes that bind it to the owner, so that a forged one, or another
+-- owner's, is told from a real one. It protects nothing: any id would only page through the caller's own rows.
+create function private.cursor_after(owner uuid, id uuid)
+returns text
+language sql immutable
+set search_path = ''
+as $$
+  select translate(
+    encode(uuid_send(id) || substring(sha256(uuid_send(owner) || uuid_send(id)) from 1 for 8), 'base64'),
+    '+/', '-_'
+  );
+$$;
+comment on function private.cursor_after(uuid, uuid) is 'The cursor of the page that follows an id: 24 bytes in base64url.';
+revoke all on function private.cursor_after(uuid, uuid) from public, anon, authenticated, service_role;
+
+create function private.id_in_cursor(owner uuid, cursor text)
+returns uuid
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  id uuid;
+begin
+  if cursor ~ '^[A-Za-z0-9_-]{32}$' then
+    id := encode(substring(decode(translate(cursor, '-_', '+/'), 'base64') from 1 for 16), 'hex')::uuid;
+    if private.cursor_after(owner, id) = cursor then
+      return id;
+    end if;
+  end if;
+  perform private.fail('bad_request', 'the cursor is not one that a list of yours returned. Start again without it.');
+  return null;
+end
+$$;
+comment on function private.id_in_cursor(uuid, text) is 'The id that a cursor continues after, or bad_request.';
+revoke all on function private.id_in_cursor(uuid, text) from public, anon, authenticated, service_role;
+
+create function api.list_assets(
+  "limit" integer default 20,
+  cursor text default null,
+  state text default null,
+  type text default null,
+  include_total boolean default false
+)
+returns json
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  caller private.caller := private.require('assets:read');
+  page_size integer := coalesce(list_assets."limit", 20);
+  wanted_type text := case list_assets.type
+    when 'audio_input' then 'audio'
+    when 'video_input' then 'video'
+    else list_assets.type
+  end;
+  after_id uuid;
+  problems jsonb := '[]';
+  page app.assets[];
+  items json;
+  next_cursor text;
+  total bigint;
+begin
+  if page_size not between 1 and 100 then
+    problems := problems || private.invalid('limit', 'From 1 to 100.');
+  end if;
+  if list_assets.state not in ('pending_upload', 'processing', 'ready', 'failed', 'expired', 'deleted') then
+    problems := problems || private.invalid('state', 'One of pending_upload, processing, ready, failed, expired, deleted.');
+  end if;
+  if wanted_type not in ('audio', 'video', 'rendered_video', 'cut_file') then
+    problems := problems || private.invalid('type', 'One of audio, video, rendered_video, cut_file.');
+  end if;
+  if problems <> '[]' then
+    perform private.fail('validation_error', fields => problems);
+  end if;
+  if list_assets.cursor is not null then
+    after_id := private.id_in_cursor(caller.owner_id, list_assets.cursor);
+  end if;
+
+  -- One row more than asked for tells whether another page follows.
+  page := array(
+    select a from app.assets a
+    where a.owner_id = caller.owner_id
+      and (after_id is null or a.id < after_id)
+      and (list_assets.state is null or a.state = list_assets.state)
+      and (list_assets.state is not null or a.state <> 'deleted')
+      and (wanted_type is null or a.type = wanted_type)
+    order by a.id desc
+    limit page_size + 1
+  );
+  if list_assets.include_total then
+    select count(*) into total from app.assets a
+    where a.owner_id = caller.owner_id
+      and (list_assets.state is null or a.state = list_assets.state)
+      and (list_assets.state is not null or a.state <> 'deleted')
+      and (wanted_type is null or a.type = wanted_type);
+  end if;
+  items := (
+    select coalesce(json_agg(private.asset_summary(a) order by a.id desc), '[]')
+    from unnest(page[1:page_size]) a
+  );
+  next_cursor := case when cardinality(page) > page_size
+    then private.cursor_after(caller.owner_id, (page[page_size]).id)
+  end;
+  if total is null then
+    return json_build_object('items', items, 'limit', page_size, 'next_cursor', next_cursor);
+  end if;
+  return json_build_object('items', items, 'limit', page_size, 'next_cursor', next_cursor, 'total', total);
+end
+$$;
+comment on function api.list_assets(integer, text, text, text, boolean) is
+  'Your assets, newest first, without deleted ones unless state asks for them. Give next_cursor back as cursor for the next page. include_total counts them all, which costs time in proportion.';
+revoke all on function api.list_assets(integer, text, text, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function api.list_assets(integer, text, text, text, boolean) to authenticated;
+
+create function api.list_asset_events(asset_id uuid)
+returns json
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  asset app.assets := private.own_asset(private.require('assets:read'), asset_id);
+begin
+  return json_build_object('items', (
+    select coalesce(json_agg(json_build_object(
+      'from', e.from_state, 'to', e.to_state, 'at', private.rfc3339(e.at), 'actor', e.actor, 'reason', e.reason
+    ) order by e.id), '[]')
+    from app.asset_events e
+    where e.asset_id = asset.id
+  ));
+end
+$$;
+comment on function api.list_asset_events(uuid) is 'Everything that happened to one of your assets, in order.';
+revoke all on function api.list_asset_events(uuid) from public, anon, authenticated, service_role;
+grant execute on function api.list_asset_events(uuid) to authenticated;
+
+-- One look-up a tick and process for everyone who waits, whoever they are: the service showed each of them the asset before
+-- it let them wait. Says nothing but which ids have come to rest.
+create function api.settled_assets(asset_ids uuid[])
+returns json
+language sql stable security definer
+set search_path = ''
+as $$
+  select coalesce(json_agg(a.id), '[]')
+  from app.assets a
+  where a.id = any (asset_ids[1:1000]) and a.state not in ('pending_upload', 'processing');
+$$;
+comment on function api.settled_assets(uuid[]) is 'For the service: which of up to 1000 assets are neither pending_upload nor processing any more.';
+revoke all on function api.settled_assets(uuid[]) from public, anon, authenticated, service_role;
+grant execute on function api.settled_assets(uuid[]) to asset_gateway;

@@ -1,0 +1,104 @@
+"""The main job, as each kind of caller does it."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.callers import Caller, Json
+from tests.processes import Service, WorkerProcess, until
+from tests.tone import tone
+
+PUBLISHED_BODY = b'\n{\n  "content_type": "audio/mpeg",\n  "type": "audio_input"\n}\n'
+
+
+@pytest.fixture(params=["session", "api_key"])
+def caller(request: pytest.FixtureRequest, owner: Caller, worker: WorkerProcess) -> Caller:
+    return owner if request.param == "session" else owner.key_holder()
+
+
+def test_a_reserved_upload_becomes_ready_and_can_be_downloaded(caller: Caller) -> None:
+    data = tone(seconds=2.345)
+
+    reservation = caller.reserve(filename="tone.wav", size_bytes=len(data), metadata={"take": "7"})
+    asset_id = reservation["asset"]["id"]
+    early = caller.http.post(f"/assets/{asset_id}/confirm")
+    put = caller.upload(reservation, data)
+    confirmed = caller.http.post(f"/assets/{asset_id}/confirm")
+    asset = caller.finished(asset_id)
+
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "upload_incomplete")
+    assert int(early.headers["retry-after"]) >= 1
+    assert put.status_code == 200
+    assert (confirmed.status_code, confirmed.json()["id"]) == (200, asset_id)
+    assert asset["state"] == "ready"
+    assert asset["duration_seconds"] == "2.345"
+    assert asset["size_bytes"] == len(data)
+    assert asset["content_type"] == "audio/wav"
+    assert asset["metadata"] == {"take": "7"}
+    assert asset["filename"] == "tone.wav"
+    assert asset["error_code"] is None
+    stream = asset["media"]["streams"][0]
+    assert (stream["codec"], stream["channels"], stream["sample_rate"]) == ("pcm_s16le", 1, 8000)
+    assert httpx.get(asset["download_url"]).content == data
+    part = httpx.get(asset["download_url"], headers={"Range": "bytes=0-3"})
+    assert (part.status_code, part.content) == (206, b"RIFF")
+
+
+def test_the_published_curl_body_is_accepted_and_answered_with_the_canonical_type(owner: Caller) -> None:
+    answer = owner.http.post("/assets/upload-url", content=PUBLISHED_BODY, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 201
+    document: Json = answer.json()
+    assert document["asset"]["type"] == "audio"
+    assert document["asset"]["state"] == "pending_upload"
+    assert document["asset"]["content_type"] == "audio/mpeg"
+    assert document["upload"]["method"] == "PUT"
+    assert document["upload"]["headers"] == {"Content-Type": "audio/mpeg"}
+    assert "/storage/v1/object/upload/sign/assets/" + document["asset"]["id"] + "?token=" in document["upload"]["url"]
+
+
+def test_bytes_that_landed_become_ready_although_the_client_died_after_the_put(
+    owner: Caller, worker: WorkerProcess, wav: bytes
+) -> None:
+    asset_id = owner.land(wav)  # and never another word from this client
+
+    owner.http.close()
+    survivor = Caller(owner.project, owner.credential, owner.owner_id)
+    assert survivor.finished(asset_id)["duration_seconds"] == "1.500"
+
+
+def test_every_line_of_the_log_about_an_upload_is_json_and_none_has_a_signed_url(
+    owner: Caller, service: Service, worker: WorkerProcess, wav: bytes
+) -> None:
+    asset_id = owner.land(wav)
+    owner.finished(asset_id)
+
+    until(lambda: asset_id in worker.output, "the worker to have logged the asset")
+    for output in (service.output, worker.output):
+        assert asset_id in output
+        assert "token=" not in output
+        assert owner.credential not in output
+        assert all(line.startswith("{") for line in output.splitlines() if line)
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml"])
+def test_a_text_that_claims_to_be_audio_ends_failed_with_its_code(
+    owner: Caller, worker: WorkerProcess, name: str
+) -> None:
+    asset_id = owner.land(Path(name).read_bytes(), content_type="audio/mpeg", filename="song.mp3")
+
+    asset = owner.finished(asset_id)
+
+    assert (asset["state"], asset["error_code"]) == ("failed", "unreadable_media")
+    assert asset["error_message"]
+    assert asset["duration_seconds"] is None
+    assert asset["download_url"] is None
+
+
+def test_an_empty_file_ends_failed_with_its_code(owner: Caller, worker: WorkerProcess) -> None:
+    asset_id = owner.land(b"", content_type="audio/mpeg")
+
+    asset = owner.finished(asset_id)
+
+    assert (asset["state"], asset["error_code"], asset["size_bytes"]) == ("failed", "unreadable_media", 0)

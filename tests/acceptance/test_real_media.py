@@ -1,0 +1,64 @@
+"""Real files of the kinds that mislead, through the whole of it."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.callers import Caller
+from tests.media import SAMPLES, SECONDS, make
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "moov-last.mp4",
+        "sound.wav",
+        "piped.wav",
+        "constant-no-xing.mp3",
+        "variable-no-xing.mp3",
+        "recorded.webm",
+        "cover.mp3",
+    ],
+)
+def test_a_file_ends_ready_with_the_right_numbers(owner: Caller, tmp_path: Path, name: str) -> None:
+    sample, data = SAMPLES[name], make(name, tmp_path).read_bytes()
+
+    asset = owner.finished(
+        owner.land(data, type=sample.content_type.split("/")[0], content_type=sample.content_type, size_bytes=len(data))
+    )
+
+    assert asset["state"] == "ready", asset
+    assert float(Decimal(asset["duration_seconds"])) == pytest.approx(SECONDS, abs=sample.frame + 0.001)
+    assert asset["size_bytes"] == len(data)
+    assert asset["content_type"] == sample.content_type
+    assert asset["media"]["container"] == sample.container
+    assert tuple(stream["kind"] for stream in asset["media"]["streams"]) == sample.kinds
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_sound_reserved_as_video_ends_failed_with_its_code(owner: Caller, tmp_path: Path) -> None:
+    data = make("sound.m4a", tmp_path).read_bytes()
+
+    asset = owner.finished(owner.land(data, type="video", content_type="video/mp4"))
+
+    assert (asset["state"], asset["error_code"]) == ("failed", "type_mismatch")
+
+
+@pytest.mark.usefixtures("worker")
+def test_bytes_of_another_kind_than_declared_end_failed_with_their_code(owner: Caller, tmp_path: Path) -> None:
+    data = make("sound.flac", tmp_path).read_bytes()
+
+    asset = owner.finished(owner.land(data, content_type="audio/mpeg"))
+
+    assert (asset["state"], asset["error_code"]) == ("failed", "content_type_mismatch")
+
+
+@pytest.mark.usefixtures("worker")
+def test_without_a_declared_type_the_asset_gets_the_one_that_was_found(owner: Caller, tmp_path: Path) -> None:
+    data = make("sound.flac", tmp_path).read_bytes()
+    reservation = owner.reserve(content_type=None)
+    assert owner.upload(reservation, data).status_code == 200
+
+    assert owner.finished(reservation["asset"]["id"])["content_type"] == "audio/flac"

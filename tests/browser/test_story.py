@@ -1,0 +1,298 @@
+"""What a person does with the page, in real Chromium."""
+# ruff: noqa: RUF001 - the page speaks with typographic quotes
+
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.browser.conftest import Open
+from tests.browser.tab import PASSWORD, Tab, plays
+from tests.processes import Service, until
+
+
+def test_a_person_signs_up_uploads_plays_deletes_restores_and_leaves(tab: Tab, email: str, film: Path) -> None:
+    page = tab.page
+    tab.sign_up(email)
+    expect(page.get_by_text("Nothing here yet")).to_be_visible()
+
+    tab.choose(film)
+    row = tab.row("film.webm")
+    expect(row).to_contain_text("0:12", timeout=20_000)  # nobody reloaded
+    expect(row).to_contain_text("320×240")
+    expect(row).to_contain_text("VP8 + Opus in WebM")
+    assert len(tab.sent("PUT", "/object/upload/sign/")) == 1
+
+    row.get_by_role("button", name="Play film.webm").click()
+    plays(row.locator("video"))
+
+    with page.expect_download() as download:
+        row.get_by_role("button", name="Download film.webm").click()
+    assert download.value.suggested_filename == "film.webm"
+
+    row.get_by_role("button", name="Delete film.webm").click()
+    expect(row).to_contain_text("Deleted")
+    row.get_by_role("button", name="Undo").click()
+    expect(row).to_contain_text("VP8 + Opus in WebM")
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(tab.row("film.webm")).to_contain_text("0:12")
+
+
+def test_several_files_dropped_at_once_all_become_ready(tab: Tab, email: str, wav: bytes) -> None:
+    tab.sign_up(email)
+
+    tab.page.evaluate(
+        """sound => {
+          const transfer = new DataTransfer();
+          for (const name of ["one.wav", "two.wav", "three.wav", "four.wav"])
+            transfer.items.add(new File([new Uint8Array(sound)], name, {type: "audio/wav"}));
+          const options = {dataTransfer: transfer, bubbles: true, cancelable: true};
+          for (const kind of ["dragenter", "dragover", "drop"])
+            document.body.dispatchEvent(new DragEvent(kind, options));
+        }""",
+        list(wav),
+    )
+
+    for name in ("one.wav", "two.wav", "three.wav", "four.wav"):
+        expect(tab.row(name)).to_contain_text("8 kHz · mono · PCM in WAV", timeout=20_000)
+    row = tab.row("one.wav")
+    row.get_by_role("button", name="Play one.wav").click()
+    plays(row.locator("audio"))
+
+
+def test_what_is_no_media_is_refused_in_words(tab: Tab, email: str, tmp_path: Path) -> None:
+    notes, broken = tmp_path / "notes.txt", tmp_path / "broken.mp3"
+    notes.write_text("Dear diary")
+    broken.write_bytes(b"This is no sound at all. " * 100)
+    tab.sign_up(email)
+
+    tab.choose(notes, broken)
+
+    expect(tab.row("notes.txt")).to_contain_text("neither audio nor video")
+    expect(tab.row("broken.mp3").locator(".problem")).to_be_visible(timeout=20_000)
+    assert len(tab.sent("POST", "/assets/upload-url")) == 1
+    tab.row("notes.txt").get_by_role("button", name="Dismiss").click()
+    expect(tab.row("notes.txt")).to_have_count(0)
+
+
+def test_an_upload_goes_on_after_the_network_was_lost(tab: Tab, email: str, recording: Path) -> None:
+    tab.expect("ERR_INTERNET_DISCONNECTED", "ERR_NETWORK_CHANGED")
+    tab.sign_up(email)
+    row = tab.row("Long interview.wav")
+    tab.network(upload=6_000_000)
+    tab.choose(recording)
+    until(lambda: row.get_by_role("progressbar").evaluate("bar => bar.value") > 0.25, "a quarter of the file")
+    expect(row).to_contain_text("MB/s")
+
+    tab.network(offline=True)
+    expect(tab.page.get_by_text("You’re offline. Uploads go on")).to_be_visible()
+    expect(row).to_contain_text("You’re offline")
+    before = len(tab.sent("PATCH", "/upload/resumable"))
+    tab.network()
+
+    expect(row).to_contain_text("48 kHz · mono · PCM in WAV", timeout=30_000)
+    assert len(tab.sent("POST", "/upload/resumable")) == 1  # it was begun once
+    went_on = tab.sent("PATCH", "/upload/resumable")[before:]
+    assert int(went_on[0].headers["upload-offset"]) > 0
+    row.get_by_role("button", name="Play").click()
+    plays(row.locator("audio"))
+
+
+def test_an_upload_goes_on_after_a_reload_once_its_file_is_chosen_again(
+    tab: Tab, email: str, recording: Path, film: Path
+) -> None:
+    page = tab.page
+    page.on("dialog", lambda dialog: dialog.accept())  # "leave this page?"
+    tab.sign_up(email)
+    row = tab.row("Long interview.wav")
+    tab.network(upload=6_000_000)
+    tab.choose(recording)
+    until(lambda: row.get_by_role("progressbar").evaluate("bar => bar.value") > 0.25, "a quarter of the file")
+
+    page.reload()
+    expect(row).to_contain_text("Choose the same file again")
+    tab.network()
+    for file in (film, recording):
+        with page.expect_file_chooser() as chooser:
+            row.get_by_role("button", name="Choose file").click()
+        before = len(tab.sent("PATCH", "/upload/resumable"))
+        chooser.value.set_files(file)
+        if file == film:
+            expect(row).to_contain_text("That is another file")
+
+    expect(row).to_contain_text("48 kHz · mono · PCM in WAV", timeout=30_000)
+    assert len(tab.sent("POST", "/upload/resumable")) == 1
+    assert int(tab.sent("PATCH", "/upload/resumable")[before].headers["upload-offset"]) > 0
+    assert page.evaluate("Object.keys(localStorage)") == ["assetdock.session"]
+
+
+def test_what_failed_goes_on_when_it_is_asked_to(tab: Tab, email: str, film: Path) -> None:
+    tab.expect("ERR_FAILED")
+    tab.sign_up(email)
+    row = tab.row("film.webm")
+    tab.page.route("**/object/upload/sign/**", lambda route: route.abort())
+    tab.choose(film)
+    expect(row).to_contain_text("The connection broke")
+
+    tab.page.unroute("**/object/upload/sign/**")
+    row.get_by_role("button", name="Retry film.webm").click()
+
+    expect(row).to_contain_text("0:12", timeout=20_000)
+    assert len(tab.sent("POST", "/assets/upload-url")) == 1  # the same reservation
+
+
+def test_a_signature_that_ended_on_the_way_is_replaced(tab: Tab, email: str, recording: Path) -> None:
+    tab.expect("status of 400")
+    tab.sign_up(email)
+    refused = []
+
+    def refuse_the_third(route: Route) -> None:
+        if route.request.method == "PATCH" and len(tab.sent("PATCH", "/upload/resumable")) == 3:
+            refused.append(route.request)
+            route.fulfill(status=400, body="jwt expired", headers={"Access-Control-Allow-Origin": "*"})
+        else:
+            route.continue_()
+
+    tab.page.route("**/upload/resumable/**", refuse_the_third)
+    tab.choose(recording)
+
+    expect(tab.row("Long interview.wav")).to_contain_text("48 kHz · mono", timeout=30_000)
+    assert len(refused) == 1
+    assert len(tab.sent("POST", "/upload/resumable")) == 1
+
+
+def test_an_upload_pauses_resumes_and_is_cancelled(tab: Tab, email: str, recording: Path) -> None:
+    tab.sign_up(email)
+    row = tab.row("Long interview.wav")
+    tab.network(upload=4_000_000)
+    tab.choose(recording)
+    bar = row.get_by_role("progressbar")
+    until(lambda: bar.evaluate("bar => bar.value") > 0.1, "a tenth of the file")
+
+    row.get_by_role("button", name="Pause").click()
+    expect(row).to_contain_text("Paused at")
+    paused_at = bar.evaluate("bar => bar.value")
+    other = tab.context.new_page()
+    other.goto("/")
+    expect(other.get_by_role("listitem").filter(has_text="Long interview.wav")).to_contain_text("Waiting for its bytes")
+    other.close()
+    row.get_by_role("button", name="Resume").click()
+    until(lambda: bar.evaluate("bar => bar.value") > paused_at, "the upload to go on")
+    row.get_by_role("button", name="Cancel").click()
+
+    expect(row).to_have_count(0)
+    until(lambda: tab.sent("DELETE", "/upload/resumable"), "Storage to be told")
+    until(lambda: tab.sent("DELETE", "/api/v1/assets/"), "the service to be told")
+    tab.page.reload()
+    expect(tab.page.get_by_text("Nothing here yet")).to_be_visible()
+
+
+def test_a_key_is_shown_once_works_over_http_rotates_and_is_revoked(tab: Tab, email: str, service: Service) -> None:
+    page = tab.page
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.sign_up(email)
+    page.get_by_role("link", name="API keys").click()
+    page.get_by_role("button", name="New key").click()
+    page.get_by_label("Name").fill("Studio uploader")
+    page.get_by_role("button", name="Create key").click()
+
+    dialog = page.get_by_role("dialog", name="Save this key now")
+    first = dialog.get_by_label("Key").input_value()
+    page.keyboard.press("Escape")
+    dialog.get_by_role("button", name="Copy").click()
+    expect(dialog).to_contain_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == first
+    dialog.get_by_role("button", name="I have saved it").click()
+    expect(page.locator("body")).not_to_contain_text(first)
+    assert _status(service, first) == 200
+
+    tab.row("Studio uploader").get_by_role("button", name="Rotate").click()
+    page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
+    second = page.get_by_role("dialog", name="Save this key now").get_by_label("Key").input_value()
+    page.get_by_role("button", name="I have saved it").click()
+    assert (_status(service, first), _status(service, second)) == (401, 200)
+
+    alive = page.get_by_role("list", name="API keys", exact=True)
+    alive.get_by_role("button", name="Revoke").click()
+    page.get_by_role("dialog", name="Revoke key").get_by_role("button", name="Revoke").click()
+    expect(page.get_by_text("2 keys that no longer work")).to_be_visible()
+    assert _status(service, second) == 401
+
+
+def _status(service: Service, key: str) -> int:
+    return httpx.get(f"{service.url}/api/v1/assets", headers={"Authorization": f"Bearer {key}"}).status_code
+
+
+def test_what_is_wrong_with_signing_in_is_said_in_words(open_tab: Open, email: str) -> None:
+    tab = open_tab()
+    tab.expect("status of 400", "status of 422")
+    page = tab.page
+    page.goto("/")
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password").fill("not the password")
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("don’t belong together")
+
+    open_tab().sign_up(email)
+    page.get_by_role("button", name="Create an account").click()
+    page.get_by_role("button", name="Create account", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Sign in instead")
+
+
+def test_everything_is_reached_by_the_keyboard(tab: Tab, email: str, wav: bytes, tmp_path: Path) -> None:
+    sound = tmp_path / "sound.wav"
+    sound.write_bytes(wav)
+    page, press = tab.page, tab.page.keyboard.press
+    tab.sign_up(email)
+    tab.choose(sound)
+    expect(tab.row("sound.wav")).to_contain_text("mono", timeout=20_000)
+    page.get_by_role("heading", name="Assets").focus()
+
+    reached = []
+    for _ in range(4):
+        press("Tab")
+        reached.append(page.evaluate("document.activeElement.ariaLabel || document.activeElement.id"))
+    assert reached == ["files", "Play sound.wav", "Download sound.wav", "Delete sound.wav"]
+    press("Enter")
+    expect(tab.row("sound.wav").get_by_role("button", name="Undo")).to_be_focused()
+    press("Enter")
+    expect(tab.row("sound.wav")).to_contain_text("mono")
+    page.get_by_role("link", name="API keys").focus()
+    press("Enter")
+    expect(page.get_by_role("heading", name="API keys")).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_view_has_a_serious_barrier(open_tab: Open, email: str, film: Path, tmp_path: Path, scheme: str) -> None:
+    tab = open_tab(color_scheme=scheme, reduced_motion="reduce")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("Dear diary")
+    page = tab.page
+    found = {}
+    page.goto("/")
+    page.get_by_role("heading", name="Welcome back").wait_for()
+    found["sign in"] = tab.violations()
+    tab.sign_up(email)
+    found["nothing yet"] = tab.violations()
+    tab.choose(film, notes)
+    expect(tab.row("film.webm")).to_contain_text("VP8", timeout=20_000)
+    tab.row("film.webm").get_by_role("button", name="Play").click()
+    found["assets"] = tab.violations()
+    page.get_by_role("link", name="API keys").click()
+    page.get_by_role("button", name="New key").click()
+    found["new key"] = tab.violations()
+    page.get_by_label("Name").fill("Studio uploader")
+    page.get_by_role("button", name="Create key").click()
+    page.get_by_role("dialog", name="Save this key now").wait_for()
+    found["save this key"] = tab.violations()
+    page.get_by_role("button", name="I have saved it").click()
+    tab.row("Studio uploader").wait_for()
+    found["keys"] = tab.violations()
+
+    assert {view: each for view, each in found.items() if each} == {}

@@ -1,0 +1,40 @@
+"""Holds every answer that a caller of the tests gets to the documentation: status, model, code, headers."""
+
+import re
+
+import httpx
+
+from service.routes.entry import JSON, Entry
+from service.routes.shapes import ErrorResponse
+from service.routes.table import TABLE
+from tests.service.openapi import described, documented_codes
+
+PATTERNS = [(re.compile(re.sub(r"{\w+}", "[^/]+", entry.path)), entry) for entry in TABLE]
+
+
+def route_of(method: str, path: str) -> Entry | None:
+    """The entry that answers, the more literal path before the one with a parameter."""
+    matching = [entry for pattern, entry in PATTERNS if entry.method == method and pattern.fullmatch(path)]
+    return min(matching, key=lambda entry: entry.path.count("{"), default=None)
+
+
+def require_documented(response: httpx.Response) -> None:
+    """An event hook of httpx. Asserts that the answer is one of those that the route documents."""
+    entry = route_of(response.request.method, response.request.url.path)
+    if entry is None:
+        return
+    response.read()
+    where = f"{entry.method} {entry.path} -> {response.status_code} {response.text[:500]}"
+    _, _, operation = described()[entry.operation.id]
+    documented = operation["responses"].get(str(response.status_code))
+    assert documented, f"undocumented status: {where}"
+    for name in documented["headers"]:
+        required = not name.startswith("RateLimit") and documented["headers"][name].get("required", True)
+        assert name in response.headers or not required, f"no {name}: {where}"
+    if response.status_code == entry.operation.status:
+        if entry.operation.answer:
+            assert response.headers["content-type"] == JSON, where
+            entry.operation.answer.model_validate_json(response.content)
+    elif response.status_code >= 400 and response.headers["content-type"] == JSON:
+        error = ErrorResponse.model_validate_json(response.content).error
+        assert error.code in documented_codes(operation), f"undocumented code: {where}"

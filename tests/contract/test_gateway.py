@@ -1,0 +1,89 @@
+"""The gateway: API keys and CORS."""
+
+import httpx
+import pytest
+
+from tests.contract.target import Caller, Target, put, sign_upload
+
+
+def get(target: Target, path: str, **headers: str) -> httpx.Response:
+    return httpx.get(f"{target.url}{path}", headers=headers, timeout=30, trust_env=False)
+
+
+@pytest.mark.parametrize("path", ["/rest/v1/", "/auth/v1/settings"])
+def test_a_missing_or_unknown_apikey_is_401(target: Target, path: str) -> None:
+    missing, unknown = get(target, path), get(target, path, apikey="sb_publishable_unknown")
+
+    for answer in (missing, unknown):
+        assert answer.status_code == 401
+        assert answer.json()["message"]
+
+
+def test_verification_keys_need_no_apikey(target: Target) -> None:
+    assert get(target, "/auth/v1/.well-known/jwks.json").json()["keys"]
+
+
+def test_an_api_key_stands_for_its_role(nobody: Caller, admin: Caller) -> None:
+    """Not being JWTs, they are replaced on the way; repeated as a bearer token too, as some clients do."""
+    assert nobody.get("/auth/v1/admin/users").status_code in (401, 403)
+    assert admin.get("/auth/v1/admin/users").status_code == 200
+    repeated = {"authorization": f"Bearer {admin.target.secret_key}"}
+    assert admin.get("/auth/v1/admin/users", headers=repeated).status_code == 200
+    assert admin.get("/storage/v1/bucket", headers=repeated).status_code == 200
+
+
+def test_a_users_token_is_left_alone_by_the_secret_key(target: Target, owner: Caller) -> None:
+    answer = get(
+        target,
+        "/auth/v1/admin/users",
+        apikey=target.secret_key,
+        authorization=f"Bearer {owner.token}",
+    )
+
+    assert answer.status_code == 403
+
+
+def test_storage_is_content_with_a_bearer_token(target: Target, owner: Caller) -> None:
+    assert get(target, "/storage/v1/bucket", authorization=f"Bearer {owner.token}").status_code == 200
+    assert get(target, "/storage/v1/bucket").status_code in (400, 401)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/rest/v1/rpc/anything",
+        "/auth/v1/token",
+        "/storage/v1/object/upload/sign/any/thing?token=x",
+        "/storage/v1/object/sign/any/thing?token=x",
+    ],
+)
+def test_a_preflight_is_answered_on_every_path(target: Target, path: str) -> None:
+    answer = httpx.options(
+        f"{target.url}{path}",
+        headers={
+            "origin": "http://localhost:3000",
+            "access-control-request-method": "PUT",
+            "access-control-request-headers": "content-type,x-upsert",
+        },
+        timeout=30,
+        trust_env=False,
+    )
+
+    assert answer.status_code in (200, 204)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "PUT" in answer.headers["access-control-allow-methods"]
+    allowed = answer.headers["access-control-allow-headers"].lower()
+    assert "content-type" in allowed
+    assert "x-upsert" in allowed
+
+
+def test_a_browser_may_read_every_answer(target: Target, owner: Caller, bucket: str) -> None:
+    answers = [
+        put(target, sign_upload(owner, bucket, "a.txt")),
+        put(target, f"/object/upload/sign/{bucket}/a.txt?token=bad"),
+        get(target, "/rest/v1/", origin="http://localhost:3000"),
+        owner.get("/rest/v1/", headers={"origin": "http://localhost:3000"}),
+    ]
+
+    for answer in answers:
+        assert answer.headers.get_list("access-control-allow-origin") == ["*"], answer.request.url

@@ -1,0 +1,214 @@
+"""A walk through Postgres's own catalogue: rules that hold for every object, so that a new one can't be forgotten."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from service.errors import CATALOGUE
+
+Database = psycopg.Connection[Any]
+ROOMS = ["api", "app", "private"]
+API_ROLES = ["anon", "authenticated", "service_role", "asset_worker", "asset_gateway"]
+
+FUNCTIONS = """
+select p.oid::regprocedure::text as name, n.nspname as room, p.prosecdef, p.proconfig,
+  p.prosqlbody is not null as parsed,
+  obj_description(p.oid, 'pg_proc') as comment, pg_get_userbyid(p.proowner) as owner,
+  array(select role from unnest(%s::text[]) role where has_function_privilege(role, p.oid, 'execute')) as callers
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+where n.nspname = any(%s) order by 1
+"""
+
+# Every function that any API role may execute, and who. Whatever is not here, nobody may.
+EXECUTABLE = {
+    "api.confirm_upload": ["authenticated"],
+    "api.create_api_key": ["authenticated"],
+    "api.create_upload": ["authenticated"],
+    "api.create_webhook_endpoint": ["authenticated"],
+    "api.delete_asset": ["authenticated"],
+    "api.delete_webhook_endpoint": ["authenticated"],
+    "api.get_asset": ["authenticated"],
+    "api.get_webhook_endpoint": ["authenticated"],
+    "api.list_api_keys": ["authenticated"],
+    "api.list_asset_events": ["authenticated"],
+    "api.list_assets": ["authenticated"],
+    "api.list_webhook_deliveries": ["authenticated"],
+    "api.list_webhook_endpoints": ["authenticated"],
+    "api.renew_upload": ["authenticated"],
+    "api.replay_webhook_delivery": ["authenticated"],
+    "api.restore_asset": ["authenticated"],
+    "api.revoke_api_key": ["authenticated"],
+    "api.rotate_api_key": ["authenticated"],
+    "api.rotate_webhook_secret": ["authenticated"],
+    "api.test_webhook_endpoint": ["authenticated"],
+    "api.begin_delivery": ["asset_worker"],
+    "api.begin_purge": ["asset_worker"],
+    "api.complete_probe": ["asset_worker"],
+    "api.complete_purge": ["asset_worker"],
+    "api.extend_lease": ["asset_worker"],
+    "api.find_discrepancies": ["asset_worker"],
+    "api.keep_house": ["asset_worker"],
+    "api.lease_jobs": ["asset_worker"],
+    "api.purge_owner_batch": ["asset_worker"],
+    "api.record_delivery": ["asset_worker"],
+    "api.reject_probe": ["asset_worker"],
+    "api.queue_stats": ["asset_worker", "asset_gateway"],
+    "api.release_job": ["asset_worker"],
+    "api.repair_discrepancy": ["asset_worker"],
+    "api.retry_job": ["asset_worker"],
+    "api.ping": ["asset_gateway"],
+    "api.resolve_api_key": ["asset_gateway"],
+    "api.settled_assets": ["asset_gateway"],
+    "private.is_ready": ["authenticated"],
+    "private.may_purge": ["asset_worker"],
+    "private.may_sign_upload": ["authenticated"],
+    "private.owner_with": ["authenticated"],
+}
+READABLE = {
+    ("api", "api_keys"): ["authenticated"],
+    ("api", "asset_events"): ["authenticated"],
+    ("api", "assets"): ["authenticated"],
+    ("api", "webhook_endpoints"): ["authenticated"],
+}
+
+
+@pytest.fixture
+def functions(database: Database) -> list[Any]:
+    found = database.execute(FUNCTIONS, [API_ROLES, ROOMS]).fetchall()
+    assert len(found) > 30
+    return found
+
+
+def test_every_function_pins_its_search_path_or_was_parsed_when_it_was_made(functions: list[Any]) -> None:
+    for name, _, _, config, parsed, *_ in functions:
+        assert parsed or 'search_path=""' in (config or []), name
+
+
+def test_every_security_definer_function_pins_its_search_path(functions: list[Any]) -> None:
+    for name, _, definer, config, *_ in functions:
+        assert not definer or 'search_path=""' in (config or []), name
+
+
+def test_every_function_table_and_view_has_a_comment_and_belongs_to_postgres(
+    functions: list[Any], database: Database
+) -> None:
+    for name, _, _, _, _, comment, owner, _ in functions:
+        assert comment, f"{name} has no comment"
+        assert owner == "postgres", name
+    relations = database.execute(
+        "select c.oid::regclass::text, obj_description(c.oid, 'pg_class'), pg_get_userbyid(c.relowner)"
+        " from pg_class c where c.relnamespace = any(%s::regnamespace[]) and c.relkind in ('r', 'v', 'p')",
+        [ROOMS],
+    ).fetchall()
+    assert len(relations) > 8
+    for name, comment, owner in relations:
+        assert comment, f"{name} has no comment"
+        assert owner == "postgres", name
+
+
+def test_each_role_can_execute_exactly_the_functions_it_needs(functions: list[Any]) -> None:
+    executable = {name.split("(")[0]: callers for name, _, _, _, _, _, _, callers in functions if callers}
+
+    assert executable == EXECUTABLE
+
+
+def test_row_level_security_is_on_for_every_table(database: Database) -> None:
+    off = database.execute(
+        "select oid::regclass::text from pg_class where relnamespace = any(%s::regnamespace[])"
+        " and relkind in ('r', 'p') and not relrowsecurity",
+        [ROOMS],
+    ).fetchall()
+
+    assert off == []
+
+
+def test_no_role_can_write_anything_and_reads_only_the_views(database: Database) -> None:
+    rows = database.execute(
+        """
+        select n.nspname, c.relname, role,
+          has_table_privilege(role, c.oid, 'select'),
+          has_table_privilege(role, c.oid, 'insert, update, delete, truncate, references, trigger')
+            or has_any_column_privilege(role, c.oid, 'insert, update, references')
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace, unnest(%s::text[]) role
+        where n.nspname = any(%s) and c.relkind in ('r', 'v', 'p')
+        """,
+        [API_ROLES, ROOMS],
+    ).fetchall()
+    readable: dict[tuple[str, str], list[str]] = {}
+    for room, relation, role, may_read, may_write in rows:
+        assert not may_write, (room, relation, role)
+        if may_read:
+            readable.setdefault((room, relation), []).append(role)
+
+    assert readable == READABLE
+
+
+def test_only_the_room_of_functions_can_be_entered(database: Database) -> None:
+    entered = database.execute(
+        "select room, role from unnest(%s::text[]) room, unnest(%s::text[]) role"
+        " where has_schema_privilege(role, room, 'usage') or has_schema_privilege(role, room, 'create')",
+        [ROOMS, API_ROLES],
+    ).fetchall()
+
+    assert set(entered) == {("api", role) for role in API_ROLES if role != "service_role"}
+
+
+def test_every_view_runs_as_its_caller(database: Database) -> None:
+    views = database.execute(
+        "select relname, coalesce(reloptions, '{}') from pg_class"
+        " where relnamespace = 'api'::regnamespace and relkind = 'v'"
+    ).fetchall()
+
+    assert views
+    for name, options in views:
+        assert "security_invoker=true" in options, name
+
+
+def test_functions_refuse_only_through_the_catalogue_of_errors(database: Database) -> None:
+    """42501 is for the triggers on storage.objects, which speak to Storage and not to PostgREST."""
+    raising = database.execute(
+        "select oid::regproc::text from pg_proc where pronamespace = any(%s::regnamespace[])"
+        r" and prosrc ~* '\mraise\M\s+(exception|sqlstate|using|'')'",
+        [ROOMS],
+    ).fetchall()
+
+    assert {name for (name,) in raising} == {
+        "private.fail",
+        "private.guard_object_insert",
+        "private.guard_object_update",
+        "private.land_object",
+        "private.refuse_object",
+    }
+
+
+def test_the_codes_of_the_database_are_those_of_the_service(database: Database) -> None:
+    rows = database.execute("select code, status, message from private.errors").fetchall()
+
+    assert rows
+    for code, status, message in rows:
+        assert CATALOGUE[code].status == status, code
+        assert message.endswith(("%s", ".", 'fields".')), code
+
+
+def test_every_code_that_sql_raises_is_in_its_table(database: Database) -> None:
+    raised = database.execute(
+        "select distinct m[1] from pg_proc, regexp_matches(prosrc, 'private\\.fail\\(''([a-z_]+)''', 'g') m"
+        " where pronamespace = any(%s::regnamespace[])",
+        [ROOMS],
+    ).fetchall()
+    known = database.execute("select code from private.errors").fetchall()
+
+    assert set(raised) == set(known)
+
+
+def test_no_update_or_delete_without_where_is_in_any_function(database: Database) -> None:
+    """Hosted Supabase loads safeupdate for API sessions, which refuses them."""
+    sources = database.execute(
+        "select oid::regproc::text, prosrc from pg_proc where pronamespace = any(%s::regnamespace[])", [ROOMS]
+    ).fetchall()
+    for name, source in sources:
+        for statement in source.lower().split(";"):
+            words = statement.split()
+            if ("update" in words and "set" in words) or words[:2] == ["delete", "from"]:
+                assert "where" in words or "for" in words, f"{name}: {statement}"

@@ -1,0 +1,247 @@
+"""The queue: leases, fences, retries, the end of patience."""
+
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from devstack.stack import Stack
+from tests.callers import Caller
+
+Database = psycopg.Connection[Any]
+
+
+@pytest.fixture
+def asset_id(owner: Caller, database: Database) -> Iterator[str]:
+    """An asset whose bytes landed in a database where no worker sees them: rolled back at the end."""
+    reserved: str = owner.reserve()["asset"]["id"]
+    with database.transaction(force_rollback=True):
+        database.execute(
+            "update private.jobs set finished_at = now(), outcome = 'cancelled', lease_token = null"
+            " where finished_at is null"
+        )
+        land(database, reserved)
+        yield reserved
+
+
+def land(database: Database, asset_id: str) -> None:
+    database.execute(
+        "insert into storage.objects (bucket_id, name, version, metadata) values ('assets', %s, gen_random_uuid(), %s)",
+        [asset_id, Jsonb({"eTag": '"x"', "size": 4, "mimetype": "audio/wav"})],
+    )
+
+
+def lease(
+    database: Database, worker: str = "w", *, max_jobs: int = 1, kinds: Sequence[str] = ("probe",)
+) -> list[dict[str, Any]]:
+    row = database.execute("select api.lease_jobs(%s, %s, 60, %s)", [worker, max_jobs, list(kinds)]).fetchone()
+    assert row is not None
+    jobs: list[dict[str, Any]] = row[0]
+    return jobs
+
+
+def state(database: Database, asset_id: str) -> Any:
+    return database.execute("select state, error_code from app.assets where id = %s", [asset_id]).fetchone()
+
+
+def complete(database: Database, job: dict[str, Any]) -> None:
+    database.execute("select api.complete_probe(%s, %s, 1.5, 'audio/wav', '{}')", [job["id"], job["lease_token"]])
+
+
+def test_a_job_is_leased_to_one_worker_at_a_time(database: Database, asset_id: str) -> None:
+    mine = lease(database)
+
+    assert [job["asset"]["id"] for job in mine] == [asset_id]
+    assert lease(database, "another") == []
+
+
+def test_a_finished_job_makes_the_asset_ready_once(database: Database, asset_id: str) -> None:
+    [job] = lease(database)
+
+    complete(database, job)
+
+    assert state(database, asset_id) == ("ready", None)
+    with pytest.raises(psycopg.Error, match="lease on this job has passed"), database.transaction():
+        complete(database, job)
+
+
+def test_a_worker_that_overslept_its_lease_can_change_nothing(database: Database, asset_id: str) -> None:
+    [stale] = lease(database)
+    database.execute("update private.jobs set available_at = now() - interval '1 s' where id = %s", [stale["id"]])
+
+    for call in ("complete_probe(%s, %s, 1, 'a/b', '{}')", "reject_probe(%s, %s, 'probe_crashed', '')",
+                 "extend_lease(%s, %s, 60)", "retry_job(%s, %s, '')", "release_job(%s, %s)"):  # fmt: skip
+        with pytest.raises(psycopg.Error, match="lease on this job has passed"), database.transaction():
+            database.execute(f"select api.{call}", [stale["id"], stale["lease_token"]])
+    [fresh] = lease(database, "another")
+    with pytest.raises(psycopg.Error, match="lease on this job has passed"), database.transaction():
+        complete(database, stale)
+
+    assert state(database, asset_id) == ("processing", None)
+    assert (fresh["id"], fresh["attempt"]) == (stale["id"], 2)
+    assert fresh["lease_token"] != stale["lease_token"]
+
+
+def test_a_released_job_is_there_at_once_and_counts_no_attempt(database: Database, asset_id: str) -> None:
+    [job] = lease(database)
+
+    database.execute("select api.release_job(%s, %s)", [job["id"], job["lease_token"]])
+
+    [again] = lease(database)
+    assert (again["id"], again["attempt"]) == (job["id"], 1)
+
+
+def postpone(database: Database, job: dict[str, Any]) -> Any:
+    row = database.execute(
+        "select api.retry_job(%s, %s, 'storage is away')", [job["id"], job["lease_token"]]
+    ).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def due(database: Database, job: dict[str, Any]) -> float:
+    """Makes a job available; the seconds it would have had to wait."""
+    row = database.execute(
+        "update private.jobs set available_at = now() where id = %s"
+        " returning extract(epoch from (select available_at from private.jobs where id = %s) - now())",
+        [job["id"], job["id"]],
+    ).fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def test_a_postponed_job_waits_longer_each_time_and_costs_no_attempt(database: Database, asset_id: str) -> None:
+    waits = []
+    for attempt in range(1, 9):
+        [job] = lease(database)
+        assert job["attempt"] == attempt
+        assert postpone(database, job) == {"outcome": "retry"}
+        assert lease(database) == []
+        waits.append(due(database, job))
+
+    assert all(2.0**n <= wait <= 2.0 ** (n + 1) for n, wait in enumerate(waits[:7])), waits
+    assert state(database, asset_id) == ("processing", None)
+    assert database.execute(
+        "select attempts, postponed, last_error from private.jobs where asset_id = %s", [asset_id]
+    ).fetchone() == (0, 8, "storage is away")
+
+
+def test_a_job_postponed_for_longer_than_patience_is_given_up(database: Database, asset_id: str) -> None:
+    [job] = lease(database)
+    database.execute("update private.settings set patience = '0' where the_only_row")
+
+    assert postpone(database, job) == {"outcome": "dead"}
+
+    assert state(database, asset_id) == ("failed", "probe_crashed")
+
+
+def test_a_worker_is_given_only_the_kinds_it_knows_and_the_most_urgent_first(
+    database: Database, asset_id: str, owner: Caller
+) -> None:
+    deleted = owner.reserve()["asset"]["id"]
+    database.execute("select private.delete_asset(%s, now() - interval '1 hour')", [deleted])
+
+    assert lease(database, kinds=["purge_owner"]) == []
+    assert [job["kind"] for job in lease(database, max_jobs=2, kinds=["probe", "purge"])] == ["probe", "purge"]
+
+
+def test_a_job_whose_workers_all_died_is_given_up(database: Database, asset_id: str) -> None:
+    for _ in range(5):
+        [job] = lease(database)
+        database.execute("update private.jobs set available_at = now() where id = %s", [job["id"]])
+
+    assert lease(database) == []
+    assert state(database, asset_id) == ("failed", "probe_crashed")
+    assert database.execute("select outcome from private.jobs where asset_id = %s", [asset_id]).fetchone() == ("dead",)
+
+
+def test_an_asset_deleted_meanwhile_stays_deleted_and_its_worker_finds_the_lease_gone(
+    database: Database, asset_id: str
+) -> None:
+    [job] = lease(database)
+    database.execute("select private.delete_asset(%s, now() + interval '1 day')", [asset_id])
+
+    with pytest.raises(psycopg.Error, match="lease on this job has passed"), database.transaction():
+        complete(database, job)
+
+    assert state(database, asset_id) == ("deleted", None)
+
+
+def test_an_unknown_job_is_a_lost_lease(database: Database, asset_id: str) -> None:
+    with pytest.raises(psycopg.Error, match="lease on this job has passed"):
+        complete(database, {"id": str(uuid.uuid4()), "lease_token": str(uuid.uuid4())})
+
+
+@pytest.mark.usefixtures("paused_worker")
+def test_many_workers_at_once_never_share_a_job(stack: Stack, owner: Caller, database: Database) -> None:
+    reserved = [owner.reserve()["asset"]["id"] for _ in range(20)]
+    taken: list[str] = []
+    barrier = threading.Barrier(4)
+
+    def work() -> None:
+        with psycopg.connect(stack.db_url, autocommit=True) as connection:
+            barrier.wait()
+            while jobs := lease(connection, uuid.uuid4().hex, max_jobs=3):
+                for job in jobs:
+                    taken.append(job["asset"]["id"])
+                    complete(connection, job)
+
+    for asset_id in reserved:
+        land(database, asset_id)
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(taken) == sorted(reserved)
+    with database.transaction():
+        database.execute("set local storage.allow_delete_query = 'true'")
+        database.execute("delete from storage.objects where name = any(%s)", [reserved])
+
+
+def test_a_lease_is_good_for_its_own_kind_of_work_only(database: Database, asset_id: str) -> None:
+    database.execute("select private.delete_asset(%s, now())", [asset_id])
+    row = database.execute("select api.lease_jobs('w', 1, 60, '{purge}')").fetchone()
+    assert row is not None
+    [purge] = row[0]
+
+    for call in ("complete_probe(%s, %s, 1, 'a/b', '{}')", "reject_probe(%s, %s, 'probe_crashed', '')",
+                 "purge_owner_batch(%s, %s)"):  # fmt: skip
+        with pytest.raises(psycopg.Error, match="lease on this job has passed"), database.transaction():
+            database.execute(f"select api.{call}", [purge["id"], purge["lease_token"]])
+    open_jobs = "select count(*) from private.jobs where asset_id = %s and finished_at is null"
+    assert database.execute(open_jobs, [asset_id]).fetchone() == (1,)
+
+
+def test_what_ended_long_ago_is_forgotten_and_nothing_else(database: Database, owner: Caller, stranger: Caller) -> None:
+    old, young, pending = (owner.reserve()["asset"]["id"] for _ in range(3))
+    dead_key, live_key = owner.mint_key()["id"], owner.mint_key()["id"]
+    with database.transaction(force_rollback=True):
+        database.execute("update app.assets set state = 'expired' where id = any(%s)", [[old, young]])
+        database.execute(
+            "update app.assets set upload_expires_at = now() - interval '91 days',"
+            " finish_by = now() - interval '91 days' where id = %s",
+            [old],
+        )
+        database.execute("update app.api_keys set revoked_at = now() - interval '91 days' where id = %s", [dead_key])
+
+        database.execute("select api.keep_house()")
+
+        left = database.execute("select id::text from app.assets where owner_id = %s", [owner.owner_id]).fetchall()
+        keys = database.execute("select id::text from app.api_keys where owner_id = %s", [owner.owner_id]).fetchall()
+    assert {row[0] for row in left} == {young, pending}
+    assert keys == [(live_key,)]
+
+
+def test_a_user_whom_auth_deletes_softly_is_gone_all_the_same(database: Database, owner: Caller) -> None:
+    with database.transaction(force_rollback=True):
+        database.execute("update auth.users set deleted_at = now() where id = %s", [owner.owner_id])
+
+        jobs = database.execute("select kind from private.jobs where owner_id = %s", [owner.owner_id]).fetchall()
+
+    assert jobs == [("purge_owner",)]

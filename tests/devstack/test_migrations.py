@@ -1,0 +1,146 @@
+"""Applying migrations."""
+
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from devstack import migrations
+from devstack.binaries import PROJECT, npm_platform
+from devstack.migrations import MigrationError
+from devstack.stack import Stack
+
+CLI = PROJECT / f"node_modules/@supabase/cli-{npm_platform()}/bin/supabase"
+
+
+@pytest.fixture
+def database(stack: Stack) -> Iterator[str]:
+    """The URL of an empty database that `postgres` owns."""
+    name = f"migrations_{secrets.token_hex(4)}"
+    with psycopg.connect(stack.db_url, autocommit=True) as superuser:
+        superuser.execute(f"create database {name} owner postgres".encode())
+        yield stack.postgres_db_url.removesuffix("/postgres") + f"/{name}"
+        superuser.execute(f"drop database {name} with (force)".encode())
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """supabase/migrations with two files in it."""
+    directory = tmp_path / "supabase/migrations"
+    directory.mkdir(parents=True)
+    write(directory, "20260101000000_first", "create schema app;\n\ncreate table app.a (id int);\n-- end;\n")
+    write(directory, "20260102000000_second", "-- more\ncreate table app.b (id int);\n")
+    return directory
+
+
+def write(directory: Path, name: str, text: str) -> None:
+    (directory / f"{name}.sql").write_text(text)
+
+
+def recorded(database: str) -> list[tuple[str, str, list[str]]]:
+    with psycopg.connect(database) as connection:
+        return connection.execute(
+            "select version, name, statements from supabase_migrations.schema_migrations order by version"
+        ).fetchall()
+
+
+def tables(database: str) -> list[str]:
+    with psycopg.connect(database) as connection:
+        rows = connection.execute("select tablename from pg_tables where schemaname = 'app' order by 1").fetchall()
+    return [name for (name,) in rows]
+
+
+def test_files_apply_in_order_and_only_once(database: str, directory: Path) -> None:
+    first = migrations.apply(database, directory)
+    again = migrations.apply(database, directory)
+
+    assert [migration.name for migration in first] == ["first", "second"]
+    assert again == []
+    assert tables(database) == ["a", "b"]
+    assert recorded(database)[1] == ("20260102000000", "second", ["-- more\ncreate table app.b (id int)"])
+
+
+def test_a_failure_names_file_and_line_and_undoes_its_file_alone(database: str, directory: Path) -> None:
+    write(
+        directory,
+        "20260103000000_third",
+        "create table app.c (id int);\n\ncreate table app.d (\n  id intt\n);\n",
+    )
+
+    with pytest.raises(MigrationError, match=r'20260103000000_third\.sql:4: type "intt" does not exist'):
+        migrations.apply(database, directory)
+
+    assert tables(database) == ["a", "b"]
+    assert [version for version, _, _ in recorded(database)] == ["20260101000000", "20260102000000"]
+
+
+def test_what_a_function_raises_is_placed_at_its_statement(database: str, directory: Path) -> None:
+    write(
+        directory,
+        "20260103000000_third",
+        "select 1;\n-- why\n\ndo $$ begin\n  raise exception 'no such luck';\nend $$;\n",
+    )
+
+    with pytest.raises(MigrationError, match=r"third\.sql:4: no such luck"):
+        migrations.apply(database, directory)
+
+
+def test_a_file_changed_after_it_was_applied_is_refused(database: str, directory: Path) -> None:
+    migrations.apply(database, directory)
+    write(directory, "20260102000000_second", "create table app.b (id bigint);\n")
+
+    with pytest.raises(MigrationError, match=r"second\.sql has changed since it was applied"):
+        migrations.apply(database, directory)
+
+
+def test_blank_lines_are_no_change(database: str, directory: Path) -> None:
+    migrations.apply(database, directory)
+    write(directory, "20260102000000_second", "-- more\n\n\ncreate table app.b (id int);;\n")
+
+    assert migrations.apply(database, directory) == []
+
+
+def test_a_file_that_is_gone_is_refused(database: str, directory: Path) -> None:
+    migrations.apply(database, directory)
+    (directory / "20260102000000_second.sql").unlink()
+
+    with pytest.raises(MigrationError, match="20260102000000 is not in"):
+        migrations.apply(database, directory)
+
+
+def test_a_file_may_not_end_its_own_transaction(database: str, directory: Path) -> None:
+    write(directory, "20260103000000_third", "create table app.c (id int);\ncommit;\n")
+
+    with pytest.raises(MigrationError, match=r"third\.sql:2: a migration must not end its own transaction"):
+        migrations.apply(database, directory)
+
+
+def test_two_files_of_one_version_are_refused(directory: Path) -> None:
+    write(directory, "20260102000000_twin", "select 1;\n")
+
+    with pytest.raises(MigrationError, match="20260102000000"):
+        migrations.find(directory)
+
+
+@pytest.mark.skipif(not CLI.exists(), reason="the Supabase CLI is not installed for this platform")
+def test_the_supabase_cli_agrees_with_what_was_recorded(database: str, directory: Path) -> None:
+    def supabase(*arguments: str) -> str:
+        result = subprocess.run(
+            [CLI, *arguments, "--db-url", f"{database}?sslmode=disable", "--yes"],
+            cwd=directory.parent.parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return result.stdout + result.stderr
+
+    migrations.apply(database, directory)
+    write(directory, "20260103000000_third", "create table app.c (id int);\n-- the end\n")
+
+    assert "third" in supabase("db", "push")
+    assert len(recorded(database)) == 3
+    assert migrations.apply(database, directory) == []

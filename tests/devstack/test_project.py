@@ -1,0 +1,47 @@
+"""What the stack takes from supabase/config.toml."""
+
+from pathlib import Path
+
+import pytest
+
+from devstack.errors import StackError
+from devstack.project import Project
+
+CONFIG = """
+[api]
+schemas = ["public", "api"]
+
+[storage]
+file_size_limit = "5GiB"
+
+[storage.buckets.assets]
+public = false
+file_size_limit = "500MiB"
+allowed_mime_types = ["audio/mpeg"]
+objects_path = "./assets"
+"""
+
+
+def project(directory: Path, config: str) -> Project:
+    (directory / "supabase").mkdir(exist_ok=True)
+    (directory / "supabase/config.toml").write_text(config)
+    return Project.read(directory)
+
+
+def test_schemas_sizes_and_buckets_are_read_as_the_cli_reads_them(tmp_path: Path) -> None:
+    read = project(tmp_path, CONFIG)
+
+    assert read.schemas == ("public", "api")
+    assert read.size_limit == 5 * 1024**3
+    assert read.buckets == {
+        "assets": {"public": False, "allowed_mime_types": ["audio/mpeg"], "file_size_limit": 500 * 1024**2}
+    }
+
+
+def test_a_project_without_a_configuration_has_no_buckets(tmp_path: Path) -> None:
+    assert Project.read(tmp_path).buckets == {}
+
+
+def test_a_size_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="write it as 50MiB"):
+        project(tmp_path, CONFIG.replace("500MiB", "plenty"))

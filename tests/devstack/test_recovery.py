@@ -1,0 +1,158 @@
+"""What the stack survives."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from tests.devstack.polling import eventually
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(
+        base_url=stack.supabase_url, headers={"apikey": stack.secret_key}, timeout=30, trust_env=False
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def bucket(stack: Stack) -> str:
+    name = f"recovery-{uuid.uuid4().hex[:8]}"
+    stack.create_bucket(name, {})
+    return name
+
+
+@pytest.fixture
+def signed(client: httpx.Client, bucket: str) -> str:
+    """Where to PUT `a.bin`."""
+    return f"/storage/v1{client.post(f'/storage/v1/object/upload/sign/{bucket}/a.bin').json()['url']}"
+
+
+def everything_answers(client: httpx.Client) -> bool:
+    paths = ("/rest/v1/", "/auth/v1/admin/users", "/storage/v1/bucket")
+    return all(client.get(path).status_code == 200 for path in paths)
+
+
+def test_everything_finds_a_restarted_postgres_again(stack: Stack, client: httpx.Client) -> None:
+    assert everything_answers(client)
+
+    stack.children["postgres"].restart()
+
+    eventually(lambda: everything_answers(client))
+
+
+def test_committed_rows_outlive_a_killed_postgres(stack: Stack, client: httpx.Client, bucket: str) -> None:
+    stack.children["postgres"].kill()
+    stack.children["postgres"].restart()
+
+    eventually(lambda: client.get(f"/storage/v1/bucket/{bucket}").status_code == 200)
+
+
+def test_a_dead_postgrest_is_503(stack: Stack, client: httpx.Client) -> None:
+    stack.children["postgrest"].kill()
+    try:
+        assert client.get("/rest/v1/").status_code == 503
+    finally:
+        stack.children["postgrest"].restart()
+
+    eventually(lambda: everything_answers(client))
+
+
+def incoming(stack: Stack) -> list[Path]:
+    return list((stack.storage_dir / ".incoming").iterdir())
+
+
+def test_a_gateway_killed_in_the_middle_of_a_put_leaves_nothing(
+    stack: Stack, client: httpx.Client, bucket: str, signed: str
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * 100_000
+        eventually(lambda: any(path.stat().st_size for path in incoming(stack)))
+        stack.children["gateway"].kill()
+        while True:
+            yield b"x" * 100_000
+
+    try:
+        with pytest.raises(httpx.TransportError):
+            client.put(signed, content=chunks())
+    finally:
+        stack.children["gateway"].restart()
+
+    assert incoming(stack) == []
+    assert client.get(f"/storage/v1/object/info/{bucket}/a.bin").json()["code"] == "NoSuchKey"
+    assert client.put(signed, content=b"whole").status_code == 200
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_put_leaves_nothing(
+    stack: Stack, client: httpx.Client, bucket: str, signed: str
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * 100_000
+        eventually(lambda: any(path.stat().st_size for path in incoming(stack)))
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        client.put(signed, content=chunks())
+
+    eventually(lambda: incoming(stack) == [])
+    assert client.get(f"/storage/v1/object/info/{bucket}/a.bin").json()["code"] == "NoSuchKey"
+
+
+def test_of_two_puts_under_way_at_once_the_last_to_finish_wins(
+    stack: Stack, client: httpx.Client, bucket: str, signed: str
+) -> None:
+    """As on the real Storage: both were asked for before either had landed."""
+
+    under_way, released = threading.Event(), threading.Event()
+    answers: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        yield b"slow"
+        eventually(lambda: bool(incoming(stack)))
+        under_way.set()
+        assert released.wait(15)
+
+    def slow_put() -> None:
+        answers.append(
+            httpx.put(f"{stack.supabase_url}{signed}", content=chunks(), timeout=30, trust_env=False).status_code
+        )
+
+    thread = threading.Thread(target=slow_put)
+    thread.start()
+    assert under_way.wait(15)
+    answers.append(client.put(signed, content=b"quick").status_code)
+    released.set()
+    thread.join(15)
+
+    assert answers == [200, 200]
+    assert client.get(f"/storage/v1/object/authenticated/{bucket}/a.bin").content == b"slow"
+
+
+def test_the_bytes_of_a_deleted_or_replaced_object_go(stack: Stack, client: httpx.Client, bucket: str) -> None:
+    def files() -> list[Path]:
+        return [path for path in (stack.storage_dir / bucket).rglob("*") if path.is_file()]
+
+    for content in (b"one", b"two"):
+        client.post(f"/storage/v1/object/{bucket}/folder/a.bin", content=content, headers={"x-upsert": "true"})
+    assert [path.read_bytes() for path in files()] == [b"two"]
+    with psycopg.connect(stack.db_url) as superuser:
+        row = superuser.execute("select version from storage.objects where bucket_id = %s", [bucket]).fetchone()
+    assert row == (files()[0].name,)
+    assert files()[0].parent == stack.storage_dir / bucket / "folder/a.bin"
+
+    client.request("DELETE", f"/storage/v1/object/{bucket}", json={"prefixes": ["folder/a.bin"]})
+    assert files() == []
+
+
+def test_no_name_leaves_its_bucket(stack: Stack, client: httpx.Client, bucket: str) -> None:
+    for name in ("%2e%2e/escaped.txt", "a/%2e%2e/%2e%2e/escaped.txt", "a%00b"):
+        answer = client.post(f"/storage/v1/object/{bucket}/{name}", content=b"x")
+        assert answer.status_code in (400, 404), name
+
+    assert list(stack.state_dir.rglob("escaped.txt*")) == []

@@ -1,0 +1,53 @@
+"""Cutting a script into statements."""
+
+import pytest
+
+from devstack.statements import split
+
+SCRIPT = """-- first; of all
+/* nested /* ; */ ; */
+create schema app;
+
+create function app.f(a int) returns int language sql
+begin atomic
+  select case when a > 1 then 1 else 2 end;
+  select 2;
+end;
+;
+do $x$ begin perform 1; raise notice $$;$$; end $x$;
+"""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select 'a;b', 'it''s; fine'",
+        r"select E'it\'s; fine'",
+        'create table "odd;name" (id int)',
+        "create rule r as on insert to t do also (select 1; select 2)",
+        "do $$ begin null; end $$",
+        "do $body$ begin execute $q$select ';'$q$; end $body$",
+        "select 1 /* not; the end */ + 1",
+        "create function f() returns int begin atomic select case when true then 1 end; select 2; end",
+        "select a$1, b from t -- no dollar quote; here",
+    ],
+)
+def test_a_semicolon_inside_something_ends_nothing(statement: str) -> None:
+    assert [part.text for part in split(f"{statement}\n; select 2;")] == [statement, "select 2"]
+
+
+def test_each_statement_knows_the_line_it_begins_on() -> None:
+    assert [part.line for part in split(SCRIPT)] == [1, 5, 11]
+
+
+def test_a_comment_belongs_to_what_follows_and_the_last_one_to_itself() -> None:
+    assert [part.text for part in split("-- one\nselect 1;;\n-- the end;")] == [
+        "-- one\nselect 1",
+        "-- the end;",
+    ]
+
+
+def test_nothing_is_lost() -> None:
+    assert "".join(part.text for part in split(SCRIPT)).replace(" ", "").replace("\n", "") == SCRIPT.replace(
+        "end;\n;\n", "end\n"
+    ).replace("schema app;", "schema app").replace("$x$;", "$x$").replace(" ", "").replace("\n", "")

@@ -1,0 +1,297 @@
+"""`python -m devstack up` and `reset`, as a person at a terminal has them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import httpx
+import pytest
+
+from devstack import settings_file
+from devstack.binaries import PROJECT
+from devstack.child import started_at
+from devstack.ports import Ports
+from tests.devstack.polling import eventually
+
+Up = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def ports() -> Ports:
+    return Ports.free()
+
+
+@pytest.fixture
+def up(state: Path, ports: Ports) -> Iterator[Up]:
+    """``up(*options)`` starts the command in the background; what the test leaves running is stopped."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str, program: tuple[str, ...] = ("-m", "devstack")) -> subprocess.Popen[str]:
+        numbers = ((name.replace("_", "-"), port) for name, port in asdict(ports).items())
+        port_options = [text for name, port in numbers for text in (f"--{name}-port", str(port))]
+        process = subprocess.Popen(
+            [sys.executable, *program, "up", "--state", str(state), *port_options, *options],
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def wait_up(process: subprocess.Popen[str]) -> str:
+    """Everything said up to the command to try."""
+    said = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        if "curl" in line:
+            return "".join(said)
+    assert process.stderr is not None
+    raise AssertionError(f"{''.join(said)}{process.stderr.read()}")
+
+
+def children(state: Path) -> dict[str, int]:
+    return {path.stem: int(path.read_text().split()[0]) for path in state.glob("logs/*.pid")}
+
+
+def gone(pids: dict[str, int]) -> bool:
+    return not any(started_at(pid) for pid in pids.values())
+
+
+def test_it_comes_up_says_what_to_try_and_stops_without_a_trace(up: Up, state: Path) -> None:
+    process = up("--no-service")
+    said = wait_up(process)
+    running = children(state)
+    tried = subprocess.run(said.splitlines()[-1], shell=True, capture_output=True, text=True, check=True)  # noqa: S602
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(30) == 0
+    assert running.keys() == {"postgres", "postgrest", "functions", "gateway"}
+    assert json.loads(tried.stdout)["external"]["email"] is True
+    assert gone(running)
+    assert children(state) == {}
+
+
+def test_settings_are_private_sourceable_and_kept(up: Up, state: Path) -> None:
+    kept = []
+    for _ in range(2):
+        process = up("--no-service")
+        wait_up(process)
+        kept.append(settings_file.read(state / "stack.env"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+    assert (state / "stack.env").stat().st_mode & 0o777 == 0o600
+    names = {"SUPABASE_URL", "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_SIGNING_KEY", "SUPABASE_WORKER_TOKEN"}
+    assert kept[0].keys() == names | {"DB_URL", "DEMO_EMAIL", "DEMO_PASSWORD"}
+    for name in ("SUPABASE_PUBLISHABLE_KEY", "SUPABASE_SIGNING_KEY", "DEMO_EMAIL", "DEMO_PASSWORD"):
+        assert kept[0][name] == kept[1][name]
+    sourced = subprocess.run(
+        ["bash", "-c", f'set -a; . {state}/stack.env; printf %s "$SUPABASE_SIGNING_KEY"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(sourced.stdout) == json.loads(kept[0]["SUPABASE_SIGNING_KEY"])
+
+
+def test_a_taken_port_is_one_line_and_nothing_is_started(up: Up, state: Path, ports: Ports) -> None:
+    with socket.create_server(("127.0.0.1", ports.postgrest)):
+        process = up("--no-service")
+        out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert str(ports.postgrest) in err
+    assert "--postgrest-port" in err
+    assert children(state) == {}
+
+
+def test_two_stacks_do_not_share_a_directory_and_reset_waits(up: Up, state: Path) -> None:
+    wait_up(up("--no-service"))
+
+    for command in (["up", "--no-service"], ["reset"]):
+        second = subprocess.run(
+            [sys.executable, "-m", "devstack", *command, "--state", str(state)],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert second.returncode == 1
+        assert "A stack is running in" in second.stderr
+    assert (state / "keys.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
+def test_a_killed_supervisor_takes_its_children_along(up: Up, state: Path) -> None:
+    process = up("--no-service")
+    wait_up(process)
+    running = children(state)
+
+    process.kill()
+
+    eventually(lambda: gone(running))
+
+
+def test_what_a_killed_supervisor_left_running_is_ended_by_the_next(up: Up, state: Path) -> None:
+    first = up("--no-service")
+    wait_up(first)
+    first.kill()
+    first.wait()
+    with subprocess.Popen(["sleep", "600"], process_group=0) as leftover:
+        (state / "logs/gateway.pid").write_text(f"{leftover.pid} {started_at(leftover.pid)}\n")
+
+        wait_up(up("--no-service"))
+
+        assert leftover.wait(10) == -signal.SIGTERM
+
+
+def test_a_process_that_got_a_leftovers_number_is_left_alone(up: Up, state: Path) -> None:
+    (state / "logs").mkdir(parents=True)
+    with subprocess.Popen(["sleep", "600"], process_group=0) as bystander:
+        (state / "logs/gateway.pid").write_text(f"{bystander.pid} an-earlier-birth\n")
+        try:
+            wait_up(up("--no-service"))
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
+
+
+def test_a_child_that_dies_is_started_again(up: Up, state: Path, ports: Ports) -> None:
+    wait_up(up("--no-service"))
+    headers = {"apikey": settings_file.read(state / "stack.env")["SUPABASE_PUBLISHABLE_KEY"]}
+
+    def everything_answers() -> bool:
+        urls = [f"http://127.0.0.1:{ports.gateway}{path}" for path in ("/rest/v1/", "/storage/v1/bucket")]
+        function = httpx.options(f"http://127.0.0.1:{ports.gateway}/functions/v1/upload-url", trust_env=False)
+        answers = [httpx.get(url, headers=headers, trust_env=False).status_code for url in urls]
+        return [*answers, function.status_code] == [200, 200, 204]
+
+    for name in ("gateway", "postgrest", "postgres", "functions"):
+        before = children(state)
+        os.kill(before[name], signal.SIGKILL)
+        eventually(lambda name=name, before=before: children(state)[name] != before[name])  # type: ignore[misc]
+        eventually(everything_answers)
+
+
+def test_reset_leaves_nothing_and_takes_nothing_else(up: Up, state: Path) -> None:
+    def reset() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "devstack", "reset", "--state", str(state)],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    process = up("--no-service")
+    wait_up(process)
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
+    assert reset().returncode == 0
+    assert not state.exists()
+    assert reset().returncode == 0
+
+    state.mkdir()
+    (state / "thesis.txt").write_text("years of work")
+    assert reset().returncode == 1
+    assert (state / "thesis.txt").exists()
+
+
+FAKE_SERVICE = """
+import http.server, json, os, signal, sys, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def answer(self, status, body):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def do_GET(self):
+        known = self.path == "/healthz" or self.headers["authorization"] == "Bearer rk_live_fake"
+        self.answer(200 if known else 401, {})
+
+    def do_POST(self):
+        assert json.loads(os.environ["SUPABASE_SIGNING_KEY"])["d"]
+        self.answer(201, {"plaintext": "rk_live_fake"})
+
+    def log_message(self, *_):
+        pass
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+if sys.argv[1] == "serve":
+    http.server.HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
+elif "SUPABASE_SIGNING_KEY" in os.environ or not os.environ["SUPABASE_WORKER_TOKEN"]:
+    sys.exit("the worker holds a token, never the key")
+elif os.path.exists("worker-dies"):
+    sys.exit("worker: cannot go on")
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def with_fake_service(tmp_path: Path) -> tuple[str, ...]:
+    """The command, with a service of a few lines in the place of the project's."""
+    tmp_path.joinpath("service.py").write_text(FAKE_SERVICE)
+    program = f"""
+        import sys
+        from pathlib import Path
+        from devstack import service
+        service.PROJECT = Path({str(tmp_path)!r})
+        from devstack.__main__ import main
+        sys.exit(main())
+    """
+    return ("-c", textwrap.dedent(program))
+
+
+def test_the_service_and_its_worker_run_on_it(up: Up, state: Path, with_fake_service: tuple[str, ...]) -> None:
+    port = Ports.free().gateway
+    process = up("--service-port", str(port), program=with_fake_service)
+    said = wait_up(process)
+    settings = settings_file.read(state / "stack.env")
+    running = children(state)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 0
+    assert running.keys() == {"postgres", "postgrest", "functions", "gateway", "service", "worker"}
+    assert settings["API_URL"] == f"http://127.0.0.1:{port}"
+    assert settings["DEMO_API_KEY"] == "rk_live_fake"
+    assert f"curl -s http://127.0.0.1:{port}/api/v1/assets/upload-url" in said
+    assert gone(running)
+
+
+def test_a_worker_that_keeps_dying_ends_it_all_with_its_last_words(
+    up: Up, state: Path, tmp_path: Path, with_fake_service: tuple[str, ...]
+) -> None:
+    process = up("--service-port", str(Ports.free().gateway), program=with_fake_service)
+    wait_up(process)
+    running = children(state)
+    (tmp_path / "worker-dies").touch()
+    os.kill(running["worker"], signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "worker: cannot go on" in err
+    assert "worker keeps dying" in err
+    assert gone(running)

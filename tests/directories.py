@@ -1,0 +1,18 @@
+"""Directories for stacks."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A directory that goes away again. Not pytest's own: Postgres, which refuses root, must pass through it."""
+    directory = Path(tempfile.mkdtemp(prefix="assetdock-test-"))
+    directory.chmod(0o711)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,29 @@
+"""Uploads go on while every part of the installation is killed at random, and in the end nothing is lost."""
+
+import random
+from collections import Counter
+
+from tests.faults.chaos import Chaos, Plan
+from tests.faults.site import Site, soaking
+
+SHORT = Plan(uploads=40, clients=8, rounds=1)
+LONG = Plan(uploads=200, clients=8, rounds=10)
+
+
+def test_nothing_acknowledged_is_lost_whatever_is_killed(site: Site) -> None:
+    plan = LONG if soaking() else SHORT
+    chaos = Chaos(site, plan, random.Random(plan.seed))  # noqa: S311 - chance that can be had again
+
+    chaos.run()
+
+    table = chaos.table()
+    print("\n" + table.text)
+    assert chaos.faults == Counter(dict.fromkeys(chaos.kinds, plan.rounds))
+    assert chaos.acknowledged, "nothing was uploaded"
+    assert table.lost == []
+    assert table.doubled == []
+    assert table.stuck == []
+    assert table.wrong_durations == []
+    assert chaos.outside_the_envelope == []
+    assert site.rows("select id from private.jobs where lease_token is not null") == []
+    assert site.reconcile().found == []

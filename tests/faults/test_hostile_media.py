@@ -1,0 +1,138 @@
+"""Files that mean harm, through the whole of it: each ends failed with its code, and in time."""
+
+import hashlib
+import random
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.callers import Caller
+from tests.faults.site import Site
+from tests.media import SAMPLES, make
+from tests.processes import until
+from tests.tone import tone
+from tests.worker.storage import serving
+
+BOUNDED = 20.0  # seconds from landing to failed, on a busy machine
+PROBE_SECONDS = 2
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("media")
+
+
+@pytest.fixture
+def fails(working: Site, owner: Caller) -> Callable[..., str]:
+    """Lands a file; the error_code it fails with, in bounded time."""
+
+    def land(data: bytes, content_type: str = "video/mp4", **fields: str) -> str:
+        started = time.monotonic()
+        asset_id = owner.land(data, **{"type": "video", "content_type": content_type, **fields})
+        asset = owner.finished(asset_id)
+        assert time.monotonic() - started < BOUNDED
+        assert asset["state"] == "failed", asset
+        assert asset["error_message"]
+        assert asset["download_url"] is None
+        assert working.rows("select attempts from private.jobs where asset_id = %s", asset_id) == [(1,)]
+        return str(asset["error_code"])
+
+    return land
+
+
+def bomb() -> bytes:
+    """A QuickTime file whose compressed index (`cmov`) claims 1.9 GB and unpacks to 64 MB from 64 kB."""
+    packed = zlib.compress(bytes(64 * 1024 * 1024), 9)
+
+    def box(kind: bytes, body: bytes) -> bytes:
+        return (len(body) + 8).to_bytes(4, "big") + kind + body
+
+    index = box(b"cmov", box(b"dcom", b"zlib") + box(b"cmvd", (1_900_000_000).to_bytes(4, "big") + packed))
+    return box(b"ftyp", b"qt  " + bytes(4) + b"qt  ") + box(b"moov", index)
+
+
+HOSTILE: dict[str, tuple[Callable[[], bytes], set[str]]] = {
+    "0 bytes": (lambda: b"", {"unreadable_media"}),
+    "1 byte": (lambda: b"\0", {"unreadable_media"}),
+    "random bytes": (lambda: random.Random(4).randbytes(200_000), {"unreadable_media"}),  # noqa: S311
+    "a decompression bomb": (bomb, {"unreadable_media", "probe_crashed"}),
+}
+
+
+@pytest.mark.parametrize(("data", "codes"), HOSTILE.values(), ids=HOSTILE)
+def test_what_is_no_media_ends_failed(fails: Callable[..., str], data: Callable[[], bytes], codes: set[str]) -> None:
+    assert fails(data()) in codes
+
+
+@pytest.mark.parametrize("target", ["a local file", "a loopback listener"])
+@pytest.mark.parametrize(
+    "text",
+    ["#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{url}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile '{url}'\n"],
+    ids=["HLS", "concat"],
+)
+def test_a_playlist_named_mp4_opens_nothing(fails: Callable[..., str], media: Path, text: str, target: str) -> None:
+    secret = make("moov-first.mp4", media)
+    with serving(media) as listener:
+        url = secret.as_uri() if target == "a local file" else listener.url(secret.name)
+
+        assert fails(text.format(url=url).encode(), filename="film.mp4") == "unreadable_media"
+
+        assert listener.requests == []
+
+
+@pytest.mark.parametrize("name", ["moov-last.mp4", "film.mkv", "constant.mp3", "sound.wav", "sound.ogg", "sound.flac"])
+def test_a_file_cut_short_fails_when_its_checksum_was_given(fails: Callable[..., str], media: Path, name: str) -> None:
+    """Without checksum and size, what can be played up to the cut is ready, with the time it really lasts."""
+    whole, sample = make(name, media).read_bytes(), SAMPLES[name]
+    kind = sample.content_type.split("/")[0]
+
+    code = fails(whole[: len(whole) * 2 // 3], sample.content_type, type=kind, sha256=hashlib.sha256(whole).hexdigest())
+
+    assert code == ("unreadable_media" if name == "moov-last.mp4" else "checksum_mismatch")
+
+
+def test_a_film_whose_index_is_cut_off_fails_by_itself(fails: Callable[..., str], media: Path) -> None:
+    whole = make("moov-last.mp4", media).read_bytes()
+
+    assert fails(whole[: len(whole) * 2 // 3]) == "unreadable_media"
+
+
+@pytest.fixture
+def ffprobe_that(site: Site, tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Hires a worker whose ffprobe is a script."""
+
+    def hire(script: str) -> None:
+        program = tmp_path / "ffprobe"
+        program.write_text(f'#!/bin/sh\ncase "$*" in *http://*) {script};; *) echo "ffprobe version x" >&2;; esac\n')
+        program.chmod(0o755)
+        site.worker("deceived", ASSETDOCK_FFPROBE=str(program), ASSETDOCK_PROBE_SECONDS=str(PROBE_SECONDS))
+
+    yield hire
+    site.rest()
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("exec /bin/sleep 600", "probe_timeout"),
+        ("while :; do echo endless; done", "unreadable_media"),
+        ("while :; do echo endless >&2; done", "unreadable_media"),
+        ("kill -SEGV $$", "probe_crashed"),
+    ],
+    ids=["hangs", "prints without end", "complains without end", "segfaults"],
+)
+def test_an_ffprobe_gone_wrong_costs_one_asset_and_not_the_worker(
+    site: Site, owner: Caller, ffprobe_that: Callable[[str], None], script: str, code: str
+) -> None:
+    ffprobe_that(script)
+    started = time.monotonic()
+    asset_id = owner.land(tone(1.0))
+
+    until(lambda: owner.asset(asset_id)["state"] == "failed", "the asset to fail", BOUNDED)
+
+    assert owner.asset(asset_id)["error_code"] == code
+    assert time.monotonic() - started < BOUNDED
+    assert site.workers["deceived"].running

@@ -1,0 +1,106 @@
+"""Real processes of the service and the worker, started for tests."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import httpx
+
+PROJECT = Path(__file__).parents[1]
+DEADLINE = 30.0
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
+    """Polls until the condition holds; fails with `what` was awaited."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.05)
+
+
+_LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """A test run that is killed leaves nothing behind."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """`python -m service …` with nothing of our environment but PATH and HOME."""
+
+    def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
+        self._log = tempfile.NamedTemporaryFile(prefix="assetdock-", suffix=".log")  # noqa: SIM115 - closed in stop
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "service", *arguments],
+            cwd=PROJECT,
+            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one system call
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        return Path(self._log.name).read_text(errors="replace")
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = DEADLINE) -> int:
+        return self._process.wait(seconds)
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL for what doesn't listen."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(20)
+        self._log.close()
+
+
+class Service(Process):
+    """The HTTP service on a free port."""
+
+    def __init__(self, environment: Mapping[str, str], port: int) -> None:
+        super().__init__(["serve"], {**environment, "HOST": "127.0.0.1", "PORT": str(port)})
+        self.url = f"http://127.0.0.1:{port}"
+        until(self._answers, "the service to answer")
+
+    def _answers(self) -> bool:
+        assert self.exit_code is None, f"the service stopped:\n{self.output}"
+        try:
+            return httpx.get(f"{self.url}/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+class WorkerProcess(Process):
+    """The worker."""
+
+    def __init__(self, environment: Mapping[str, str], *arguments: str) -> None:
+        super().__init__(["worker", *arguments], environment)
+        until(self._has_started, "the worker to start")
+
+    def _has_started(self) -> bool:
+        assert self.exit_code is None, f"the worker stopped:\n{self.output}"
+        return "worker_started" in self.output

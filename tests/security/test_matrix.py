@@ -1,0 +1,257 @@
+"""Every function and view of schema api by every kind of caller, through real PostgREST.
+
+The rows come from the catalogue, so that a new function or view can't be forgotten: without a line in ALLOWED it fails.
+"""
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from service.identity import api_key, webhook_secret
+from tests.callers import Caller, Project, session_caller
+
+Database = psycopg.Connection[Any]
+Sign = Callable[[dict[str, Any]], str]
+SCOPES = [
+    "assets:read", "assets:write", "assets:produce",
+    "api_keys:read", "api_keys:write",
+    "webhooks:read", "webhooks:write",
+]  # fmt: skip
+
+# The scope a function asks of its caller, or the roles that alone may execute it.
+ALLOWED = {
+    "create_upload": "assets:write",
+    "renew_upload": "assets:write",
+    "confirm_upload": "assets:write",
+    "get_asset": "assets:read",
+    "list_assets": "assets:read",
+    "list_asset_events": "assets:read",
+    "delete_asset": "assets:write",
+    "restore_asset": "assets:write",
+    "create_api_key": "api_keys:write",
+    "list_api_keys": "api_keys:read",
+    "rotate_api_key": "api_keys:write",
+    "revoke_api_key": "api_keys:write",
+    "create_webhook_endpoint": "webhooks:write",
+    "list_webhook_endpoints": "webhooks:read",
+    "get_webhook_endpoint": "webhooks:read",
+    "delete_webhook_endpoint": "webhooks:write",
+    "rotate_webhook_secret": "webhooks:write",
+    "test_webhook_endpoint": "webhooks:write",
+    "list_webhook_deliveries": "webhooks:read",
+    "replay_webhook_delivery": "webhooks:write",
+    "begin_delivery": "asset_worker",
+    "begin_purge": "asset_worker",
+    "complete_probe": "asset_worker",
+    "complete_purge": "asset_worker",
+    "extend_lease": "asset_worker",
+    "keep_house": "asset_worker",
+    "lease_jobs": "asset_worker",
+    "purge_owner_batch": "asset_worker",
+    "record_delivery": "asset_worker",
+    "reject_probe": "asset_worker",
+    "release_job": "asset_worker",
+    "retry_job": "asset_worker",
+    "find_discrepancies": "asset_worker",
+    "repair_discrepancy": "asset_worker",
+    "queue_stats": "asset_worker asset_gateway",
+    "ping": "asset_gateway",
+    "resolve_api_key": "asset_gateway",
+    "settled_assets": "asset_gateway",
+    # views
+    "api_keys": "api_keys:read",
+    "asset_events": "assets:read",
+    "assets": "assets:read",
+    "webhook_endpoints": "webhooks:read",
+}
+# Functions about one asset, key or endpoint: a stranger is told that there is nothing.
+ABOUT_ONE = ("get_asset", "list_asset_events", "confirm_upload", "renew_upload", "delete_asset", "restore_asset",
+             "rotate_api_key", "revoke_api_key", "get_webhook_endpoint", "delete_webhook_endpoint",
+             "rotate_webhook_secret", "test_webhook_endpoint", "list_webhook_deliveries",
+             "replay_webhook_delivery")  # fmt: skip
+
+
+@dataclass
+class World:
+    """An owner with an asset and keys of every kind, a stranger, and the tokens they all hold."""
+
+    url: str
+    publishable_key: str
+    owner: Caller
+    tokens: dict[str, str | None] = field(default_factory=dict)
+
+    def call(self, name: str, kind: str, token: str | None, arguments: dict[str, Any]) -> httpx.Response:
+        headers = {"apikey": self.publishable_key, "Accept-Profile": "api", "Content-Profile": "api"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        if kind == "view":
+            return httpx.get(f"{self.url}/rest/v1/{name}", params={"select": "*"}, headers=headers)
+        return httpx.post(f"{self.url}/rest/v1/rpc/{name}", json=arguments, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def catalogue(stack: Stack) -> list[tuple[str, str, list[str]]]:
+    """(name, 'function' or 'view', names of its arguments) of all that PostgREST exposes."""
+    with psycopg.connect(stack.db_url) as connection:
+        functions = connection.execute(
+            "select proname, coalesce(proargnames, '{}') from pg_proc where pronamespace = 'api'::regnamespace"
+        ).fetchall()
+        views = connection.execute("select relname from pg_class where relnamespace = 'api'::regnamespace").fetchall()
+    return sorted([(name, "function", args) for name, args in functions] + [(name, "view", []) for (name,) in views])
+
+
+@pytest.fixture(scope="module")
+def world(stack: Stack, project: Project, sign: Sign) -> Iterator[World]:
+    owner, stranger = session_caller(project), session_caller(project)
+    world = World(stack.supabase_url, stack.publishable_key, owner)
+    with psycopg.connect(stack.db_url, autocommit=True) as connection:
+        connection.execute("select private.allow_produce(%s)", [owner.owner_id])
+        connection.execute(
+            "insert into private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [owner.owner_id]
+        )
+
+        def minted(**fields: Any) -> tuple[str, str]:
+            key = owner.mint_key(**fields)
+            now = int(time.time())
+            claims = {"role": "authenticated", "sub": owner.owner_id, "api_key_id": key["id"]}
+            token = sign({**claims, "iss": "assetdock", "aud": "authenticated", "iat": now, "exp": now + 300})
+            return key["id"], token
+
+        world.tokens = {"anon": None, "owner": owner.credential, "stranger": stranger.credential}
+        for scope in SCOPES:
+            world.tokens[f"key {scope}"] = minted(scopes=[scope])[1]
+        everything = SCOPES
+        revoked_id, world.tokens["revoked key"] = minted(scopes=everything)
+        owner.http.delete(f"/api-keys/{revoked_id}")
+        expired_id, world.tokens["expired key"] = minted(scopes=everything)
+        connection.execute("update app.api_keys set expires_at = now() where id = %s", [expired_id])
+        now = int(time.time())
+        special: dict[str, dict[str, Any]] = {
+            "malformed key": {"role": "authenticated", "sub": owner.owner_id, "api_key_id": "nonsense"},
+            "null key": {"role": "authenticated", "sub": owner.owner_id, "api_key_id": None},
+            "anothers key": {"role": "authenticated", "sub": stranger.owner_id, "api_key_id": minted()[0]},
+            "unknown user": {"role": "authenticated", "sub": str(uuid.uuid4())},
+            "asset_worker": {"role": "asset_worker"},
+            "asset_gateway": {"role": "asset_gateway"},
+        }
+        for name, claims in special.items():
+            world.tokens[name] = sign({**claims, "aud": "authenticated", "iat": now, "exp": now + 3600})
+    yield world
+    owner.http.close()
+    stranger.http.close()
+
+
+def arguments_for(world: World, names: list[str]) -> dict[str, Any]:
+    """Arguments that are good, so that only the caller decides. Ids are those of fresh things of the owner."""
+    key = api_key.make()
+    values: dict[str, Any] = {
+        "type": "audio",
+        "name": "n",
+        "scopes": ["api_keys:write"],
+        "prefix": key.prefix,
+        "secret_sha256": key.sha256,
+        "worker": "w",
+        "job_id": str(uuid.uuid4()),
+        "lease_token": str(uuid.uuid4()),
+        "reason": "",
+        "duration_seconds": 1,
+        "content_type": "audio/wav",
+        "media": {},
+        "error_code": "probe_crashed",
+        "error_message": "",
+        "asset_ids": [],
+        "max_jobs": 1,
+        "url": "https://hooks.example.com/",
+        "event_types": ["asset.ready"],
+        "secret": webhook_secret.make(),
+        "response_status": 200,
+        "duration_ms": 1,
+        "kind": "no such kind",
+        "subject": "",
+    }
+    if "webhook_endpoint_id" in names:
+        values["webhook_endpoint_id"] = world.owner.hook("https://hooks.invalid/")["id"]
+    if "delivery_id" in names:
+        values["delivery_id"] = world.owner.test_hook(values["webhook_endpoint_id"])["id"]
+    if "asset_id" in names:
+        values["asset_id"] = world.owner.reserve()["asset"]["id"]
+    if "api_key_id" in names:
+        values["api_key_id"] = world.owner.mint_key(scopes=["api_keys:write"])["id"]
+    return {name: values[name] for name in names if name in values}
+
+
+def expected(name: str, kind: str, caller: str) -> set[tuple[int, str | None]]:
+    """(status, code) an answer may have. Views hide and never refuse; functions refuse."""
+    wanted = ALLOWED[name]
+    welcome: set[tuple[int, str | None]] = {(200, None), (204, None), (409, "upload_incomplete")}
+    if wanted.startswith("asset_"):
+        if caller in wanted.split():
+            # There is no such job, no such key: an answer from inside the function.
+            return {(200, None), (400, "bad_request"), (409, "conflict"), (401, "unauthenticated")}
+        return {(401, "42501") if caller == "anon" else (403, "42501")}
+    if caller in ("asset_worker", "asset_gateway"):
+        return {(403, "42501")}
+    if caller == "anon":
+        return {(401, "42501")}
+    if kind == "view":
+        return {(200, None)}
+    if caller in ("owner", f"key {wanted}"):
+        return welcome
+    if caller.startswith("key "):
+        return {(403, "insufficient_scope")}
+    if caller == "stranger":
+        return {(404, "not_found")} if name in ABOUT_ONE else welcome
+    return {(401, "unauthenticated")}
+
+
+def sees_rows(name: str, caller: str) -> bool:
+    # A stranger may make an endpoint, too, and has done so by the time the view is asked.
+    return caller in ("owner", f"key {ALLOWED[name]}") or (name, caller) == ("webhook_endpoints", "stranger")
+
+
+def test_the_matrix(
+    world: World, catalogue: list[tuple[str, str, list[str]]], paused_worker: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for asset in range(2):
+        world.owner.reserve(filename=f"{asset}")
+    names = {name for name, _, _ in catalogue}
+    unexpected = []
+    cells = 0
+    for name, kind, argument_names in catalogue:
+        assert name in ALLOWED, f"{name} is new: say in ALLOWED who may call it"
+        for caller, token in world.tokens.items():
+            answer = world.call(name, kind, token, arguments_for(world, argument_names))
+            body = json.loads(answer.text or "null")
+            code = body.get("code") if isinstance(body, dict) and answer.status_code >= 400 else None
+            cells += 1
+            if (answer.status_code, code) not in expected(name, kind, caller):
+                unexpected.append((name, caller, answer.status_code, answer.text[:200]))
+            if kind == "view" and answer.status_code == 200 and bool(body) != sees_rows(name, caller):
+                unexpected.append((name, caller, 200, f"{len(body)} rows"))
+    with capsys.disabled():
+        print(
+            f"\nisolation matrix: {len(names)} functions and views, {cells} cells checked, {len(unexpected)} unexpected"
+        )
+
+    assert unexpected == []
+    assert cells >= len(ALLOWED) * len(world.tokens)
+
+
+def test_a_hash_in_the_database_is_the_sha_256_of_the_key_and_nothing_else_of_it(world: World, stack: Stack) -> None:
+    key = world.owner.mint_key()
+    with psycopg.connect(stack.db_url) as connection:
+        rows = connection.execute("select k::text, s::text from app.api_keys k join private.api_key_secrets s"
+                                  " on s.api_key_id = k.id where k.id = %s", [key["id"]]).fetchall()  # fmt: skip
+    text = str(rows)
+    assert hashlib.sha256(key["plaintext"].encode()).hexdigest() in text
+    assert key["plaintext"] not in text
+    assert key["plaintext"][16:] not in text

@@ -1,0 +1,117 @@
+"""Functions that run with more rights than their callers: nothing a caller brings along changes what they do."""
+
+import time
+from typing import Any
+
+import jwt
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from service.config import service_settings
+from service.identity.minting import LIFETIME, Minter
+from tests.callers import Caller
+
+Database = psycopg.Connection[Any]
+ROOMS = ["api", "app", "private"]
+
+
+def as_session(connection: Database, owner_id: str) -> None:
+    connection.execute("select set_config('request.jwt.claims', %s, true)",
+                       [f'{{"role": "authenticated", "sub": "{owner_id}"}}'])  # fmt: skip
+    connection.execute("set local role authenticated")
+
+
+def test_no_function_builds_sql_from_text(database: Database) -> None:
+    dynamic = database.execute(
+        "select oid::regproc::text from pg_proc where pronamespace = any(%s::regnamespace[])"
+        r" and prosrc ~* '\mexecute\M'",
+        [ROOMS],
+    ).fetchall()
+
+    assert dynamic == []
+
+
+def test_objects_a_caller_makes_are_never_picked_up_by_a_definer(owner: Caller, stack: Stack) -> None:
+    """A caller that may create temporary tables and functions plants impostors of what the functions use."""
+    with psycopg.connect(stack.db_url) as connection:
+        connection.execute("grant temporary on database postgres to authenticated")
+        as_session(connection, owner.owner_id)
+        connection.execute("create temporary table assets (id uuid, owner_id uuid)")
+        connection.execute("create temporary table api_keys as select 1 as id")
+        connection.execute(
+            "create function pg_temp.now() returns timestamptz language sql as 'select timestamptz ''2000-01-01'''"
+        )
+        connection.execute(
+            "create function pg_temp.require(text) returns int language plpgsql"
+            " as 'begin raise exception ''picked up''; end'"
+        )
+        connection.execute("create function pg_temp.eq(uuid, uuid) returns bool language sql as 'select true'")
+        connection.execute("create operator pg_temp.= (leftarg = uuid, rightarg = uuid, function = pg_temp.eq)")
+        connection.execute("set local search_path = pg_temp, pg_catalog, public")
+        row = connection.execute("select api.create_upload('audio')").fetchone()
+        listed = connection.execute("select api.list_assets()").fetchone()
+        connection.rollback()
+    assert row is not None
+    assert listed is not None
+    assert row[0]["asset"]["created_at"] > "2026"
+    assert [item["id"] for item in listed[0]["items"]] == [row[0]["asset"]["id"]]
+
+
+def test_no_view_or_table_shows_another_owners_rows_whatever_the_claims_look_like(
+    owner: Caller, stranger: Caller, stack: Stack
+) -> None:
+    owner.reserve()
+    owner.mint_key()
+    odd = [
+        "", "{}", "null", '{"sub": null}', f'{{"sub": "{owner.owner_id}"}}',
+        f'{{"role": "anon", "sub": "{owner.owner_id}"}}',
+        f'{{"role": "authenticated", "sub": "{stranger.owner_id}"}}',
+        f'{{"role": "authenticated", "sub": "{owner.owner_id} "}}',
+        f'{{"role": "authenticated", "sub": ["{owner.owner_id}"]}}',
+        f'{{"role": "authenticated", "sub": "{owner.owner_id}", "api_key_id": null}}',
+    ]  # fmt: skip
+    with psycopg.connect(stack.db_url) as connection:
+        for claims in odd:
+            for view in ("assets", "asset_events", "api_keys"):
+                connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+                connection.execute("set local role authenticated")
+                assert connection.execute(f"select * from api.{view}").fetchall() == [], (claims, view)
+                connection.rollback()
+
+
+def test_only_the_owner_of_a_definer_function_is_postgres_and_none_is_superuser(database: Database) -> None:
+    owners = database.execute(
+        "select distinct r.rolname, r.rolsuper from pg_proc p join pg_roles r on r.oid = p.proowner"
+        " where pronamespace = any(%s::regnamespace[]) and prosecdef",
+        [ROOMS],
+    ).fetchall()
+
+    assert owners == [("postgres", False)]
+
+
+@pytest.mark.parametrize("kind", ["api key", "gateway"])
+def test_minted_tokens_are_short_lived_and_carry_no_more_than_they_need(
+    service_environment: dict[str, str], kind: str
+) -> None:
+    minter = Minter(service_settings(service_environment).signing_key)
+    token = minter.for_gateway() if kind == "gateway" else minter.for_api_key("key", "owner")
+
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert LIFETIME <= 300
+    assert claims["exp"] - claims["iat"] == LIFETIME
+    assert abs(claims["iat"] - time.time()) < 10
+    extra = {"sub", "api_key_id"} if kind == "api key" else set()
+    assert set(claims) == {"iss", "aud", "iat", "exp", "role"} | extra
+    assert claims["role"] == ("authenticated" if kind == "api key" else "asset_gateway")
+
+
+def test_keys_have_190_bits_of_their_own_and_never_repeat() -> None:
+    from service.identity import api_key  # noqa: PLC0415
+
+    keys = {api_key.make().plaintext for _ in range(2000)}
+    used = {character for key in keys for character in key[16:48]}
+
+    assert len(keys) == 2000
+    assert len({key[:16] for key in keys}) == 2000
+    assert used == set(api_key.ALPHABET)

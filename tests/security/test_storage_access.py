@@ -1,0 +1,178 @@
+"""Straight at Storage, with every credential an attacker may hold."""
+
+import time
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.callers import Caller
+from tests.processes import WorkerProcess, until
+
+
+def storage(caller: Caller, method: str, path: str, credential: str | None = None, **how: Any) -> httpx.Response:
+    headers = {
+        "apikey": caller.project.publishable_key,
+        "Authorization": f"Bearer {credential or caller.credential}",
+        **how.pop("headers", {}),
+    }
+    # The path exactly as it is written: httpx would tidy up dots.
+    url = httpx.URL(f"{caller.project.supabase_url}/storage/v1").copy_with(raw_path=f"/storage/v1{path}".encode())
+    return httpx.request(method, url, headers=headers, **how)
+
+
+def denied(answer: httpx.Response) -> bool:
+    if answer.status_code in (404, 405):
+        return True
+    return answer.status_code == 400 and str(answer.json()["statusCode"]) in ("400", "403", "404", "409")
+
+
+@pytest.fixture
+def ready(owner: Caller, worker: WorkerProcess, wav: bytes) -> str:
+    asset_id = owner.land(wav)
+    owner.finished(asset_id)
+    return asset_id
+
+
+def test_no_other_credential_reads_lists_changes_or_deletes_an_asset(
+    owner: Caller, stranger: Caller, ready: str, wav: bytes
+) -> None:
+    pending = stranger.reserve()
+    upload_token = pending["upload"]["url"].split("token=")[1]
+    for credential in (stranger.credential, stranger.project.publishable_key, upload_token):
+        for method, path, body in (
+            ("POST", f"/object/sign/assets/{ready}", {"expiresIn": 60}),
+            ("GET", f"/object/authenticated/assets/{ready}", None),
+            ("GET", f"/object/assets/{ready}", None),
+            ("GET", f"/object/public/assets/{ready}", None),
+            ("GET", f"/object/info/assets/{ready}", None),
+            ("POST", f"/object/upload/sign/assets/{ready}", {}),
+            ("POST", f"/object/assets/{ready}", None),
+            ("PUT", f"/object/assets/{ready}", None),
+            ("DELETE", f"/object/assets/{ready}", None),
+            ("POST", "/object/move", {"bucketId": "assets", "sourceKey": ready, "destinationKey": "x"}),
+            ("POST", "/object/copy", {"bucketId": "assets", "sourceKey": ready, "destinationKey": "x"}),
+            ("POST", "/bucket", {"name": "mine", "id": "mine"}),
+            ("PUT", "/bucket/assets", {"public": True}),
+            ("POST", "/bucket/assets/empty", {}),
+            ("DELETE", "/bucket/assets", None),
+        ):
+            how: dict[str, Any] = {} if body is None else {"json": body}
+            answer = storage(stranger, method, path, credential, headers={"x-upsert": "true"}, **how)
+            assert denied(answer), (credential[:20], method, path, answer.status_code, answer.text)
+        listed = storage(stranger, "POST", "/object/list/assets", credential, json={"prefix": "", "limit": 1000})
+        assert listed.status_code != 200 or listed.json() == []
+        removed = storage(stranger, "DELETE", "/object/assets", credential, json={"prefixes": [ready]})
+        assert removed.status_code != 200 or removed.json() == []
+    assert httpx.get(owner.asset(ready)["download_url"]).content == wav
+
+
+def test_the_owner_itself_cannot_change_what_landed(owner: Caller, ready: str, wav: bytes) -> None:
+    for method, path, how in (
+        ("PUT", f"/object/assets/{ready}", {"content": b"x"}),
+        ("POST", f"/object/assets/{ready}", {"content": b"x"}),
+        ("POST", "/object/move", {"json": {"bucketId": "assets", "sourceKey": ready, "destinationKey": "x"}}),
+        ("POST", "/object/copy", {"json": {"bucketId": "assets", "sourceKey": ready, "destinationKey": "x"}}),
+    ):
+        sent: dict[str, Any] = dict(how)
+        answer = storage(owner, method, path, headers={"x-upsert": "true", "Content-Type": "audio/wav"}, **sent)
+        assert denied(answer), (method, path, answer.text)
+    assert storage(owner, "DELETE", "/object/assets", json={"prefixes": [ready]}).json() == []
+    assert httpx.get(owner.asset(ready)["download_url"]).content == wav
+
+
+def test_no_trick_with_the_name_gets_an_upload_signed(owner: Caller, stranger: Caller) -> None:
+    mine, foreign = owner.reserve()["asset"]["id"], stranger.reserve()["asset"]["id"]
+    for name in (
+        foreign,
+        mine.upper(),
+        f"{mine}/",
+        f"{mine}//",
+        f"{mine}/x",
+        f"x/../{foreign}",
+        f"{mine}/../{foreign}",
+        f"../assets/{foreign}",
+        f"..%2fassets%2f{foreign}",
+        f"%2e%2e/{foreign}",
+        f"{mine}%00",
+        f"{mine}%20",
+        f"{mine}%0a",
+        f"%20{mine}",
+        f"{mine[:-1]}%ef%bc%91",  # a full-width digit
+        mine.replace("-", "%e2%80%90"),  # another hyphen
+        "{" + mine + "}",
+        mine.replace("-", ""),
+        f"urn:uuid:{mine}",
+        str(uuid.uuid4()),
+        "%ff",
+    ):
+        answer = storage(owner, "POST", f"/object/upload/sign/assets/{name}", json={})
+        assert denied(answer), (name, answer.status_code, answer.text)
+
+
+def test_an_upload_token_opens_its_own_object_and_no_other(owner: Caller, wav: bytes) -> None:
+    mine, other = owner.reserve(), owner.reserve()
+    token = mine["upload"]["url"].split("token=")[1]
+    base = f"{owner.project.supabase_url}/storage/v1/object"
+
+    for url in (
+        f"{base}/upload/sign/assets/{other['asset']['id']}?token={token}",
+        f"{base}/upload/sign/assets/{mine['asset']['id']}/x?token={token}",
+        f"{base}/upload/sign/other/{mine['asset']['id']}?token={token}",
+        f"{base}/upload/sign/assets/{mine['asset']['id']}?token={token[:-3]}AAA",
+    ):
+        put = httpx.put(url, content=wav, headers={"Content-Type": "audio/wav"})
+        assert denied(put), put.text
+    assert denied(httpx.get(f"{base}/sign/assets/{mine['asset']['id']}?token={token}"))
+
+
+def test_a_token_is_worthless_after_the_asset_is_deleted(owner: Caller, wav: bytes) -> None:
+    reservation = owner.reserve()
+    assert owner.upload(reservation, wav).status_code == 200
+    owner.http.delete(f"/assets/{reservation['asset']['id']}")
+
+    assert denied(owner.upload(reservation, wav))
+    assert owner.asset(reservation["asset"]["id"])["state"] == "deleted"
+
+
+def test_a_revoked_keys_minted_token_signs_nothing(owner: Caller, ready: str, sign: Any) -> None:
+    key = owner.mint_key()
+    now = int(time.time())
+    minted = sign(
+        {"iss": "assetdock", "aud": "authenticated", "role": "authenticated", "sub": owner.owner_id,
+         "api_key_id": key["id"], "iat": now, "exp": now + 300}
+    )  # fmt: skip
+    pending = owner.reserve()["asset"]["id"]
+    assert storage(owner, "POST", f"/object/upload/sign/assets/{pending}", minted, json={}).status_code == 200
+    assert storage(owner, "POST", f"/object/sign/assets/{ready}", minted, json={"expiresIn": 60}).status_code == 200
+
+    owner.http.delete(f"/api-keys/{key['id']}")
+
+    assert denied(storage(owner, "POST", f"/object/upload/sign/assets/{pending}", minted, json={}))
+    assert denied(storage(owner, "POST", f"/object/sign/assets/{ready}", minted, json={"expiresIn": 60}))
+
+
+def test_a_key_without_the_scope_gets_nothing_signed(owner: Caller, ready: str, sign: Any) -> None:
+    pending = owner.reserve()["asset"]["id"]
+    for scope, upload, download in (("assets:read", False, True), ("assets:write", True, False)):
+        key, now = owner.mint_key(scopes=[scope]), int(time.time())
+        minted = sign(
+            {"iss": "assetdock", "aud": "authenticated", "role": "authenticated", "sub": owner.owner_id,
+             "api_key_id": key["id"], "iat": now, "exp": now + 300}
+        )  # fmt: skip
+        signed_upload = storage(owner, "POST", f"/object/upload/sign/assets/{pending}", minted, json={})
+        signed_download = storage(owner, "POST", f"/object/sign/assets/{ready}", minted, json={"expiresIn": 60})
+        assert (signed_upload.status_code == 200, signed_download.status_code == 200) == (upload, download)
+
+
+def test_the_workers_token_can_neither_upload_nor_delete_what_is_not_being_purged(
+    owner: Caller, ready: str, worker_environment: dict[str, str], wav: bytes
+) -> None:
+    token = worker_environment["SUPABASE_WORKER_TOKEN"]
+    pending = owner.reserve()["asset"]["id"]
+
+    assert denied(storage(owner, "POST", f"/object/upload/sign/assets/{pending}", token, json={}))
+    assert denied(storage(owner, "POST", f"/object/assets/{pending}", token, content=wav))
+    assert storage(owner, "DELETE", "/object/assets", token, json={"prefixes": [ready]}).json() == []
+    until(lambda: httpx.get(owner.asset(ready)["download_url"]).content == wav, "the bytes to be there still")

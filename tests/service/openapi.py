@@ -1,0 +1,34 @@
+"""The documentation as the service serves it, for the tests that hold it to what the service does."""
+
+from functools import cache
+from typing import Any
+
+from service.documents.markdown import operations
+from service.documents.openapi import openapi
+from service.routes.entry import Entry
+from service.routes.table import TABLE
+
+Json = dict[str, Any]
+
+
+@cache
+def document() -> Json:
+    return openapi(TABLE)
+
+
+def described() -> dict[str, tuple[str, str, Json]]:
+    """(method, path, operation) by operationId."""
+    return {operation["operationId"]: (method, path, operation) for method, path, operation in operations(document())}
+
+
+def entry(operation_id: str) -> Entry:
+    return next(each for each in TABLE if each.operation.id == operation_id)
+
+
+def documented_codes(operation: Json) -> set[str]:
+    return {
+        code
+        for answer in operation["responses"].values()
+        for content in answer.get("content", {}).values()
+        for code in content.get("examples", {})
+    }

@@ -1,0 +1,133 @@
+"""POST /api-keys and DELETE /api-keys/{id}."""
+
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+
+from service.identity import api_key
+from tests.callers import Caller, refused
+
+
+def test_a_new_key_shows_its_plaintext_once_and_the_database_never_sees_it(
+    owner: Caller, database: psycopg.Connection[Any]
+) -> None:
+    answer = owner.http.post("/api-keys", json={"name": "ci"})
+
+    key = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/api/v1/api-keys/{key['id']}"
+    assert api_key.is_well_formed(key["plaintext"])
+    assert key == {
+        "id": key["id"],
+        "name": "ci",
+        "prefix": key["plaintext"][:16],
+        "scopes": ["assets:read", "assets:write"],
+        "created_at": key["created_at"],
+        "expires_at": None,
+        "last_used_at": None,
+        "revoked_at": None,
+        "plaintext": key["plaintext"],
+    }
+    stored = database.execute(
+        "select encode(sha256, 'hex') from private.api_key_secrets where api_key_id = %s", [key["id"]]
+    ).fetchone()
+    assert stored == (api_key.digest(key["plaintext"]),)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"name": ""}, "body.name"),
+        ({"name": "   "}, "body.name"),
+        ({"name": "x" * 121}, "body.name"),
+        ({"name": "a\tb"}, "body.name"),
+        ({"name": "a\0b"}, "body.name"),
+        ({"name": None}, "body.name"),
+        ({"scopes": []}, "body.scopes"),
+        ({"scopes": ["assets:fly"]}, "body.scopes"),
+        ({"scopes": "assets:read"}, "body.scopes"),
+        ({"scopes": [1]}, "body.scopes.0"),
+        ({"expires_at": "2001-01-01T00:00:00Z"}, "body.expires_at"),
+        ({"expires_at": "2030-01-01T00:00:00"}, "body.expires_at"),
+        ({"expires_at": "tomorrow"}, "body.expires_at"),
+        ({"expires_at": "9999-99-99T00:00:00Z"}, "body.expires_at"),
+        ({"expires_at": 1900000000}, "body.expires_at"),
+    ],
+)
+def test_a_wrong_field_is_named(owner: Caller, fields: dict[str, Any], wrong: str) -> None:
+    error = refused(owner.http.post("/api-keys", json={"name": "n", **fields}), 422, "validation_error")
+
+    assert [each["field"] for each in error["fields"]] == [wrong]
+
+
+def test_a_revoked_key_is_refused_at_the_very_next_request(owner: Caller) -> None:
+    key = owner.mint_key()
+    holder = Caller(owner.project, key["plaintext"], owner.owner_id)
+    assert holder.http.get("/assets").status_code == 200
+
+    revoked = owner.http.delete(f"/api-keys/{key['id']}")
+
+    assert (revoked.status_code, revoked.content) == (204, b"")
+    refused(holder.http.get("/assets"), 401, "unauthenticated")
+    assert owner.http.delete(f"/api-keys/{key['id']}").status_code == 204  # again: still gone
+
+
+def test_a_key_ends_when_it_expires(owner: Caller, database: psycopg.Connection[Any]) -> None:
+    key = owner.mint_key(expires_at="2099-01-01T00:00:00+02:00")
+    holder = Caller(owner.project, key["plaintext"], owner.owner_id)
+    assert key["expires_at"] == "2098-12-31T22:00:00.000000Z"
+    assert holder.http.get("/assets").status_code == 200
+
+    database.execute("update app.api_keys set expires_at = now() where id = %s", [key["id"]])
+
+    refused(holder.http.get("/assets"), 401, "unauthenticated")
+
+
+def test_a_stranger_cannot_revoke_anothers_key(owner: Caller, stranger: Caller) -> None:
+    key = owner.mint_key()
+
+    refused(stranger.http.delete(f"/api-keys/{key['id']}"), 404, "not_found")
+    assert Caller(owner.project, key["plaintext"], owner.owner_id).http.get("/assets").status_code == 200
+
+
+@pytest.mark.parametrize("key_id", ["nonsense", str(uuid.uuid4())])
+def test_revoking_a_key_that_is_nobodys_is_not_found(owner: Caller, key_id: str) -> None:
+    refused(owner.http.delete(f"/api-keys/{key_id}"), 404, "not_found")
+
+
+def test_a_key_does_only_what_its_scopes_allow(owner: Caller) -> None:
+    reader = owner.key_holder(scopes=["assets:read"])
+
+    assert reader.http.get("/assets").status_code == 200
+    error = refused(reader.http.post("/assets/upload-url", json={"type": "audio"}), 403, "insufficient_scope")
+    assert "assets:write" in error["message"]
+    refused(reader.http.post("/api-keys", json={"name": "n"}), 403, "insufficient_scope")
+
+
+def test_a_key_cannot_mint_a_scope_it_lacks(owner: Caller) -> None:
+    minter = owner.key_holder(scopes=["assets:read", "api_keys:write"])
+
+    error = refused(minter.http.post("/api-keys", json={"name": "n"}), 403, "insufficient_scope")
+
+    assert "assets:write" in error["message"]
+    assert minter.mint_key(scopes=["assets:read"])["scopes"] == ["assets:read"]
+
+
+def test_nobody_can_mint_the_scope_to_produce_without_being_allowed(
+    owner: Caller, database: psycopg.Connection[Any]
+) -> None:
+    refused(owner.http.post("/api-keys", json={"name": "n", "scopes": ["assets:produce"]}), 403, "insufficient_scope")
+
+    database.execute("select private.allow_produce(%s)", [owner.owner_id])
+
+    producer = owner.key_holder(scopes=["assets:produce", "assets:write"])
+    made = producer.reserve(type="cut_file", content_type="application/x-subrip")
+    assert made["asset"]["type"] == "cut_file"
+
+
+def test_an_anonymous_user_cannot_have_keys(owner: Caller, database: psycopg.Connection[Any]) -> None:
+    database.execute("update auth.users set is_anonymous = true where id = %s", [owner.owner_id])
+
+    refused(owner.http.post("/api-keys", json={"name": "n"}), 403, "forbidden")

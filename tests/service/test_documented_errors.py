@@ -1,0 +1,75 @@
+"""Which codes each route can answer with: what the document says against what SQL and the handlers can raise."""
+
+import inspect
+import re
+from typing import Any
+
+import psycopg
+import pytest
+
+from service.errors import CATALOGUE
+from service.routes.entry import OF_A_BODY, OF_A_KEY, OF_ANY_CALLER, Entry
+from service.routes.table import TABLE
+
+# Codes that the gateways and handlers raise themselves, by what a handler does.
+BY_STORAGE = {"sign_upload": {"conflict", "not_found"}, "sign_download": {"conflict"}}
+HELPERS = {"_with_target": "sign_upload", "with_download": "sign_download"}
+
+
+def sql_codes(database: psycopg.Connection[Any]) -> dict[str, set[str]]:
+    """Every code that each function of ours can raise, itself or in what it calls."""
+    rows = database.execute(
+        "select p.pronamespace::regnamespace || '.' || p.proname, pg_get_functiondef(p.oid) from pg_proc p "
+        "where p.pronamespace::regnamespace::text in ('api', 'private') and p.prokind = 'f'"
+    ).fetchall()
+    source = {name: text.partition("$function$")[2] or text for name, text in rows}
+    codes = {name: set(re.findall(r"private\.fail\('(\w+)'", text)) for name, text in source.items()}
+    calls = {
+        name: {called for called in re.findall(r"((?:api|private)\.\w+)\(", text) if called in source}
+        for name, text in source.items()
+    }
+    changed = True
+    while changed:
+        changed = False
+        for name in source:
+            inherited = set().union(codes[name], *(codes[called] for called in calls[name]))
+            changed = changed or inherited != codes[name]
+            codes[name] = inherited
+    return codes
+
+
+def functions_called(entry: Entry) -> set[str]:
+    return {f"api.{name}" for name in re.findall(r"\.database\s*\.(\w+)\(", inspect.getsource(entry.handler))}
+
+
+def raised_by_storage(entry: Entry) -> set[str]:
+    source = inspect.getsource(entry.handler)
+    return {code for helper, call in HELPERS.items() if f"{helper}(" in source for code in BY_STORAGE[call]}
+
+
+@pytest.mark.parametrize("entry", [each for each in TABLE if each.access != "public"], ids=lambda e: e.operation.id)
+def test_a_route_documents_what_its_functions_raise_and_nothing_that_nothing_can_raise(
+    entry: Entry, database: psycopg.Connection[Any]
+) -> None:
+    codes = sql_codes(database)
+    called = functions_called(entry)
+    assert called
+
+    by_sql = set().union(*(codes[name] for name in called))
+    by_form = entry.errors - set(entry.operation.errors)
+
+    assert by_sql - entry.errors == set()
+    assert set(entry.operation.errors) - by_sql - raised_by_storage(entry) - by_form == set()
+    assert raised_by_storage(entry) <= entry.errors
+
+
+def test_the_codes_of_sql_are_those_of_the_catalogue(database: psycopg.Connection[Any]) -> None:
+    known = dict(database.execute("select code, status from private.errors").fetchall())
+
+    assert {code: CATALOGUE[code].status for code in known} == known
+    raised = set().union(*sql_codes(database).values())
+    assert raised <= set(known)
+
+
+def test_what_follows_from_a_routes_form_is_in_the_catalogue() -> None:
+    assert {*OF_ANY_CALLER, *OF_A_BODY, *OF_A_KEY} <= set(CATALOGUE)

@@ -1,0 +1,207 @@
+"""The documentation: complete, the same in all its forms, and served as it should be."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import httpx
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from starlette.routing import Route
+
+from service.documents.errors import CAUSES, FAILURES
+from service.documents.library import GUIDES, READING_ORDER
+from service.documents.markdown import slug
+from service.documents.reference import MISSING, reference
+from service.errors import CATALOGUE, ApiError
+from service.routes.entry import Access
+from service.routes.fields import EVENT_TYPES, SCOPES, STATES, TYPES
+from service.routes.shapes import AssetType, EventType, FailureCode, Scope, State
+from service.routes.table import TABLE, routes
+from tests.callers import Project, refused
+from tests.service.openapi import described, document, documented_codes
+
+PAGES = [*READING_ORDER, *(slug(operation) for _, _, operation in described().values())]
+FILES = {
+    "/openapi.json": "application/json",
+    "/docs": "text/html; charset=utf-8",
+    "/docs/assets/reference.js": "text/javascript; charset=utf-8",
+    "/docs/assets/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "/docs/assets/swagger-ui.css": "text/css; charset=utf-8",
+    "/docs/quickstart.md": "text/markdown; charset=utf-8",
+    "/docs/create-upload-url.md": "text/markdown; charset=utf-8",
+    "/llms.txt": "text/markdown; charset=utf-8",
+    "/llms-full.txt": "text/markdown; charset=utf-8",
+}
+
+
+def get(project: Project, path: str, **headers: str) -> httpx.Response:
+    return httpx.get(project.api_url + path, headers=headers)
+
+
+def test_the_document_is_valid_openapi() -> None:
+    assert [str(error) for error in OpenAPIV31SpecValidator(document()).iter_errors()] == []
+
+
+def test_the_document_describes_every_route_and_no_other() -> None:
+    served = {
+        (method, re.sub(r":segment}", "}", route.path))
+        for route in routes()
+        if isinstance(route, Route)
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+
+    assert {(method, path) for method, path, _ in described().values()} == served
+    assert len(described()) == len(TABLE)  # no two operations share an id
+
+
+def test_every_route_says_who_may_call_it_and_the_document_says_the_same() -> None:
+    for entry in TABLE:
+        _, _, operation = described()[entry.operation.id]
+        assert entry.access in get_args(Access)
+        scopes = [] if entry.access == "public" else [{"session": [entry.access]}, {"api_key": [entry.access]}]
+        assert operation["security"] == scopes
+
+
+def test_every_route_that_the_document_calls_protected_refuses_a_caller_without_a_credential(project: Project) -> None:
+    """And every other one answers: what is not listed as public is denied."""
+    for method, path, operation in described().values():
+        answer = httpx.request(method, project.api_url + re.sub(r"{\w+}", "01a20b72", path))
+        if operation["security"]:
+            refused(answer, 401, "unauthenticated")
+        else:
+            assert answer.status_code in (200, 404), (path, answer.text)
+
+
+def test_every_parameter_field_and_answer_is_explained() -> None:
+    unexplained = [
+        (operation_id, parameter["name"])
+        for operation_id, (_, _, operation) in described().items()
+        for parameter in operation["parameters"]
+        if "$ref" not in parameter and parameter["in"] != "path" and not parameter.get("description")
+    ]
+    for name, schema in document()["components"]["schemas"].items():
+        if not schema.get("description"):
+            unexplained.append(("schemas", name))
+    for operation_id, (_, _, operation) in described().items():
+        assert operation["summary"], operation_id
+        assert operation["description"].endswith("."), operation_id
+        for status, answer in operation["responses"].items():
+            if not answer["description"]:
+                unexplained.append((operation_id, status))
+
+    assert unexplained == []
+
+
+def test_every_code_is_documented_where_it_can_occur_and_explained_once() -> None:
+    in_operations: set[str] = set().union(*(documented_codes(operation) for _, _, operation in described().values()))
+
+    assert set(CAUSES) == set(CATALOGUE)
+    # Only a method that no operation has can be refused with this one; the introduction says so.
+    assert in_operations == set(CATALOGUE) - {"method_not_allowed"}
+    assert "method_not_allowed" in document()["info"]["description"]
+    for entry in TABLE:
+        assert documented_codes(described()[entry.operation.id][2]) == entry.errors
+    for _, _, operation in described().values():
+        for status, answer in operation["responses"].items():
+            for content in answer.get("content", {}).values():
+                assert all(CATALOGUE[code].status == int(status) for code in content.get("examples", {}))
+
+
+def test_the_lists_of_values_agree_with_the_database(database: Any) -> None:
+    def check(constraint: str) -> set[str]:
+        row = database.execute("select pg_get_constraintdef(oid) from pg_constraint where conname = %s", [constraint])
+        return set(re.findall(r"'([a-z_:]+)'::text", row.fetchone()[0]))
+
+    scopes = database.execute("select private.every_scope()").fetchone()[0]
+
+    assert set(STATES) == check("assets_state_check") == set(get_args(State))
+    assert set(TYPES) == check("assets_type_check") == set(get_args(AssetType))
+    assert set(FAILURES) == check("assets_error_code_check") == set(get_args(FailureCode))
+    events = database.execute("select private.webhook_event_types()").fetchone()[0]
+    assert list(EVENT_TYPES) == events == list(get_args(EventType))
+    assert list(SCOPES) == scopes == list(get_args(Scope))
+    assert set(get_args(Access)) - {"public"} <= set(SCOPES)
+
+
+def test_the_index_lists_every_page_and_every_link_leads_somewhere(project: Project) -> None:
+    index = get(project, "/llms.txt").text
+    listed = set(re.findall(r"\]\((/docs/[^)]+\.md)\)", index))
+    guides = {path.stem for path in GUIDES.iterdir()}
+
+    assert guides == set(READING_ORDER)
+    assert listed == {f"/docs/{name}.md" for name in PAGES}
+    linked = {link for name in PAGES for link in links(get(project, f"/docs/{name}.md").text)} | set(links(index))
+    for path in linked:
+        assert get(project, path).status_code == 200, path
+
+
+def links(text: str) -> Iterator[str]:
+    return (link.group(1) for link in re.finditer(r"\]\((/[^)#]*)\)", text))
+
+
+def test_the_whole_documentation_in_one_file_is_every_page(project: Project) -> None:
+    everything = get(project, "/llms-full.txt").text
+
+    for name in PAGES:
+        page = get(project, f"/docs/{name}.md").text
+        assert page.partition("\n\n")[2].strip() in everything
+
+
+@pytest.mark.parametrize("name", sorted(described()))
+def test_an_operations_page_has_all_that_the_document_says(project: Project, name: str) -> None:
+    method, path, operation = described()[name]
+
+    page = get(project, f"/docs/{slug(operation)}.md").text
+
+    assert f"`{method} {path}`" in page
+    assert operation["description"] in page
+    assert "```sh\ncurl" in page
+    assert set(re.findall(r"^\| \d{3} \| `(\w+)` \|", page, re.MULTILINE)) == documented_codes(operation)
+    for parameter in operation["parameters"]:
+        named = parameter.get("name") or parameter["$ref"].rpartition("/")[2]
+        assert f"| `{named}` |" in page
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_document_has_its_type_and_is_sent_again_only_when_it_changed(project: Project, path: str) -> None:
+    first = get(project, path)
+
+    assert (first.status_code, first.headers["content-type"]) == (200, FILES[path])
+    assert first.headers["cache-control"] == "public, max-age=300"
+    again = get(project, path, **{"If-None-Match": f'"old", W/{first.headers["etag"]}'})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert get(project, path, **{"If-None-Match": '"old"'}).status_code == 200
+    head = httpx.head(project.api_url + path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == first.headers["content-length"]
+
+
+@pytest.mark.parametrize("path", ["/docs/nothing.md", "/docs/assets/nothing.js", "/docs/..%2Fguides.md", "/docs/.md"])
+def test_a_page_that_does_not_exist_is_not_found(project: Project, path: str) -> None:
+    refused(get(project, path), 404, "not_found")
+
+
+def test_the_reference_loads_nothing_from_elsewhere(project: Project) -> None:
+    page = get(project, "/docs")
+
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert sources
+    for source in sources:
+        assert source == "data:," or get(project, source).status_code == 200
+
+
+def test_a_server_without_the_reference_says_how_to_install_it(tmp_path: Path) -> None:
+    shelf = reference(tmp_path)
+
+    missing = shelf["/docs"]
+    assert isinstance(missing, ApiError)
+    assert (missing.code, missing.text) == ("not_found", MISSING)
+    assert "npm ci" in MISSING

@@ -1,0 +1,166 @@
+"""Idempotency-Key on the POSTs that create."""
+
+import threading
+import uuid
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.callers import Caller, refused
+
+Database = psycopg.Connection[Any]
+
+
+def post(caller: Caller, path: str, key: str, body: dict[str, Any]) -> httpx.Response:
+    return caller.http.post(path, json=body, headers={"Idempotency-Key": key})
+
+
+def reserve(caller: Caller, key: str, **fields: Any) -> httpx.Response:
+    return post(caller, "/assets/upload-url", key, {"type": "audio", "content_type": "audio/wav", **fields})
+
+
+def count(database: Database, caller: Caller) -> Any:
+    row = database.execute("select count(*) from app.assets where owner_id = %s", [caller.owner_id]).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_the_same_request_again_answers_with_the_same_asset_and_a_fresh_target(
+    owner: Caller, database: Database, wav: bytes
+) -> None:
+    first, second = reserve(owner, "k"), reserve(owner, "k", colour="unknown fields do not count")
+
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json()["asset"]["id"] == second.json()["asset"]["id"]
+    assert count(database, owner) == 1
+    assert owner.upload(second.json(), wav).status_code == 200
+
+
+def test_another_spelling_of_the_same_request_is_the_same_request(owner: Caller) -> None:
+    first = reserve(owner, "k", type="audio_input", metadata={"a": "1", "b": "2"}, sha256="AB" * 32)
+    second = reserve(owner, "k", type="audio", metadata={"b": "2", "a": "1"}, sha256="ab" * 32, expires_in=900)
+
+    assert second.status_code == 201
+    assert first.json()["asset"]["id"] == second.json()["asset"]["id"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"type": "video"}, {"size_bytes": 5}, {"filename": "b"}, {"metadata": {"a": "b"}}, {"expires_in": 60}]
+)
+def test_another_body_under_the_same_key_is_a_conflict(owner: Caller, change: dict[str, Any]) -> None:
+    assert reserve(owner, "k").status_code == 201
+
+    refused(reserve(owner, "k", **change), 409, "idempotency_conflict")
+
+
+def test_once_the_bytes_landed_there_is_no_target_any_more(owner: Caller, wav: bytes) -> None:
+    first = reserve(owner, "k").json()
+    assert owner.upload(first, wav).status_code == 200
+
+    again = reserve(owner, "k")
+
+    assert again.status_code == 201
+    assert again.json()["asset"]["id"] == first["asset"]["id"]
+    assert again.json()["upload"] is None
+
+
+def test_a_deleted_asset_is_not_made_again(owner: Caller) -> None:
+    asset_id = reserve(owner, "k").json()["asset"]["id"]
+    owner.http.delete(f"/assets/{asset_id}")
+
+    refused(reserve(owner, "k"), 410, "upload_expired")
+
+
+def test_ten_equal_requests_at_once_make_one_asset(owner: Caller, database: Database) -> None:
+    answers: list[httpx.Response] = []
+    barrier = threading.Barrier(10)
+
+    def attempt() -> None:
+        barrier.wait()
+        answers.append(reserve(owner, "at-once"))
+
+    threads = [threading.Thread(target=attempt) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["asset"]["id"] for answer in answers}) == 1
+    assert count(database, owner) == 1
+
+
+def test_a_first_attempt_that_died_between_the_database_and_storage_is_taken_up(
+    owner: Caller, database: Database, wav: bytes
+) -> None:
+    """What such an attempt leaves behind: the asset and the key, and a caller without an answer."""
+    headers = {
+        "apikey": owner.project.publishable_key,
+        "Authorization": f"Bearer {owner.credential}",
+        "Content-Profile": "api",
+    }
+    body = {"type": "audio", "content_type": "audio/wav", "idempotency_key": "died"}
+    left = httpx.post(f"{owner.project.supabase_url}/rest/v1/rpc/create_upload", headers=headers, json=body)
+    assert left.status_code == 200
+
+    again = reserve(owner, "died")
+
+    assert again.json()["asset"]["id"] == left.json()["asset"]["id"]
+    assert owner.upload(again.json(), wav).status_code == 200
+    assert count(database, owner) == 1
+
+
+def test_a_key_is_the_owners_and_free_again_after_a_day(owner: Caller, stranger: Caller, database: Database) -> None:
+    first = reserve(owner, "k").json()["asset"]["id"]
+    assert reserve(stranger, "k").json()["asset"]["id"] != first
+    assert (
+        owner.key_holder()
+        .http.post(
+            "/assets/upload-url", json={"type": "audio", "content_type": "audio/wav"}, headers={"Idempotency-Key": "k"}
+        )
+        .json()["asset"]["id"]
+        == first
+    )
+
+    database.execute(
+        "update private.idempotency_keys set claimed_at = now() - interval '24 hours 1 s' where owner_id = %s",
+        [owner.owner_id],
+    )
+
+    assert reserve(owner, "k", type="video", content_type="video/mp4").status_code == 201
+
+
+@pytest.mark.parametrize("key", ["", "two words", "x" * 256, "é", "tab\there"])
+def test_a_malformed_key_is_named(owner: Caller, key: str) -> None:
+    answer = owner.http.post(
+        "/assets/upload-url", json={"type": "audio"}, headers=[(b"Idempotency-Key", key.encode("latin-1"))]
+    )
+
+    error = refused(answer, 422, "validation_error")
+    assert error["fields"][0]["field"] == "header.idempotency-key"
+
+
+def test_two_keys_are_a_bad_request(owner: Caller) -> None:
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+
+    refused(owner.http.post("/assets/upload-url", json={"type": "audio"}, headers=headers), 400, "bad_request")
+
+
+def test_a_plaintext_is_never_shown_again(owner: Caller) -> None:
+    made = post(owner, "/api-keys", "mint", {"name": "n"})
+
+    refused(post(owner, "/api-keys", "mint", {"name": "n"}), 409, "conflict")
+    refused(post(owner, "/api-keys", "mint", {"name": "other"}), 409, "idempotency_conflict")
+    rotate = f"/api-keys/{made.json()['id']}/rotate"
+    assert post(owner, rotate, str(uuid.uuid4()), {"overlap_seconds": 60}).status_code == 201
+    assert len(owner.http.get("/api-keys").json()["items"]) == 2
+
+
+def test_a_repeated_rotation_is_a_conflict_and_rotates_once(owner: Caller) -> None:
+    key = owner.mint_key()
+
+    assert post(owner, f"/api-keys/{key['id']}/rotate", "r", {}).status_code == 201
+    refused(post(owner, f"/api-keys/{key['id']}/rotate", "r", {}), 409, "conflict")
+    assert len(owner.http.get("/api-keys").json()["items"]) == 2

@@ -1,0 +1,107 @@
+"""GET /api-keys and POST /api-keys/{id}/rotate."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from devstack.ports import Ports
+from tests.callers import Caller, Project, refused
+from tests.processes import Service
+
+Database = psycopg.Connection[Any]
+
+
+def works(caller: Caller, plaintext: str) -> bool:
+    answer = Caller(caller.project, plaintext, caller.owner_id).http.get("/assets")
+    assert answer.status_code in (200, 401)
+    return answer.status_code == 200
+
+
+def test_keys_are_listed_oldest_first_without_plaintext_revoked_ones_too(owner: Caller) -> None:
+    made = [owner.mint_key(name=f"key {n}") for n in range(3)]
+    owner.http.delete(f"/api-keys/{made[1]['id']}")
+
+    items = owner.http.get("/api-keys").json()["items"]
+
+    assert [item["name"] for item in items] == ["key 0", "key 1", "key 2"]
+    assert [item["revoked_at"] is None for item in items] == [True, False, True]
+    assert all("plaintext" not in item for item in items)
+
+
+def test_a_rotated_key_takes_over_at_once(owner: Caller) -> None:
+    old = owner.mint_key(name="ci", scopes=["assets:read", "api_keys:read"])
+
+    answer = owner.http.post(f"/api-keys/{old['id']}/rotate")
+
+    new = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/api/v1/api-keys/{new['id']}"
+    assert (new["name"], new["scopes"]) == (old["name"], old["scopes"])
+    assert new["id"] != old["id"]
+    assert (works(owner, old["plaintext"]), works(owner, new["plaintext"])) == (False, True)
+
+
+def test_during_the_overlap_both_keys_work(owner: Caller, database: Database) -> None:
+    old = owner.mint_key()
+
+    new = owner.http.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 3600}).json()
+
+    assert (works(owner, old["plaintext"]), works(owner, new["plaintext"])) == (True, True)
+    database.execute("update app.api_keys set expires_at = now() where id = %s", [old["id"]])
+    assert (works(owner, old["plaintext"]), works(owner, new["plaintext"])) == (False, True)
+
+
+def test_a_key_that_has_ended_cannot_be_rotated(owner: Caller) -> None:
+    key = owner.mint_key()
+    owner.http.delete(f"/api-keys/{key['id']}")
+
+    refused(owner.http.post(f"/api-keys/{key['id']}/rotate"), 409, "conflict")
+
+
+def test_a_key_cannot_rotate_one_that_holds_more_than_it_does(owner: Caller) -> None:
+    strong = owner.mint_key()
+    weak = owner.key_holder(scopes=["api_keys:write"])
+
+    refused(weak.http.post(f"/api-keys/{strong['id']}/rotate"), 403, "insufficient_scope")
+    assert works(owner, strong["plaintext"])
+
+
+@pytest.mark.parametrize("overlap", [-1, 604801, "60", 1.5])
+def test_a_wrong_overlap_is_named(owner: Caller, overlap: Any) -> None:
+    answer = owner.http.post(f"/api-keys/{owner.mint_key()['id']}/rotate", json={"overlap_seconds": overlap})
+
+    assert refused(answer, 422, "validation_error")["fields"][0]["field"] == "body.overlap_seconds"
+
+
+def test_a_strangers_key_is_not_found(owner: Caller, stranger: Caller) -> None:
+    refused(stranger.http.post(f"/api-keys/{owner.mint_key()['id']}/rotate"), 404, "not_found")
+
+
+def test_last_used_at_is_told(owner: Caller) -> None:
+    key = owner.mint_key()
+    assert works(owner, key["plaintext"])
+
+    [listed] = owner.http.get("/api-keys").json()["items"]
+    assert listed["last_used_at"] is not None
+
+
+def test_a_revoked_key_is_refused_by_every_replica_however_warm_its_memory(
+    owner: Caller, service_environment: dict[str, str]
+) -> None:
+    replica = Service(service_environment, Ports.free().gateway)
+    try:
+        key = owner.mint_key()
+        there = Project(
+            owner.project.supabase_url, owner.project.publishable_key, owner.project.secret_key, replica.url
+        )
+        holders = [Caller(project, key["plaintext"], owner.owner_id) for project in (owner.project, there)]
+        for holder in holders * 3:
+            assert holder.http.get("/assets").status_code == 200
+
+        assert owner.http.delete(f"/api-keys/{key['id']}").status_code == 204
+
+        for holder in holders * 3:
+            refused(holder.http.get("/assets"), 401, "unauthenticated")
+    finally:
+        replica.stop()

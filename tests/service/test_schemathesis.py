@@ -1,0 +1,55 @@
+"""schemathesis over the running service: the document, real credentials, and many inputs that nobody thought of.
+
+It checks that nothing is 5xx; that every answer has a documented status, media type, headers, schema and code; that
+what breaks the schema is refused and what fits it is not; that a credential is needed where the document says so; that
+what was deleted is gone. What the schema of a request cannot say stands in schemathesis.toml.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.ports import Ports
+from tests.callers import Caller, Project, session_caller
+from tests.processes import Service
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+# Not api_keys:write: the first thing a key would do is to end itself.
+KEY_SCOPES = ["assets:read", "assets:write", "api_keys:read", "webhooks:read", "webhooks:write"]
+
+
+@pytest.fixture(scope="module")
+def unlimited(project: Project, service_environment: dict[str, str]) -> Iterator[Project]:
+    """A service of its own, without a limit of requests."""
+    running = Service({**service_environment, "ASSETDOCK_RATE_LIMIT": "off"}, Ports.free().gateway)
+    yield Project(project.supabase_url, project.publishable_key, project.secret_key, running.url)
+    running.stop()
+
+
+def caller(project: Project, kind: str) -> Caller:
+    owner = session_caller(project)
+    return owner if kind == "session" else owner.key_holder(scopes=KEY_SCOPES)
+
+
+@pytest.mark.parametrize("kind", ["session", "key"])
+def test_every_answer_is_as_documented_whatever_is_asked(unlimited: Project, kind: str, tmp_path: Path) -> None:
+    credential = caller(unlimited, kind).credential
+    finished = subprocess.run(
+        [
+            sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION),
+            "run", f"{unlimited.api_url}/openapi.json",
+            "--header", f"Authorization: Bearer {credential}",
+            "--checks", "all", "--generation-deterministic", "--max-examples", "10", "--request-timeout", "20",
+            "--continue-on-failure", "--no-color", "--warnings", "off",
+        ],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )  # fmt: skip
+
+    assert finished.returncode == 0, finished.stdout.replace(credential, "…") + finished.stderr

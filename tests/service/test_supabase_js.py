@@ -1,0 +1,81 @@
+"""A browser app without our service: the guide's own code, with the real supabase-js."""
+
+import base64
+import json
+import re
+import subprocess
+import uuid
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.callers import Json, Project
+from tests.processes import DEADLINE, PROJECT, WorkerProcess
+
+GUIDE = PROJECT / "docs/guides/supabase-js.md"
+DRIVER = Path(__file__).with_name("supabase_js.mjs")
+
+
+def new_user(project: Project) -> dict[str, str]:
+    user = {"email": f"{uuid.uuid4().hex}@example.com", "password": uuid.uuid4().hex}
+    made = httpx.post(
+        f"{project.supabase_url}/auth/v1/admin/users",
+        headers={"apikey": project.secret_key},
+        json={**user, "email_confirm": True},
+    )
+    assert made.status_code == 200, made.text
+    return user
+
+
+@pytest.fixture(scope="module")
+def told(project: Project, worker: WorkerProcess, wav: bytes) -> Json:
+    """What the driver saw."""
+    code = "\n".join(re.findall(r"^```js\n(.*?)^```", GUIDE.read_text(), re.M | re.S))
+    given: dict[str, Any] = {
+        "url": project.supabase_url,
+        "key": project.publishable_key,
+        **new_user(project),
+        "stranger": new_user(project),
+        "wav": base64.b64encode(wav).decode(),
+    }
+    # Not warnings: Node 20 has no WebSocket, which only Realtime would need.
+    done = subprocess.run(
+        ["node", "--input-type=module", "-", json.dumps(given)],
+        input=f"{code}\n{DRIVER.read_text()}",
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=2 * DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    document: Json = json.loads(done.stdout)
+    return document
+
+
+def test_a_file_sent_with_the_guides_code_becomes_ready(told: Json) -> None:
+    assert told["confirmed"] in ("processing", "ready")
+    assert told["ready"]["state"] == "ready"
+    assert told["ready"]["duration_seconds"] == 1.5
+    assert (told["ready"]["filename"], told["ready"]["content_type"]) == ("tone.wav", "audio/wav")
+    assert told["same"]
+
+
+def test_lists_show_ones_own_assets_only(told: Json) -> None:
+    assert [asset["id"] for asset in told["listed"]] == [told["ready"]["id"]]
+    assert told["strangers"] == []
+    assert told["strangers_asset"]["code"] == "not_found"
+
+
+def test_deleting_and_restoring_work(told: Json) -> None:
+    assert told["afterwards"] == []
+    assert told["restored"] == "ready"
+
+
+def test_what_the_database_refuses_is_said_with_our_codes_and_words(told: Json) -> None:
+    assert told["nothing_yet"] is None
+    assert told["not_media"]["code"] == "validation_error"
+    assert "reserved as audio/mpeg, but the upload says audio/wav" in told["other_type"]
+    assert told["no_reservation"] is True

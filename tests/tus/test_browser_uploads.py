@@ -1,0 +1,271 @@
+"""Reservations uploaded in parts by the unmodified tus-js-client, through everything that breaks on the way."""
+
+import itertools
+import socket
+import threading
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from tests.callers import Caller, Json
+from tests.contract.tus import encoded
+from tests.processes import WorkerProcess, until
+from tests.tus.browser import Tab
+
+MIB = 1024 * 1024
+BYTES = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+Open = Callable[..., Tab]
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty MB of WAV: four parts."""
+    file = tmp_path_factory.mktemp("media") / "recording.wav"
+    with wave.open(str(file), "wb") as writer:
+        writer.setnchannels(2)
+        writer.setsampwidth(2)
+        writer.setframerate(48_000)
+        writer.writeframes(bytes(20_000_000))
+    return file
+
+
+@pytest.fixture
+def open_tab() -> Iterator[Open]:
+    with ExitStack() as tabs:
+
+        def make(*given: Any, **options: Any) -> Tab:
+            tab = Tab(*given, **options)
+            tabs.callback(tab.close)
+            return tab
+
+        yield make
+
+
+def head(reservation: Json, url: str) -> httpx.Response:
+    signature = reservation["upload"]["resumable"]["headers"]
+    return httpx.head(url, headers={**signature, "Tus-Resumable": "1.0.0"}, timeout=30)
+
+
+def patch(reservation: Json, url: str, offset: int, content: Any) -> httpx.Response:
+    headers = {**reservation["upload"]["resumable"]["headers"], **BYTES, "Upload-Offset": str(offset)}
+    return httpx.patch(url, headers=headers, content=content, timeout=30)
+
+
+def begun(stack: Stack) -> list[Path]:
+    """Bytes of uploads that are under way."""
+    return list((stack.storage_dir / ".resumable").glob("*.part"))
+
+
+def test_a_recording_in_parts_of_six_mebibytes_becomes_a_ready_asset(
+    owner: Caller, worker: WorkerProcess, recording: Path, open_tab: Open
+) -> None:
+    reservation = owner.reserve(size_bytes=recording.stat().st_size)
+    tab = open_tab(recording, reservation)
+
+    assert "done" in tab.end()
+    parts = [line["progress"] for line in tab.lines if "progress" in line]
+    assert parts == [6 * MIB, 12 * MIB, 18 * MIB, recording.stat().st_size]
+    asset = owner.finished(reservation["asset"]["id"])
+    assert (asset["state"], asset["size_bytes"]) == ("ready", recording.stat().st_size)
+    assert asset["content_type"] == "audio/wav"
+
+
+def test_an_api_keys_reservation_is_uploaded_in_parts_as_well(
+    key_holder: Caller, recording: Path, open_tab: Open
+) -> None:
+    reservation = key_holder.reserve()
+
+    assert "done" in open_tab(recording, reservation).end()
+    assert key_holder.asset(reservation["asset"]["id"])["state"] != "pending_upload"
+
+
+def test_a_closed_tab_goes_on_where_it_was(owner: Caller, recording: Path, open_tab: Open) -> None:
+    reservation = owner.reserve()
+    closed = open_tab(recording, reservation, abortAfter=1)
+    assert closed.end() == {"aborted": 6 * MIB}
+    assert owner.asset(reservation["asset"]["id"])["state"] == "pending_upload"
+
+    resumed = open_tab(recording, reservation, uploadUrl=closed.url)
+
+    assert "done" in resumed.end()
+    assert next(line["progress"] for line in resumed.lines if "progress" in line) == 12 * MIB
+    assert owner.asset(reservation["asset"]["id"])["state"] != "pending_upload"
+
+
+def test_what_came_before_the_connection_dropped_stays(
+    owner: Caller, stack: Stack, recording: Path, open_tab: Open
+) -> None:
+    reservation = owner.reserve()
+    first = open_tab(recording, reservation, abortAfter=1)
+    first.end()
+    part = recording.read_bytes()[6 * MIB : 12 * MIB]
+    signature = reservation["upload"]["resumable"]["headers"]["x-signature"]
+    path = httpx.URL(first.url).path
+    lines = {**BYTES, "x-signature": signature, "Upload-Offset": str(6 * MIB), "Content-Length": str(len(part))}
+    with socket.create_connection(("127.0.0.1", stack.ports.gateway)) as connection:
+        request = f"PATCH {path} HTTP/1.1\r\nHost: 127.0.0.1:{stack.ports.gateway}\r\n"
+        connection.sendall((request + "".join(f"{name}: {value}\r\n" for name, value in lines.items())).encode())
+        connection.sendall(b"\r\n" + part[:MIB])  # and then the train enters a tunnel
+    until(lambda: head(reservation, first.url).headers["upload-offset"] == str(7 * MIB), "what was sent to be there")
+
+    assert "done" in open_tab(recording, reservation, uploadUrl=first.url).end()
+    assert owner.asset(reservation["asset"]["id"])["state"] != "pending_upload"
+
+
+def test_a_killed_gateway_knows_the_offset_when_it_is_back(
+    owner: Caller, stack: Stack, recording: Path, open_tab: Open
+) -> None:
+    reservation = owner.reserve()
+    tab = open_tab(recording, reservation, retryDelays=[200] * 30)
+    tab.until("progress")
+    gateway = stack.children["gateway"]
+    gateway.kill()
+    gateway.restart()
+
+    assert "done" in tab.end()
+    assert head(reservation, tab.url).headers["upload-offset"] == str(recording.stat().st_size)
+    assert owner.asset(reservation["asset"]["id"])["size_bytes"] == recording.stat().st_size
+
+
+def test_a_gateway_killed_before_it_wrote_the_row_writes_it_when_it_is_asked_again(
+    owner: Caller, stack: Stack, database: psycopg.Connection[Any], recording: Path, open_tab: Open
+) -> None:
+    reservation = owner.reserve()
+    asset_id = reservation["asset"]["id"]
+    tab = open_tab(recording, reservation, abortAfter=18 * MIB)
+    tab.end()
+    gateway = stack.children["gateway"]
+    with psycopg.connect(stack.db_url) as holding:
+        holding.execute("select from app.assets where id = %s for update", [asset_id])
+        answers: list[Any] = []
+
+        def last_part() -> None:
+            try:
+                answers.append(patch(reservation, tab.url, 18 * MIB, recording.read_bytes()[18 * MIB :]))
+            except httpx.TransportError as error:
+                answers.append(error)
+
+        thread = threading.Thread(target=last_part)
+        thread.start()
+        until(
+            lambda: database.execute("select from pg_locks where not granted").fetchone() is not None,
+            "the row to be on its way",
+        )
+        gateway.kill()
+        thread.join(30)
+    gateway.restart()
+    assert isinstance(answers[0], httpx.TransportError)
+
+    answer = head(reservation, tab.url)
+
+    assert (answer.status_code, answer.headers["upload-offset"]) == (200, str(recording.stat().st_size))
+    assert owner.asset(asset_id)["state"] != "pending_upload"
+
+
+def test_of_two_tabs_with_one_upload_the_bytes_come_out_once(owner: Caller, recording: Path, open_tab: Open) -> None:
+    reservation = owner.reserve()
+    started = open_tab(recording, reservation, abortAfter=1)
+    started.end()
+
+    tabs = [open_tab(recording, reservation, uploadUrl=started.url, retryDelays=[100] * 20) for _ in range(2)]
+    ends = [tab.end() for tab in tabs]
+
+    assert any("done" in end for end in ends), ends
+    asset = owner.asset(reservation["asset"]["id"])
+    assert (asset["state"] != "pending_upload", asset["size_bytes"]) == (True, recording.stat().st_size)
+
+
+def test_a_part_at_the_wrong_offset_is_refused(owner: Caller, recording: Path, open_tab: Open) -> None:
+    reservation = owner.reserve()
+    tab = open_tab(recording, reservation, abortAfter=1)
+    tab.end()
+
+    assert patch(reservation, tab.url, 0, b"again").status_code == 409
+    assert head(reservation, tab.url).headers["upload-offset"] == str(6 * MIB)
+
+
+def test_another_size_than_reserved_is_refused_with_a_reason_and_its_bytes_go(
+    owner: Caller, stack: Stack, recording: Path, open_tab: Open
+) -> None:
+    reservation = owner.reserve(size_bytes=recording.stat().st_size - 1)
+    before = begun(stack)
+    tab = open_tab(recording, reservation)
+    ended = tab.end()
+
+    assert ended["failed"] == 403
+    assert "Send the file that was reserved" in ended["message"]
+    assert owner.asset(reservation["asset"]["id"])["state"] == "pending_upload"
+    assert begun(stack) == before
+    assert head(reservation, tab.url).status_code == 404
+
+
+def test_another_type_than_reserved_is_refused_with_a_reason(owner: Caller, recording: Path, open_tab: Open) -> None:
+    reservation = owner.reserve(content_type="audio/mpeg")
+    for told in ("audio/wav", ""):
+        ended = open_tab(recording, reservation, metadata={"contentType": told}).end()
+
+        assert ended["failed"] == 403
+        assert "reserved as audio/mpeg" in ended["message"]
+    assert owner.asset(reservation["asset"]["id"])["state"] == "pending_upload"
+
+
+def test_a_second_upload_with_the_same_token_is_refused_and_the_first_bytes_stay(
+    owner: Caller, recording: Path, open_tab: Open, database: psycopg.Connection[Any]
+) -> None:
+    reservation = owner.reserve()
+    assert "done" in open_tab(recording, reservation).end()
+    version = "select version from storage.objects where name = %s"
+    before = database.execute(version, [reservation["asset"]["id"]]).fetchone()
+
+    again = open_tab(recording, reservation).end()
+
+    assert again["failed"] == 403
+    assert "already has its bytes" in again["message"]
+    assert database.execute(version, [reservation["asset"]["id"]]).fetchone() == before
+
+
+def test_an_upload_that_is_given_up_leaves_nothing_and_the_reservation_open(
+    owner: Caller, stack: Stack, recording: Path, open_tab: Open
+) -> None:
+    reservation = owner.reserve()
+    before = begun(stack)
+    given_up = open_tab(recording, reservation, abortAfter=1, terminate=True)
+    assert "aborted" in given_up.end()
+
+    assert begun(stack) == before
+    assert head(reservation, given_up.url).status_code == 404
+    assert "done" in open_tab(recording, reservation).end()
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has in RAM, at their highest."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024
+
+
+def test_the_gateways_memory_does_not_grow_with_the_upload(owner: Caller, stack: Stack) -> None:
+    size = 300 * MIB
+    reservation = owner.reserve(size_bytes=size)
+    target = reservation["upload"]["resumable"]
+    created = httpx.post(
+        target["url"],
+        headers={
+            **target["headers"],
+            "Tus-Resumable": "1.0.0",
+            "Upload-Length": str(size),
+            "Upload-Metadata": encoded(target["metadata"]),
+        },
+    )
+    gateway = stack.children["gateway"].pid
+    before = resident(gateway)
+    answer = patch(reservation, created.headers["location"], 0, itertools.repeat(bytes(MIB), size // MIB))
+
+    assert (answer.status_code, answer.headers["upload-offset"]) == (204, str(size))
+    assert resident(gateway) - before < 60 * MIB

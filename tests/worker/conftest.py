@@ -1,0 +1,46 @@
+"""Both ffprobes, the media they read, and a storage to read it from."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.worker.binary import Ffprobe, find, from_npm
+from service.worker.contained import Limits
+from tests.worker.storage import Storage, serving
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session", params=["debian", "npm"])
+def ffprobe(request: pytest.FixtureRequest) -> Ffprobe:
+    """Each ffprobe the worker may meet. Both have to be there: what holds for one needn't hold for the
+    other."""
+    if request.param == "debian":
+        path = shutil.which("ffprobe")
+        assert path, "ffprobe isn't on PATH: apt-get install --no-install-recommends ffmpeg"
+    else:
+        path = str(from_npm(ROOT))
+        assert Path(path).is_file(), "node_modules holds no ffprobe: make setup"
+    return asyncio.run(find(ROOT, {"ASSETDOCK_FFPROBE": path}))
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of samples, filled as they are asked for."""
+    return tmp_path_factory.mktemp("media")
+
+
+@pytest.fixture
+def storage(media: Path) -> Iterator[Storage]:
+    """A storage that serves the samples."""
+    with serving(media) as running:
+        yield running
+
+
+@pytest.fixture
+def limits() -> Limits:
+    """Tight enough that a hanging test says so."""
+    return Limits(seconds=20, measure_seconds=20, stall_seconds=5)

@@ -1,0 +1,113 @@
+"""A storage that serves files by range on 127.0.0.1 and remembers what was asked of it."""
+
+import re
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from ssl import SSLContext
+from typing import Literal
+
+Fault = Literal["cut", "reset"]
+
+
+@dataclass
+class Storage:
+    """Serves `folder`. Paths under `answers` get that status instead, `faults` break the n-th request's body
+    half-way."""
+
+    folder: Path
+    answers: dict[str, list[int]] = field(default_factory=dict)  # name → statuses, the last one for ever; 0: the file
+    faults: dict[str, dict[int, Fault]] = field(default_factory=dict)  # name → {request number from 1: fault}
+    requests: list[tuple[str, str]] = field(default_factory=list)  # (path, Host)
+    sent: int = 0  # bytes of bodies
+    port: int = 0
+    scheme: str = "http"
+
+    def url(self, name: str, host: str = "127.0.0.1") -> str:
+        return f"{self.scheme}://{host}:{self.port}/object/sign/assets/{name}?token=s3cret"
+
+
+def _handler(storage: Storage) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name in the base class
+            """Silent."""
+
+        def do_GET(self) -> None:
+            name = self.path.partition("?")[0].rpartition("/")[2]
+            storage.requests.append((self.path, self.headers.get("Host", "")))
+            self.close_connection = True
+            statuses = storage.answers.get(name, [0])
+            status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
+            if status:
+                return self._answer(status)
+            body = (storage.folder / name).read_bytes() if (storage.folder / name).is_file() else None
+            if body is None:
+                return self._answer(400)  # as Supabase Storage says 404
+            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            start = int(asked[1]) if asked else 0
+            if asked and start >= len(body):
+                return self._answer(416)
+            self.send_response(206 if asked else 200)
+            if asked:
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Length", str(len(body) - start))
+            self.end_headers()
+            seen = sum(path == self.path for path, _ in storage.requests)
+            return self._send(body[start:], storage.faults.get(name, {}).get(seen))
+
+        def _answer(self, status: int) -> None:
+            self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("Location", "/object/sign/assets/elsewhere?token=s3cret")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def _send(self, body: bytes, fault: Fault | None) -> None:
+            # Little in flight: what the kernel takes off our hands counts as sent, whether it is ever read or
+            # not.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+            whole = memoryview(body)[: len(body) // 2] if fault else memoryview(body)
+            try:
+                for start in range(0, len(whole), 65536):
+                    self.connection.sendall(whole[start : start + 65536])
+                    storage.sent += len(whole[start : start + 65536])
+                if fault == "reset":
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.connection.close()
+            except OSError:  # ffprobe has what it wanted and closed
+                pass
+
+    return Handler
+
+
+@contextmanager
+def serving(folder: Path, tls: SSLContext | None = None) -> Iterator[Storage]:
+    """A storage in a thread of its own, on a free port."""
+    storage = Storage(folder)
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A refused TLS handshake is a test's business, not stderr's."""
+
+    with Server(("127.0.0.1", 0), _handler(storage)) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+            storage.scheme = "https"
+        storage.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield storage
+        finally:
+            server.shutdown()
+            thread.join()

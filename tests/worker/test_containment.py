@@ -1,0 +1,242 @@
+"""What a program may do while it is contained, and that nothing is left of it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.worker.binary import Ffprobe
+from service.worker.contained import Ending, Limits, run
+from service.worker.ffprobe import probe
+from service.worker.media import Report, TransientError, Unread
+from tests.worker.storage import Storage
+
+QUICK = Limits(seconds=20, measure_seconds=20, memory_bytes=512 * 1024 * 1024)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes a program of Python source."""
+
+    def write(source: str) -> Path:
+        path = tmp_path / "program"
+        path.write_text(f"#!{sys.executable} -IS\n{source}")
+        path.chmod(0o755)
+        return path
+
+    return write
+
+
+def contain(path: Path, *arguments: str, limits: Limits = QUICK) -> tuple[Ending, bytes]:
+    """Runs a program to its end; how it ended, and what it printed."""
+    printed = bytearray()
+    ending = asyncio.run(
+        run(
+            [str(path), *arguments],
+            limits=limits,
+            seconds=limits.seconds,
+            environment={"KEPT": "yes"},
+            receive=printed.extend,
+            capacity=limits.output_bytes,
+        )
+    )
+    return ending, bytes(printed)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a zombie its own parent has yet to reap doesn't."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def dies(pid: int, within: float = 10) -> bool:
+    deadline = time.monotonic() + within
+    while is_alive(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)  # between two looks
+    return True
+
+
+def probed_by(path: Path, storage: Storage, limits: Limits = QUICK) -> Report:
+    """The report when `path` is the ffprobe."""
+    return asyncio.run(probe(storage.url("any"), ffprobe=Ffprobe(path), limits=limits))
+
+
+def test_the_environment_holds_nothing_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_WORKER_TOKEN", "secret")
+
+    _, printed = contain(Path("/usr/bin/env"))
+
+    assert printed == b"KEPT=yes\n"
+
+
+def test_limits_are_set_before_the_program_starts(program: Callable[[str], Path]) -> None:
+    source = (
+        "import os, resource\n"
+        "for name in ('CORE', 'FSIZE', 'NOFILE', 'CPU', 'AS'):\n"
+        "    print(resource.getrlimit(getattr(resource, 'RLIMIT_' + name)))\n"
+        "print(os.getsid(0) == os.getpid(), os.nice(0) >= 10, os.getcwd(), os.read(0, 1))\n"
+        "print(sorted(os.listdir('/proc/self/fd')))\n"
+    )
+
+    _, printed = contain(program(source))
+
+    assert printed.decode().splitlines() == [
+        "(0, 0)",
+        "(0, 0)",
+        "(32, 32)",
+        "(120, 121)",
+        f"({QUICK.memory_bytes}, {QUICK.memory_bytes})",
+        "True True / b''",
+        "['0', '1', '2', '3']",  # 3 is the listing's own
+    ]
+
+
+def test_a_program_that_hangs_is_killed_in_time(program: Callable[[str], Path], storage: Storage) -> None:
+    hanging = program("import time\ntime.sleep(600)\n")
+    began = time.monotonic()
+
+    report = probed_by(hanging, storage, replace(QUICK, seconds=0.5))
+
+    assert report == Unread("timed_out")
+    assert time.monotonic() - began < 5
+
+
+def test_a_program_that_burns_cpu_is_killed(program: Callable[[str], Path], storage: Storage) -> None:
+    report = probed_by(program("while True: pass\n"), storage, replace(QUICK, cpu_seconds=1))
+
+    assert report == Unread("timed_out")
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_program_that_prints_without_end_is_killed(
+    stream: int, program: Callable[[str], Path], storage: Storage
+) -> None:
+    report = probed_by(program(f"import os\nwhile True: os.write({stream}, b'x' * 4096)\n"), storage)
+
+    assert report == Unread("unreadable")
+
+
+def test_a_program_that_eats_memory_gets_no_more_than_its_share(
+    program: Callable[[str], Path], storage: Storage
+) -> None:
+    report = probed_by(program("held = []\nwhile True: held.append(bytearray(1 << 24))\n"), storage)
+
+    assert report == Unread("crashed")
+
+
+def test_a_program_that_segfaults_has_crashed(program: Callable[[str], Path], storage: Storage) -> None:
+    report = probed_by(program("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"), storage)
+
+    assert report == Unread("crashed")
+
+
+def test_a_program_that_prints_no_report_has_crashed(program: Callable[[str], Path], storage: Storage) -> None:
+    assert probed_by(program("print('hello')\n"), storage) == Unread("crashed")
+
+
+def test_a_program_that_cannot_start_is_nobodys_fault_but_the_machines(tmp_path: Path, storage: Storage) -> None:
+    with pytest.raises(TransientError):
+        probed_by(tmp_path / "absent", storage)
+
+
+def test_a_program_can_write_no_file(program: Callable[[str], Path], tmp_path: Path) -> None:
+    contain(program(f"open({str(tmp_path / 'loot')!r}, 'w').write('x' * 100)\n"))
+
+    assert (tmp_path / "loot").read_bytes() == b""
+
+
+FORKING = (
+    "import os, sys, time\n"
+    "child = os.fork()\n"
+    "if child == 0: time.sleep(600)\n"
+    "print(child, flush=True)\n"
+    "if len(sys.argv) > 1: time.sleep(600)\n"
+)
+
+
+@pytest.mark.parametrize("pidfd", [True, False])
+def test_a_child_left_behind_dies_with_its_parent(
+    pidfd: bool, program: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not pidfd:  # as on macOS
+        monkeypatch.delattr(os, "pidfd_open")
+
+    ending, printed = contain(program(FORKING))
+
+    assert ending.how == "exited"
+    assert dies(int(printed))
+
+
+def test_a_child_dies_when_its_parent_runs_out_of_time(program: Callable[[str], Path]) -> None:
+    ending, printed = contain(program(FORKING), "wait", limits=replace(QUICK, seconds=1))
+
+    assert ending.how == "timed_out"
+    assert dies(int(printed))
+
+
+def test_cancelling_kills_and_reaps(program: Callable[[str], Path]) -> None:
+    path = program("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
+
+    async def cancelled() -> int:
+        started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        running = asyncio.create_task(
+            run(
+                [str(path)],
+                limits=QUICK,
+                seconds=60,
+                environment={},
+                receive=lambda piece: started.set_result(int(piece)),
+                capacity=100,
+            )
+        )
+        pid = await started
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return pid
+
+    pid = asyncio.run(cancelled())
+
+    with pytest.raises(ProcessLookupError):  # not even a zombie
+        os.kill(pid, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a process with its parent")
+def test_a_worker_killed_outright_leaves_no_process(program: Callable[[str], Path], tmp_path: Path) -> None:
+    path = program("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
+    worker = (
+        "import asyncio\n"
+        "from service.worker.contained import Limits, run\n"
+        f"asyncio.run(run([{str(path)!r}], limits=Limits(), seconds=60, environment={{}},"
+        " receive=lambda piece: print(piece.decode(), flush=True), capacity=100))\n"
+    )
+    command = [sys.executable, "-c", worker]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        assert is_alive(pid)
+
+        process.send_signal(signal.SIGKILL)
+
+        assert dies(pid)
+
+
+def test_no_file_descriptor_is_left_open() -> None:
+    contain(Path("/usr/bin/env"))
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count is all
+
+    for _ in range(5):
+        contain(Path("/usr/bin/env"))
+
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

@@ -1,0 +1,159 @@
+"""What a file holds and how long it lasts, for every format and for files cut short."""
+
+import asyncio
+import random
+from decimal import Decimal
+
+import pytest
+
+from service.worker.binary import Ffprobe
+from service.worker.contained import Limits
+from service.worker.ffprobe import probe
+from service.worker.media import Media, Unread
+from service.worker.verdict import Failed, Ready, judge
+from tests.media import PICTURE, SAMPLES, SECONDS, SUBRIP, Sample, make, silence
+from tests.worker.storage import Storage
+
+
+@pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
+def test_a_file_lasts_as_long_as_it_was_made(
+    sample: Sample, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    make(sample.name, storage.folder)
+
+    report = asyncio.run(probe(storage.url(sample.name), ffprobe=ffprobe, limits=limits))
+
+    assert isinstance(report, Media)
+    assert report.duration is not None
+    assert float(report.duration) == pytest.approx(SECONDS, abs=sample.frame)
+    assert report.duration.as_tuple().exponent == -3
+    assert report.container == sample.container
+    assert report.content_type == sample.content_type
+    assert sorted(stream.kind for stream in report.streams) == sorted(sample.kinds)
+    expected = "video" if "video" in sample.kinds else "audio"
+    assert isinstance(judge(expected, report, sample.content_type), Ready)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
+def test_a_file_cut_short_is_refused_or_lasts_as_long_as_what_is_left(
+    sample: Sample, share: float, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    whole = make(sample.name, storage.folder).read_bytes()
+    cut = storage.folder / f"{share}-{sample.name}"
+    cut.write_bytes(whole[: int(len(whole) * share)])
+
+    report = asyncio.run(probe(storage.url(cut.name), ffprobe=ffprobe, limits=limits))
+
+    if isinstance(report, Unread):
+        assert report.reason == "unreadable"
+        return
+    if report.duration is None:
+        assert isinstance(judge("audio", report), Failed)
+        return
+    assert report.duration < SECONDS, "the header was believed"
+
+
+def test_a_recording_cut_in_its_middle_lasts_half_as_long(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+    whole = make("sound.aiff", storage.folder).read_bytes()
+    (storage.folder / "half.aiff").write_bytes(whole[: 54 + (len(whole) - 54) // 2])
+
+    report = asyncio.run(probe(storage.url("half.aiff"), ffprobe=ffprobe, limits=limits))
+
+    assert isinstance(report, Media)
+    assert report.duration == Decimal("6.000")
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_a_wav_whose_header_knows_no_size_is_measured(
+    size: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    sound = bytearray(silence(storage.folder / "plain.wav", seconds=7).read_bytes())
+    sound[4:8] = sound[40:44] = size.to_bytes(4, "little")
+    (storage.folder / "endless.wav").write_bytes(sound)
+
+    report = asyncio.run(probe(storage.url("endless.wav"), ffprobe=ffprobe, limits=limits))
+
+    assert isinstance(report, Media)
+    assert report.duration == Decimal("7.000")
+
+
+def test_subrip_lasts_until_its_last_cue_ends(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+    (storage.folder / "cuts").write_text(SUBRIP)
+
+    report = asyncio.run(probe(storage.url("cuts"), ffprobe=ffprobe, limits=limits))
+
+    verdict = judge("cut_file", report, "application/x-subrip")
+    assert isinstance(verdict, Ready)
+    assert verdict.duration == Decimal("9.500")
+    assert verdict.media == {
+        "container": "srt",
+        "bit_rate": int(len(SUBRIP) * 8 / 9.5),
+        "streams": [{"kind": "subtitle", "codec": "subrip"}],
+    }
+
+
+def test_a_video_is_described_stream_by_stream(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+    make("moov-last.mp4", storage.folder)
+
+    report = asyncio.run(probe(storage.url("moov-last.mp4"), ffprobe=ffprobe, limits=limits))
+
+    assert isinstance(report, Media)
+    shown = report.as_json()
+    assert shown["container"] == "mp4"
+    assert isinstance(shown["bit_rate"], int)
+    video, audio = (stream.as_json() for stream in report.streams)
+    assert {**video, "bit_rate": None} == {
+        "kind": "video",
+        "codec": "h264",
+        "width": 320,
+        "height": 240,
+        "frame_rate": "29.970",
+        "bit_rate": None,
+    }
+    assert {**audio, "bit_rate": None} == {
+        "kind": "audio",
+        "codec": "aac",
+        "channels": 1,
+        "sample_rate": 44100,
+        "bit_rate": None,
+    }
+    assert 1 / float(str(video["frame_rate"])) == pytest.approx(PICTURE, abs=1e-4)
+
+
+def test_a_film_shot_upright_says_how_to_turn_it(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+    film = make("moov-first.mp4", storage.folder).read_bytes()
+    one, zero = (1 << 16).to_bytes(4, "big"), bytes(4)
+    level = one + zero + zero + zero + one + zero  # ISO 14496-12, 8.3.2: the first six of a track's matrix
+    upright = zero + one + zero + (-1 << 16).to_bytes(4, "big", signed=True) + zero + zero  # as phones write it
+    track = film.index(b"tkhd")
+    (storage.folder / "upright.mp4").write_bytes(film[:track] + film[track:].replace(level, upright, 1))
+
+    report = asyncio.run(probe(storage.url("upright.mp4"), ffprobe=ffprobe, limits=limits))
+
+    assert isinstance(report, Media)
+    assert report.streams[0].as_json()["rotation"] == 90
+
+
+NOISE = random.Random(20261124)  # noqa: S311 - not a secret
+NOT_MEDIA = {
+    "nothing": b"",
+    "one byte": b"\0",
+    "text": b"This is an ordinary letter, whatever its name says.\n" * 40,
+    "HTML": b"<!doctype html><html><body>404</body></html>",
+    "SubRip without a cue": b"1\n\n2\n\n",
+    "a picture": bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"),
+    **{f"noise of {size} bytes": NOISE.randbytes(size) for size in (100, 5_000, 50_000, 400_000, 2_000_000)},
+}
+
+
+@pytest.mark.parametrize("content", NOT_MEDIA.values(), ids=NOT_MEDIA)
+def test_what_is_not_media_is_unreadable(content: bytes, ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+    (storage.folder / "letter.mp3").write_bytes(content)
+
+    report = asyncio.run(probe(storage.url("letter.mp3"), ffprobe=ffprobe, limits=limits))
+
+    for asset_type in ("audio", "video", "rendered_video", "cut_file"):
+        verdict = judge(asset_type, report)
+        assert isinstance(verdict, Failed)
+        assert verdict.code == "unreadable_media"

@@ -1,0 +1,263 @@
+"""How the bytes are reached: what Storage may answer, and what a file can't make ffprobe do."""
+
+import asyncio
+import datetime
+import ipaddress
+import ssl
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from service.worker.binary import Ffprobe, UnusableFfprobeError, find
+from service.worker.contained import Limits
+from service.worker.ffprobe import probe
+from service.worker.media import Media, Report, TransientError, Unread
+from service.worker.verdict import Failed, judge
+from tests.media import make, silence
+from tests.worker.storage import Storage, serving
+
+
+def probed(name: str, ffprobe: Ffprobe, storage: Storage, limits: Limits) -> Report:
+    return asyncio.run(probe(storage.url(name), ffprobe=ffprobe, limits=limits))
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_an_object_that_is_not_there_is_missing(
+    status: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    storage.answers["gone"] = [status]
+
+    assert probed("gone", ffprobe, storage, limits) == Unread("missing")
+
+
+@pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 502, 503, 544])
+def test_trouble_in_storage_is_tried_again(status: int, ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+    storage.answers["any"] = [status]
+
+    with pytest.raises(TransientError) as raised:
+        probed("any", ffprobe, storage, limits)
+
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_refused_connection_is_tried_again(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+    with serving(storage.folder) as closed:
+        url = closed.url("any")
+
+    with pytest.raises(TransientError):
+        asyncio.run(probe(url, ffprobe=ffprobe, limits=limits))
+
+
+def test_an_unknown_host_is_tried_again(ffprobe: Ffprobe, limits: Limits) -> None:
+    with pytest.raises(TransientError):
+        asyncio.run(probe("http://storage.invalid/x?token=s3cret", ffprobe=ffprobe, limits=limits))
+
+
+def test_a_host_name_works_and_storage_is_told_it(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+    make("sound.flac", storage.folder)
+
+    report = asyncio.run(probe(storage.url("sound.flac", host="localhost"), ffprobe=ffprobe, limits=limits))
+
+    assert isinstance(report, Media)
+    assert {host for _, host in storage.requests} == {f"localhost:{storage.port}"}
+
+
+def test_a_redirect_is_not_followed_where_ffprobe_can_be_told_so(
+    ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    """The npm build has no -max_redirects: it follows up to eight, over http to addresses only."""
+    storage.answers["moved"] = [302]
+
+    if ffprobe.counts_redirects:
+        with pytest.raises(TransientError):
+            probed("moved", ffprobe, storage, limits)
+        assert len(storage.requests) == 1
+    else:
+        assert isinstance(probed("moved", ffprobe, storage, limits), Unread)
+        assert len(storage.requests) > 1
+
+
+@pytest.mark.parametrize("fault", ["cut", "reset"])
+@pytest.mark.parametrize("name", ["sound.aac", "constant.mp3", "recorded.webm"])
+def test_a_broken_connection_is_taken_up_again(
+    name: str, fault: str, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    make(name, storage.folder)
+    whole = probed(name, ffprobe, storage, limits)
+    storage.requests.clear()
+    storage.faults[name] = {1: fault, 2: fault, 3: fault}  # type: ignore[dict-item]
+
+    assert probed(name, ffprobe, storage, limits) == whole
+
+
+@pytest.mark.parametrize("request_number", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", ["sound.aac", "constant.mp3", "recorded.webm", "moov-last.mp4"])
+def test_a_storage_that_goes_down_half_way_shortens_no_recording(
+    name: str, request_number: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    make(name, storage.folder)
+    whole = probed(name, ffprobe, storage, limits)
+    storage.requests.clear()
+    storage.faults[name] = {request_number: "reset"}
+    storage.answers[name] = [0] * request_number + [503]
+
+    try:
+        report = probed(name, ffprobe, storage, limits)
+    except TransientError:
+        return
+    assert report == whole  # all that was needed had come
+
+
+@pytest.mark.parametrize("served", [2, 3, 4])  # the first pass makes two requests of this file
+@pytest.mark.parametrize("status", [302, 401])  # which ffprobe doesn't log, unlike other statuses
+def test_a_storage_that_refuses_a_later_pass_fails_no_asset(
+    served: int, status: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    make("sound.aac", storage.folder)
+    whole = probed("sound.aac", ffprobe, storage, limits)
+    storage.answers["sound.aac"] = [0] * served + [status]
+
+    try:
+        report = probed("sound.aac", ffprobe, storage, limits)
+    except TransientError:
+        return
+    assert report == whole
+
+
+def test_a_storage_that_sends_nothing_is_tried_again(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+    async def listening() -> Report:
+        async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            patient = Limits(seconds=20, stall_seconds=0.5)
+            return await probe(f"http://127.0.0.1:{port}/x", ffprobe=ffprobe, limits=patient)
+
+    with pytest.raises(TransientError):
+        asyncio.run(listening())
+
+
+def test_a_big_file_is_not_downloaded(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+    sound = silence(storage.folder / "long.wav", seconds=600, rate=48000)
+    film = make("moov-last.mp4", storage.folder).read_bytes()
+    index = film.rindex(b"moov") - 4
+    padding = 64 * 1024 * 1024  # a `free` box between the samples and their index
+    free = padding.to_bytes(4, "big") + b"free" + bytes(padding - 8)
+    (storage.folder / "big.mp4").write_bytes(film[:index] + free + film[index:])
+
+    for path in (sound, storage.folder / "big.mp4"):
+        storage.requests.clear()
+        storage.sent = 0
+        report = probed(path.name, ffprobe, storage, limits)
+
+        assert isinstance(report, Media)
+        assert report.duration
+        assert storage.sent < path.stat().st_size / 3
+        assert len(storage.requests) <= 12
+
+
+POINTERS = {
+    "HLS": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{url}\n#EXT-X-ENDLIST\n",
+    "HLS of a master": "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{url}\n",
+    "concat": "ffconcat version 1.0\nfile '{url}'\n",
+    "DASH": (
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        'mediaPresentationDuration="PT10S"><Period><AdaptationSet mimeType="video/mp4">'
+        '<Representation id="1" bandwidth="1"><BaseURL>{url}</BaseURL></Representation>'
+        "</AdaptationSet></Period></MPD>"
+    ),
+    "SDP": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {port} RTP/AVP 0\n",
+    "ASX": '<asx version="3.0"><entry><ref href="{url}"/></entry></asx>',
+}
+
+
+@pytest.mark.parametrize("target", ["http", "file"])
+@pytest.mark.parametrize("text", POINTERS.values(), ids=POINTERS)
+def test_a_file_that_points_elsewhere_opens_nothing(
+    text: str, target: str, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    secret = make("moov-first.mp4", storage.folder)
+    with serving(storage.folder) as elsewhere:
+        url = elsewhere.url("moov-first.mp4") if target == "http" else secret.as_uri()
+        (storage.folder / "pointer").write_text(text.format(url=url, port=elsewhere.port))
+
+        report = probed("pointer", ffprobe, storage, limits)
+
+        assert elsewhere.requests == []
+    verdict = judge("video", report)
+    assert isinstance(verdict, Failed)
+    assert verdict.code == "unreadable_media"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for localhost with its key, signed by itself, in one PEM file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_https_is_read_only_from_a_server_that_proves_its_name(
+    ffprobe: Ffprobe, media: Path, certificate: Path, limits: Limits
+) -> None:
+    make("sound.flac", media)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    trusting = asyncio.run(find(media, {"ASSETDOCK_FFPROBE": str(ffprobe.path), "SSL_CERT_FILE": str(certificate)}))
+    with serving(media, tls=context) as storage:
+        url = storage.url("sound.flac", host="localhost")
+        if ffprobe.static:
+            with pytest.raises(UnusableFfprobeError, match="apt-get install ffmpeg"):
+                trusting.accept(url)
+            return
+
+        report = asyncio.run(probe(url, ffprobe=trusting, limits=limits))
+        with pytest.raises(TransientError):
+            asyncio.run(probe(url, ffprobe=ffprobe, limits=limits))
+
+    assert isinstance(report, Media)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd", "concat:a|b", "-version", "http://", "http://h:x/", "http://[", "ftp://h/x", ""],
+)
+def test_only_http_addresses_are_read(url: str, ffprobe: Ffprobe, limits: Limits) -> None:
+    with pytest.raises(UnusableFfprobeError):
+        asyncio.run(probe(url, ffprobe=ffprobe, limits=limits))
+
+
+def test_an_ffprobe_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
+    for environ in (
+        {"ASSETDOCK_FFPROBE": str(tmp_path / "absent")},
+        {"ASSETDOCK_FFPROBE": sys.executable},
+        {"PATH": str(tmp_path)},  # and no node_modules
+    ):
+        with pytest.raises(UnusableFfprobeError, match="apt-get install ffmpeg"):
+            asyncio.run(find(tmp_path, environ))

@@ -1,0 +1,148 @@
+"""Nothing ffprobe could print makes a parser raise what it doesn't document, or say what can't be."""
+
+import contextlib
+import json
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.worker.contained import Ending
+from service.worker.diagnosis import of_opening, of_reading
+from service.worker.header import ENTRIES, MalformedReportError, error_code, read
+from service.worker.media import TransientError
+from service.worker.packets import Span
+from service.worker.verdict import judge
+
+KEYS = [
+    *("format", "streams", "error", "code", "tags", "disposition", "side_data_list", "rotation", "rotate"),
+    *("index", "codec_type", "codec_name", "format_name", "start_time", "duration", "size", "major_brand"),
+    *(
+        "width",
+        "height",
+        "avg_frame_rate",
+        "r_frame_rate",
+        "channels",
+        "sample_rate",
+        "bit_rate",
+        "attached_pic",
+    ),
+]
+TEXTS = st.text() | st.sampled_from(
+    [
+        "mov,mp4,m4a,3gp,3g2,mj2",
+        "matroska,webm",
+        "mp3",
+        "srt",
+        "video",
+        "audio",
+        "0/0",
+        "30000/1001",
+        "1/0",
+        "qt",
+    ]
+)
+NUMBERS = st.integers() | st.integers().map(str) | st.decimals().map(str) | st.floats(allow_nan=False)
+LEAVES = st.none() | st.booleans() | TEXTS | NUMBERS
+ANYTHING = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(), inner, max_size=9),
+    max_leaves=40,
+)
+STREAM = st.fixed_dictionaries(
+    {"index": st.integers(0, 9), "codec_type": st.sampled_from(["video", "audio", "subtitle", "data"])},
+    optional={key: LEAVES | ANYTHING for key in KEYS if key not in ("index", "codec_type")},
+)
+REPORT = st.fixed_dictionaries(
+    {
+        "format": st.fixed_dictionaries(
+            {"format_name": TEXTS},
+            optional={"tags": ANYTHING, "start_time": LEAVES, "duration": LEAVES, "size": LEAVES},
+        ),
+        "streams": st.lists(STREAM, max_size=4) | ANYTHING,
+    }
+)
+
+
+@given(REPORT | ANYTHING)
+def test_any_report_is_read_or_malformed(report: object) -> None:
+    document = json.dumps(report).encode()
+
+    try:
+        found = read(document)
+    except MalformedReportError:
+        return
+
+    for claimed in (found.claimed, found.start):
+        media = found.media.lasting(claimed)
+        assert media.duration is None or media.duration >= 0
+        json.dumps(media.as_json(), allow_nan=False)
+        for asset_type in ("audio", "video", "cut_file"):
+            judge(asset_type, media, media.content_type)
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_malformed(document: bytes) -> None:
+    assert error_code(document) is None
+    try:
+        read(document)
+    except MalformedReportError:
+        return
+
+
+def test_a_deep_report_is_malformed() -> None:
+    deep = b'{"format":' + b"[" * 100_000
+    assert error_code(deep) is None
+    try:
+        read(deep)
+    except MalformedReportError:
+        return
+    raise AssertionError("it was read")
+
+
+LINES = st.lists(
+    st.tuples(st.integers(0, 3), st.decimals(0, 10**6, places=6), st.decimals(0, 100, places=6)), min_size=1
+)
+
+
+@given(LINES, st.integers(1, 7))
+def test_packets_are_the_same_however_they_are_cut(packets: list[tuple[int, Decimal, Decimal]], size: int) -> None:
+    text = "".join(f"{index},{start},N/A,{length}\n\n" for index, start, length in packets).encode()
+    counted = [(start, start + length) for index, start, length in packets if index in (0, 1)]
+
+    span = Span({0, 1})
+    for offset in range(0, len(text), size):
+        span.feed(text[offset : offset + size])
+
+    assert span.first == min((start for start, _ in counted), default=None)
+    assert span.end == max((end for _, end in counted), default=None)
+
+
+@given(st.lists(st.binary()))
+def test_no_packet_line_raises_or_is_kept(pieces: list[bytes]) -> None:
+    span = Span({0})
+    for piece in pieces:
+        span.feed(piece)
+    span.feed(b"0," + b"9" * 1_000_000)
+    assert len(span._rest) <= 512
+    span.feed(b"\n0,1.000000,1.000000,0.500000\n")
+    assert span.end is not None
+
+
+@given(
+    st.sampled_from(["exited", "timed_out", "overflowed"]),
+    st.integers(-64, 255),
+    st.binary() | st.sampled_from([b"[http @ 0x1] HTTP error 503 Nope\n", b"[mov @ 0x1] odd\n"]),
+    st.integers().map(lambda code: json.dumps({"error": {"code": code}}).encode()) | st.binary(),
+)
+def test_any_ending_has_a_diagnosis(how: str, status: int, errors: bytes, document: bytes) -> None:
+    ending = Ending(how, status, errors)  # type: ignore[arg-type]
+    with contextlib.suppress(TransientError):
+        of_opening(ending, document)
+    with contextlib.suppress(TransientError):
+        of_reading(ending)
+
+
+def test_only_short_entries_are_asked_for() -> None:
+    assert "format_tags=major_brand" in ENTRIES
+    assert "stream_tags=rotate" in ENTRIES

@@ -1,0 +1,89 @@
+"""Where webhooks may go."""
+
+import asyncio
+import socket
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from service.worker.sending import send
+from service.worker.target import UnusableTargetError, is_allowed, resolve
+from tests.receiver import Receiver, receiving
+
+INWARD = [
+    "0.0.0.0",  # noqa: S104 - an address to refuse
+    "10.1.2.3",
+    "100.64.0.1",
+    "100.100.100.200",
+    "127.0.0.1",
+    "127.255.0.1",
+    "168.63.129.16",
+    "169.254.169.254",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.192",
+    "192.168.1.1",
+    "198.18.0.1",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "::127.0.0.1",
+    "64:ff9b::7f00:1",
+    "64:ff9b:1::a00:1",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "2002:7f00:1::",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fec0::1",
+    "ff02::1",
+]
+
+
+@pytest.mark.parametrize("address", INWARD)
+def test_an_address_that_leads_inwards_is_refused(address: str) -> None:
+    assert not is_allowed(ip_address(address), loopback=False)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "172.32.0.1", "2606:4700:4700::1111", "::ffff:1.1.1.1"])
+def test_a_public_address_is_allowed(address: str) -> None:
+    assert is_allowed(ip_address(address), loopback=False)
+
+
+@pytest.mark.parametrize("address", INWARD)
+def test_the_setting_for_local_stacks_opens_loopback_and_nothing_else(address: str) -> None:
+    parsed = ip_address(address)
+    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
+
+    assert is_allowed(parsed, loopback=True) == mapped.is_loopback
+
+
+@pytest.mark.parametrize(
+    "addresses", [["127.0.0.1"], ["10.0.0.1"], ["1.1.1.1", "127.0.0.1"], ["2606:4700::1", "fe80::1%eth0"], []]
+)
+def test_a_name_is_refused_when_any_of_its_addresses_leads_inwards(addresses: list[str]) -> None:
+    def look_up(*_: Any, **__: Any) -> list[tuple[Any, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
+
+    with pytest.raises(UnusableTargetError):
+        asyncio.run(resolve("innocent.example", 443, loopback=False, look_up=look_up))
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0", "[::1]"])
+def test_nothing_connects_to_this_machine_however_it_is_spelt(receiver: Receiver, host: str) -> None:
+    attempt = asyncio.run(send(f"http://{host}:{receiver.port}/", b"{}", {}))
+
+    assert attempt.status is None
+    assert attempt.error == "The host leads to an address that is not public."
+    assert receiver.received == []
+
+
+@pytest.fixture
+def receiver() -> Any:
+    with receiving() as running:
+        yield running

@@ -1,0 +1,121 @@
+"""What a probe means for the asset, and what its uploader is told."""
+
+from decimal import Decimal
+from typing import get_args
+
+import pytest
+
+from service.worker.content_types import CONTAINERS, agrees
+from service.worker.media import Media, Stream, Unread
+from service.worker.verdict import AssetType, Failed, Ready, judge
+
+SOUND = Stream(0, "audio", "aac", channels=2, sample_rate=48000)
+PICTURES = Stream(1, "video", "h264", width=1920, height=1080, frame_rate="25.000")
+COVER = Stream(2, "data", "mjpeg")
+CUES = Stream(0, "subtitle", "subrip")
+LASTS = Decimal("1.000")
+
+
+def code(asset_type: AssetType, *streams: Stream, container: str = "mp4", declared: str | None = None) -> str:
+    verdict = judge(asset_type, Media(container, streams, duration=LASTS), declared)
+    return verdict.code if isinstance(verdict, Failed) else "ready"
+
+
+def test_each_type_of_asset_needs_its_streams() -> None:
+    assert code("audio", SOUND) == "ready"
+    assert code("audio", SOUND, PICTURES) == "ready"
+    assert code("audio", SOUND, COVER) == "ready"
+    assert code("audio", PICTURES) == "no_media_stream"
+    assert code("video", SOUND, PICTURES) == "ready"
+    assert code("video", PICTURES) == "ready"
+    assert code("video", SOUND) == "type_mismatch"
+    assert code("video", SOUND, COVER) == "type_mismatch"
+    assert code("rendered_video", SOUND) == "type_mismatch"
+    assert code("video") == "no_media_stream"
+    assert code("audio", CUES, container="srt") == "no_media_stream"
+    assert code("cut_file", CUES, container="srt") == "ready"
+    assert code("cut_file", SOUND) == "type_mismatch"
+
+
+@pytest.mark.parametrize("asset_type", get_args(AssetType))
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("unreadable", "unreadable_media"),
+        ("missing", "bytes_missing"),
+        ("timed_out", "probe_timeout"),
+        ("crashed", "probe_crashed"),
+    ],
+)
+def test_a_file_that_was_not_read_fails_with_its_reason(asset_type: AssetType, reason: str, expected: str) -> None:
+    verdict = judge(asset_type, Unread(reason))  # type: ignore[arg-type]
+
+    assert isinstance(verdict, Failed)
+    assert verdict.code == expected
+    assert verdict.message.endswith(".")
+
+
+@pytest.mark.parametrize("duration", [None, Decimal("99999999999.000")])
+def test_a_file_without_a_sensible_duration_is_unreadable(duration: Decimal | None) -> None:
+    verdict = judge("audio", Media("mp3", (SOUND,), duration=duration))
+
+    assert isinstance(verdict, Failed)
+    assert verdict.code == "unreadable_media"
+
+
+def test_a_ready_asset_says_what_its_bytes_are() -> None:
+    media = Media("mp4", (SOUND, PICTURES), size=1_000_000, duration=Decimal("8.000"))
+
+    verdict = judge("video", media, "application/octet-stream")
+
+    assert verdict == Ready(Decimal("8.000"), "video/mp4", media.as_json())
+    assert media.as_json()["bit_rate"] == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("declared", "container"),
+    [
+        ("audio/mp3", "mp3"),
+        ("Audio/MPEG; charset=binary", "mp3"),
+        ("audio/x-wav", "wav"),
+        ("audio/x-m4a", "mp4"),
+        ("video/quicktime", "mp4"),
+        ("video/mp4", "mov"),
+        ("application/ogg", "ogg"),
+        ("audio/ogg; codecs=opus", "ogg"),
+        ("audio/webm", "webm"),
+        ("video/x-matroska;codecs=avc1", "matroska"),
+        ("text/plain", "srt"),
+        ("audio/never-heard-of", "caf"),
+        ("", "flac"),
+    ],
+)
+def test_a_name_of_the_same_family_fits(declared: str, container: str) -> None:
+    assert agrees(declared, container)
+
+
+@pytest.mark.parametrize(
+    ("declared", "container"),
+    [
+        ("audio/mpeg", "wav"),
+        ("video/mp4", "matroska"),
+        ("video/webm", "mp4"),
+        ("audio/ogg", "mp3"),
+        ("text/html", "mp3"),
+        ("text/plain", "mp4"),
+        ("image/png", "mp4"),
+        ("audio/mpeg", "srt"),
+    ],
+)
+def test_a_name_of_another_family_does_not_fit(declared: str, container: str) -> None:
+    assert not agrees(declared, container)
+    verdict = judge("audio", Media(container, (SOUND,), duration=LASTS), declared)
+    assert isinstance(verdict, Failed)
+    assert verdict.code in ("content_type_mismatch", "no_media_stream")
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_what_is_detected_may_be_declared(container: str) -> None:
+    for name in CONTAINERS[container]:
+        assert agrees(name, container)
+        assert agrees("application/octet-stream", container)
