@@ -235,12 +235,19 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  -- scheme, host, port. No user or password, no fragment, nothing but visible ASCII.
-  parts constant text[] := regexp_match(url, '^(https?)://(\[[0-9a-f:.]+\]|[0-9a-z](?:[0-9a-z_.-]*[0-9a-z.])?)(?::([0-9]{1,5}))?(?:[/?][!-~]*)?$', 'i');
+  -- scheme, host, port, then what RFC 3986 (section 3) lets stand in a path and a query: a character that does not belong
+  -- there is written as %XX, or every client on the way would read it as it likes. No user or password, no fragment.
+  parts constant text[] := regexp_match(
+    url,
+    '^(https?)://(\[[0-9a-f:.]+\]|[0-9a-z](?:[0-9a-z_.-]*[0-9a-z.])?)(?::([0-9]{1,5}))?(?:[/?](?:[0-9a-z._~!$&''()*+,;=:@/?-]|%[0-9a-f]{2})*)?$',
+    'i'
+  );
   loopback constant boolean := (select s.loopback_webhooks from private.settings s);
 begin
-  if parts is null or url ~ '[#\\]' or char_length(url) > 2048 or parts[3]::integer not between 1 and 65535 then
-    return private.invalid('url', 'An https URL of at most 2048 ASCII characters, with a host, and without user, password or fragment.');
+  if parts is null or char_length(url) > 2048 or parts[3]::integer not between 1 and 65535
+    or (parts[2] like '[%' and not (parts[2] like '%:%' and pg_catalog.pg_input_is_valid(trim(both '[]' from parts[2]), 'inet')))
+  then
+    return private.invalid('url', 'An https URL as in RFC 3986, of at most 2048 characters, with a host, and without user, password or fragment. Write special characters as %XX.');
   end if;
   if lower(parts[1]) = 'http' and not (loopback and lower(parts[2]) ~ '^(localhost|127(\.[0-9]{1,3}){3}|\[::1\])$') then
     return private.invalid('url', 'https, so that nobody on the way can read what is delivered.');
