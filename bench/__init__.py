@@ -1,0 +1,1 @@
+"""What Assetdock costs, measured: `python -m bench`. Nothing here is part of the product."""

@@ -1,0 +1,101 @@
+"""CPU time and memory of processes, from /proc (Linux; proc(5)), and what else the machine was doing."""
+
+import os
+import platform
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """CPU seconds so far, user and system, and the memory in bytes that is resident now."""
+
+    cpu_seconds: float
+    resident_bytes: int
+
+
+def usage(pid: int) -> Usage:
+    """Of one process, without its children."""
+    fields = _stat(pid)
+    resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return Usage((int(fields[11]) + int(fields[12])) / TICKS, resident)
+
+
+def tree_usage(pid: int) -> Usage:
+    """Of a process and all below it; the CPU time of children that ended and were waited for counts, too."""
+    cpu, resident = 0.0, 0
+    for each in (pid, *descendants(pid)):
+        try:
+            own, fields = usage(each), _stat(each)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+        cpu += own.cpu_seconds + (int(fields[13]) + int(fields[14])) / TICKS
+        resident += own.resident_bytes
+    return Usage(cpu, resident)
+
+
+def descendants(pid: int) -> list[int]:
+    """The children, their children, and so on."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents.setdefault(int(_stat(int(entry.name))[1]), []).append(int(entry.name))
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    found, ahead = [], [pid]
+    while ahead:
+        below = parents.get(ahead.pop(), [])
+        found += below
+        ahead += below
+    return found
+
+
+class ForeignLoad:
+    """How many cores others kept busy while a measurement ran: all of the machine's CPU time but ours."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._busy, self._own = _machine_busy(), tree_usage(os.getpid()).cpu_seconds
+
+    def cores(self) -> float:
+        """Since the start, on average. What ended without being waited for counts as foreign."""
+        busy = _machine_busy() - self._busy
+        own = tree_usage(os.getpid()).cpu_seconds - self._own
+        return max(0.0, (busy - own) / max(0.001, time.monotonic() - self._since))
+
+
+def machine() -> str:
+    """One line: cores, processor, memory, kernel, Python."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
+    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def version(*command: str) -> str:
+    """The first line a program prints about its version, on whichever stream."""
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    lines = (ended.stdout + ended.stderr).strip().splitlines()
+    return lines[0].strip() if lines else "unknown"
+
+
+def _stat(pid: int) -> list[str]:
+    # The second field is the program's name in parentheses, which may hold anything; what follows it counts from 0 here.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _machine_busy() -> float:
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle = fields[3] + fields[4]
+    return (sum(fields) - idle) / TICKS
