@@ -81,5 +81,5 @@ shell-tools:
 	@command -v curl >/dev/null && command -v jq >/dev/null && command -v openssl >/dev/null || scripts/apt-install.sh curl jq openssl
 
 lock: ## Recompile requirements.txt from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.txt

@@ -70,7 +70,7 @@ class ForeignLoad:
 
 
 def machine() -> str:
-    """One line: cores, processor, memory, kernel, Python."""
+    """One line: cores, processor, memory, kernel."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -80,7 +80,7 @@ def machine() -> str:
         platform.machine(),
     )
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
-    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, Linux {platform.release()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, Linux {platform.release()}"
 
 
 def version(*command: str) -> str:
@@ -91,7 +91,7 @@ def version(*command: str) -> str:
 
 
 def _stat(pid: int) -> list[str]:
-    # The second field is the program's name in parentheses, which may hold anything; what follows it counts from 0 here.
+    # The second field is the program's name in parentheses, which may hold anything; 0 here is the field after it.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 

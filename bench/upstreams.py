@@ -1,0 +1,113 @@
+"""The servers behind the service, as light as they can be: real PostgREST and Postgres, and in the place of Storage a
+fixed answer, both behind one nginx.
+
+Storage is in no package registry, and its stand-in in the local stack is Python: it would be most of what is measured.
+An answer that costs nothing leaves our own share as large as it can be, so the ratios here are lower bounds.
+"""
+
+import os
+import shutil
+import time
+import urllib.request
+from pathlib import Path
+
+import jwt
+
+from bench.load import ToolMissingError
+from devstack.child import Child
+from devstack.ports import HOST, Ports
+from devstack.stack import Stack
+
+# Where `make bench` unpacks it: a system-wide package would start a web server on port 80.
+UNPACKED = Path(__file__).parents[1] / "node_modules/.cache/nginx/usr/sbin/nginx"
+DAY = 86_400
+
+CONFIGURATION = """
+daemon off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 2048; }}
+http {{
+  access_log off;
+  keepalive_requests 100000000;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+  default_type application/json;
+  upstream postgrest {{ server {host}:{postgrest}; keepalive 128; }}
+  upstream stack {{ server {host}:{gateway}; keepalive 16; }}
+  server {{
+    listen {host}:{port} backlog=1024;
+    location /rest/v1/ {{
+      proxy_pass http://postgrest/;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+    }}
+    location /storage/v1/object/upload/sign/ {{
+      return 200 '{{"url":"/object/upload/sign/assets/01a20bc8-9fa1-7d85-8938-770126c645ee?token={upload}","token":"{upload}"}}';
+    }}
+    location /storage/v1/object/sign/ {{
+      return 200 '{{"signedURL":"/object/sign/assets/01a20bc8-9fa1-7d85-8938-770126c645ee?token={download}"}}';
+    }}
+    location / {{
+      proxy_pass http://stack;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+    }}
+  }}
+}}
+"""
+
+
+class Upstreams:
+    """nginx in front of a running stack. `url` is what SUPABASE_URL would be."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.port = Ports.free().gateway
+        self.url = f"http://{HOST}:{self.port}"
+        directory = stack.state_dir / "nginx"
+        directory.mkdir(mode=0o711, exist_ok=True)
+        configuration = directory / "nginx.conf"
+        configuration.write_text(
+            CONFIGURATION.format(
+                directory=directory,
+                host=HOST,
+                port=self.port,
+                postgrest=stack.ports.postgrest,
+                gateway=stack.ports.gateway,
+                upload=_storage_token("upload"),
+                download=_storage_token("download"),
+            )
+        )
+        self.child = Child(
+            "nginx",
+            [require_nginx(), "-p", directory, "-c", configuration],
+            log=stack.state_dir / "logs/nginx.log",
+            ready=self._answers,
+            env={"PATH": os.environ["PATH"]},
+        )
+
+    def _answers(self) -> bool:
+        with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+
+
+def require_nginx() -> str:
+    """Where nginx is: the system's, or the one `make bench` unpacked. Raises ToolMissingError."""
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin") or (UNPACKED.exists() and str(UNPACKED))
+    if not found:
+        raise ToolMissingError("The benchmark needs nginx: `make bench` gets it, or apt-get install nginx")
+    return found
+
+
+def _storage_token(scope: str) -> str:
+    """What Storage puts into a signed URL. Only its `exp` is read, by the service."""
+    now = int(time.time())
+    claims = {
+        "owner": "019de7f7-3a52-74d1-9eeb-323e0bfb7bb9", "upsert": False, "scope": scope, "iat": now, "exp": now + DAY,
+        "url": "assets/01a20bc8-9fa1-7d85-8938-770126c645ee",
+    }  # fmt: skip
+    return jwt.encode(claims, "the stand-in's own secret, which nobody checks", algorithm="HS256")
