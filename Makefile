@@ -37,7 +37,7 @@ demo: setup ffprobe ## Show the main job on real media: reserve, upload, probe, 
 	$(PY) -m devstack demo --state $(STATE)
 
 test: setup ffmpeg chromium shell-tools ## Run every test, on real Postgres, PostgREST, ffprobe and Chromium
-	$(PY) -W error -m pytest
+	$(PY) -W error -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 screenshots: setup ffmpeg chromium ## Take the pictures in docs/images/ anew, in real Chromium
 	$(PY) -W error -m pytest -q tests/browser/screenshots.py
