@@ -59,8 +59,8 @@ def require_free(port: int, wanted_by: str, option: str) -> None:
 
 
 def _next_free(number: int) -> list[int]:
-    # Round and round, with the last choice in a file: two test runs at once never choose the same port, as they might if
-    # each asked the system for one and let go of it until its server starts.
+    # Round and round, with the last choice in a file: two test runs at once never choose the same port, as they might
+    # if each asked the system for one and let go of it until its server starts.
     file = Path(tempfile.gettempdir(), f"assetdock-ports-{os.getuid()}")
     handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "r+") as kept:
