@@ -98,6 +98,7 @@ def test_no_secret_is_in_the_repository() -> None:
         "-----BEGIN " + "PRIVATE KEY-----",
         "AK" + "IA" + "A" * 16,
     ],
+    ids=["API key", "Supabase key", "private key", "cloud key"],
 )
 def test_the_search_finds_what_is_planted(planted: str) -> None:
     assert secrets_in(f"x = '{planted}'")
