@@ -2,17 +2,17 @@
 
 from typing import Any
 
-import httpx
-
 from service.errors import ApiError
-from service.gateways.pool import attempt
+from service.gateways.pool import Pool, attempt
 
 LARGEST_JWKS = 65_536
 
 
-async def fetch_jwks(pool: httpx.AsyncClient, url: str) -> dict[str, Any]:
+async def fetch_jwks(pool: Pool, url: str) -> dict[str, Any]:
     """The JWKS document. Raises ApiError, httpx.HTTPError or ValueError when there is none to be had."""
-    response = await attempt(lambda: pool.get(url, timeout=5.0), server="auth", operation="jwks", idempotent=True)
+    response = await attempt(
+        lambda: pool.clients.get(url, timeout=5.0), server="auth", operation="jwks", idempotent=True
+    )
     response.raise_for_status()
     if len(response.content) > LARGEST_JWKS:
         raise ApiError("upstream_error")

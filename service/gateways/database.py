@@ -14,11 +14,12 @@ class Database:
 
     def __init__(self, postgrest: Postgrest) -> None:
         self._call = postgrest.call
+        self._hot = postgrest.call_hot
 
     async def create_upload(self, token: str, reservation: Json, idempotency_key: str | None) -> Json:
         """`{asset, bucket, object_name, upload_expires_at}`; `{asset, upload_expires_at: null}` for a repeated request
         whose bytes have landed since."""
-        return await self._asked("create_upload", _keyed(reservation, idempotency_key), token=token)
+        return await self._asked_hot("create_upload", _keyed(reservation, idempotency_key), token=token)
 
     async def renew_upload(self, token: str, asset_id: str, wish: Json) -> Json:
         """`{asset, bucket, object_name, upload_expires_at}`."""
@@ -26,15 +27,15 @@ class Database:
 
     async def confirm_upload(self, token: str, asset_id: str) -> Json:
         """The asset."""
-        return await self._asked("confirm_upload", {"asset_id": asset_id}, token=token, idempotent=True)
+        return await self._asked_hot("confirm_upload", {"asset_id": asset_id}, token=token, idempotent=True)
 
     async def get_asset(self, token: str, asset_id: str) -> Json:
         """The asset."""
-        return await self._asked("get_asset", {"asset_id": asset_id}, token=token, idempotent=True)
+        return await self._asked_hot("get_asset", {"asset_id": asset_id}, token=token, idempotent=True)
 
     async def list_assets(self, token: str, query: Json) -> Json:
         """`{items, limit, next_cursor, total?}`."""
-        return await self._asked("list_assets", query, token=token, idempotent=True, inputs="query")
+        return await self._asked_hot("list_assets", query, token=token, idempotent=True, inputs="query")
 
     async def list_asset_events(self, token: str, asset_id: str) -> Json:
         """`{items}`."""
@@ -107,6 +108,10 @@ class Database:
 
     async def _asked(self, function: str, arguments: Json, **how: Any) -> Json:
         answer: Json = await self._call(function, arguments, **how)
+        return answer
+
+    async def _asked_hot(self, function: str, arguments: Json, **how: Any) -> Json:
+        answer: Json = await self._hot(function, arguments, **how)
         return answer
 
 

@@ -1,45 +1,85 @@
-"""The one HTTP pool of a process, and what its failures mean."""
+"""The connections of a process, the two ways to use them, and what their failures mean."""
 
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+import aiohttp
 import httpx
+import orjson
 from httpx_aiohttp import AiohttpTransport
+from yarl import URL
 
 from service import metrics
 from service.errors import ApiError
 
 # A little over eight seconds, the statement_timeout of `authenticated` on hosted: the database gives up first.
 TIMEOUT = httpx.Timeout(10.0, connect=3.0, pool=3.0)
+CONNECTIONS = 200
 T = TypeVar("T")
 
 UNAVAILABLE = (502, 503)
 TIMED_OUT = (504, 544)  # 544: Supabase Storage's own word for a database that took too long
 
 
-@asynccontextmanager
-async def http_pool() -> AsyncIterator[httpx.AsyncClient]:
-    """A pooled client on aiohttp, whose answers that mean "not now" are raised as ApiError.
-
-    Building one costs a TLS context, so there is one for the process. The Supabase clients built around it cost next
-    to nothing and must never be closed: that would close the pool.
+@dataclass(frozen=True)
+class Pool:
+    """One set of connections. `clients` is what the Supabase clients are built around. A call through them costs about
+    five times what `post` does (docs/decisions/0080), so what nearly every request calls is called with `post`.
     """
-    transport = AiohttpTransport(limits=httpx.Limits(max_connections=200, keepalive_expiry=4.0))
-    async with httpx.AsyncClient(
-        transport=transport, timeout=TIMEOUT, event_hooks={"response": [_refuse_unavailable]}, trust_env=False
-    ) as client:
-        yield client
+
+    clients: httpx.AsyncClient
+    _session: aiohttp.ClientSession
+
+    async def post(self, url: URL, document: bytes, headers: Mapping[str, str]) -> tuple[int, Any]:
+        """Sends JSON; the status and the JSON that came back, None for a body that is none.
+
+        Raises ApiError for answers that mean "not now", TimeoutError and aiohttp.ClientError.
+        """
+        async with self._session.post(url, data=document, headers=headers, allow_redirects=False) as response:
+            _refuse_unavailable(response.status)
+            body = await response.read()
+        try:
+            return response.status, orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return response.status, None
 
 
-async def _refuse_unavailable(response: httpx.Response) -> None:
+@asynccontextmanager
+async def http_pool() -> AsyncIterator[Pool]:
+    """The process's connections, closed afterwards.
+
+    Building a client costs a TLS context, so there is one for the process. The Supabase clients built around it cost
+    next to nothing and must never be closed: that would close the pool.
+    """
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=4.0),
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT.read, connect=TIMEOUT.connect),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,  # httpx does it, and would do it twice
+        skip_auto_headers=("User-Agent", "Accept-Encoding"),
+    ) as session:
+        # The transport takes timeouts from httpx, so those of the session are for `post` alone.
+        transport = AiohttpTransport(client=session)
+        async with httpx.AsyncClient(
+            transport=transport, timeout=TIMEOUT, event_hooks={"response": [_look_at]}, trust_env=False
+        ) as clients:
+            yield Pool(clients, session)
+
+
+async def _look_at(response: httpx.Response) -> None:
+    _refuse_unavailable(response.status_code)
+
+
+def _refuse_unavailable(status: int) -> None:
     # The Supabase clients drop the status, and bodies from a proxy in between say nothing reliable.
-    if response.status_code in UNAVAILABLE:
+    if status in UNAVAILABLE:
         raise unavailable()
-    if response.status_code in TIMED_OUT:
+    if status in TIMED_OUT:
         raise ApiError("upstream_timeout")
 
 
@@ -69,7 +109,8 @@ async def _attempt(call: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
     try:
         return await _translated(call)
     except ApiError as error:
-        if not (idempotent and isinstance(error.__cause__, httpx.TransportError)) or error.status == 504:
+        broke = isinstance(error.__cause__, httpx.TransportError | aiohttp.ClientError)
+        if not (idempotent and broke) or error.status == 504:
             raise
     await asyncio.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - jitter, not a secret
     return await _translated(call)
@@ -78,12 +119,10 @@ async def _attempt(call: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
 async def _translated(call: Callable[[], Awaitable[T]]) -> T:
     try:
         return await call()
-    except httpx.ConnectTimeout as error:
-        # httpx-aiohttp gives this name to a connection that closed under us, too.
+    # httpx-aiohttp says ConnectTimeout of a connection that closed under us, too.
+    except (httpx.ConnectTimeout, aiohttp.ConnectionTimeoutError) as error:
         raise unavailable() from error
-    except httpx.TimeoutException as error:
+    except (httpx.TimeoutException, TimeoutError) as error:
         raise ApiError("upstream_timeout") from error
-    except httpx.TransportError as error:
-        raise unavailable() from error
-    except OSError as error:
+    except (httpx.TransportError, aiohttp.ClientError, OSError) as error:
         raise unavailable() from error

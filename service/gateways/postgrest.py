@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
-import httpx
+import orjson
 import structlog
 from postgrest import APIError, AsyncPostgrestClient
+from yarl import URL
 
 from service.errors import CATALOGUE, ApiError, Field, Unauthenticated
-from service.gateways.pool import attempt, unavailable
+from service.gateways.pool import Pool, attempt, unavailable
 
 SCHEMA = "api"
 # PostgREST refuses the token itself: expired, or signed by a key it does not know.
@@ -23,9 +24,10 @@ log = structlog.get_logger()
 class Postgrest:
     """Calls functions of schema `api`."""
 
-    def __init__(self, pool: httpx.AsyncClient, *, url: str, publishable_key: str) -> None:
+    def __init__(self, pool: Pool, *, url: str, publishable_key: str) -> None:
         self._pool = pool
         self._url = url
+        self._functions = URL(f"{url}/rpc")
         self._publishable_key = publishable_key
 
     async def call(
@@ -46,7 +48,7 @@ class Postgrest:
             self._url,
             schema=SCHEMA,
             headers={"apikey": self._publishable_key, "Authorization": f"Bearer {token}"},
-            http_client=self._pool,
+            http_client=self._pool.clients,
             retry_enabled=False,
         )
         try:
@@ -56,6 +58,34 @@ class Postgrest:
         except APIError as error:
             raise translated(error, function, inputs) from error
         return answer.data
+
+    async def call_hot(
+        self,
+        function: str,
+        arguments: dict[str, Any],
+        *,
+        token: str,
+        idempotent: bool = False,
+        inputs: str = "body",
+    ) -> Any:
+        """As `call`, in every answer and error, for a fifth of its cost: for what nearly every request calls."""
+        url, document = self._functions / function, orjson.dumps(arguments)
+        headers = {
+            "apikey": self._publishable_key,
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Content-Profile": SCHEMA,
+        }
+        status, answer = await attempt(
+            lambda: self._pool.post(url, document, headers),
+            server="database",
+            operation=function,
+            idempotent=idempotent,
+        )
+        if 200 <= status < 300:
+            return answer
+        refusal = answer if isinstance(answer, dict) else {"message": "no JSON", "code": str(status)}
+        raise translated(APIError(refusal), function, inputs)
 
 
 def translated(error: APIError, function: str, inputs: str) -> ApiError:

@@ -165,8 +165,8 @@ WebhookUrl = Annotated[
         minLength=9,
         pattern=r"^[hH][tT][tT][pP][sS]://[0-9a-zA-Z]([0-9a-zA-Z.-]*[0-9a-zA-Z])?"
         r"([/?]([0-9a-zA-Z._~!$&'()*+,;=:@/?-]|%[0-9a-fA-F]{2})*)?$",
-        description="An https URL (RFC 3986) that leads to a public address, without user, password or fragment. A port "
-        "and an IPv6 address in brackets are taken, too.",
+        description="An https URL (RFC 3986) that leads to a public address, without user, password or fragment. A "
+        "port and an IPv6 address in brackets are taken, too.",
     ),
 ]
 EventTypes = Annotated[

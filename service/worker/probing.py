@@ -2,10 +2,10 @@
 
 import time
 
-import httpx
 import structlog
 
 from service.errors import ApiError
+from service.gateways.pool import Pool
 from service.gateways.storage import Storage
 from service.worker import counters
 from service.worker.binary import Ffprobe
@@ -30,7 +30,7 @@ class Prober:
         *,
         queue: Queue,
         storage: Storage,
-        pool: httpx.AsyncClient,
+        pool: Pool,
         token: str,
         ffprobe: Ffprobe,
         limits: Limits,
@@ -77,4 +77,8 @@ class Prober:
         signed = await self._storage.sign_download(self._token, BUCKET, asset.id)  # the first may be used up by now
         if signed is None:
             return NOT_READ["missing"]
-        return verdict if await sha256(self._pool, signed.url, asset.size_bytes or 0) == asset.sha256 else OTHER_BYTES
+        return (
+            verdict
+            if await sha256(self._pool.clients, signed.url, asset.size_bytes or 0) == asset.sha256
+            else OTHER_BYTES
+        )
