@@ -27,7 +27,7 @@ class Postgrest:
     def __init__(self, pool: Pool, *, url: str, publishable_key: str) -> None:
         self._pool = pool
         self._url = url
-        self._functions = URL(f"{url}/rpc")
+        self._urls: dict[str, URL] = {}  # of functions: parsing one anew for each call would cost as much as the JSON
         self._publishable_key = publishable_key
 
     async def call(
@@ -69,7 +69,10 @@ class Postgrest:
         inputs: str = "body",
     ) -> Any:
         """As `call`, in every answer and error, for a fifth of its cost: for what nearly every request calls."""
-        url, document = self._functions / function, orjson.dumps(arguments)
+        url = self._urls.get(function)
+        if url is None:
+            url = self._urls[function] = URL(f"{self._url}/rpc/{function}")
+        document = orjson.dumps(arguments)
         headers = {
             "apikey": self._publishable_key,
             "Authorization": f"Bearer {token}",

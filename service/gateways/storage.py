@@ -3,7 +3,6 @@
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import structlog
@@ -85,14 +84,14 @@ class Storage:
             if status == 200:
                 return self._signed(answer)
             refusal = StorageApiError(answer["message"], answer["error"], answer["statusCode"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise unreadable(operation, error) from error
         raise translated(refusal, operation)
 
     def _signed(self, answer: dict[str, str]) -> SignedUrl:
         """An upload's URL is called `url`, a download's `signedURL`; both lack what stands before `/object`."""
         path = answer.get("url") or answer["signedURL"]
-        token = parse_qs(urlsplit(path).query)["token"][0]
+        token = path.partition("token=")[2].partition("&")[0]
         return SignedUrl(self._url + path.lstrip("/"), token, _expiry(token))
 
     def _headers(self, token: str) -> dict[str, str]:

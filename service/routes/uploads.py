@@ -110,4 +110,4 @@ def _resumable(reservation: dict[str, Any], signed: SignedUrl, url: str) -> dict
 
 def rfc3339(instant: datetime) -> str:
     """UTC with six decimal places and Z, as the database prints times."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
