@@ -29,6 +29,7 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] %q%u ",
     "wal_level": "logical",
     "max_wal_size": "256MB",
+    "shared_preload_libraries": "pg_stat_statements",  # as on hosted; `create extension` makes it visible
 }
 
 

@@ -1,0 +1,163 @@
+"""What a request costs, counted instead of timed: calls upstream, SQL statements, allocations.
+
+The numbers are exact. A change that means to change one says so here; any other has made something dearer.
+"""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from devstack.ports import Ports
+from devstack.stack import Stack
+from tests.callers import Caller, Project
+from tests.forwarder import Forwarder, forwarder
+from tests.processes import Service
+
+REQUESTS = 20
+RPC = "/rest/v1/rpc/"
+CREATE = {"type": "audio", "content_type": "audio/wav"}
+
+
+@pytest.fixture(scope="module")
+def counted(stack: Stack, service_environment: dict[str, str]) -> Iterator[tuple[Forwarder, str]]:
+    """A service of its own behind a forwarder that counts; the service's URL."""
+    with forwarder(stack.ports.gateway) as between:
+        running = Service(
+            {**service_environment, "SUPABASE_URL": between.url, "ASSETDOCK_RATE_LIMIT": "off"}, Ports.free().gateway
+        )
+        yield between, running.url
+        running.stop()
+
+
+@pytest.fixture
+def through(counted: tuple[Forwarder, str], project: Project, key_holder: Caller) -> Caller:
+    """A key holder who calls the counted service."""
+    _, url = counted
+    return Caller(
+        Project(project.supabase_url, project.publishable_key, project.secret_key, url),
+        key_holder.credential,
+        key_holder.owner_id,
+    )
+
+
+def test_each_route_calls_upstream_as_often_as_it_must(
+    counted: tuple[Forwarder, str], through: Caller, worker: object, wav: bytes
+) -> None:
+    between, _ = counted
+    reservation = through.reserve()
+    asset_id = through.land(wav)
+    through.finished(asset_id)
+    pending_id = reservation["asset"]["id"]
+
+    def calls(ask: Callable[[], httpx.Response]) -> dict[str, int]:
+        assert ask().status_code < 300  # the key is known from here on
+        between.requests.clear()
+        for _ in range(REQUESTS):
+            ask()
+        counts: Counter[str] = Counter()
+        for path, number in between.requests.items():
+            counts[path.removeprefix(RPC).partition("/assets/")[0]] += number
+        return {path: number // REQUESTS for path, number in counts.items() if number % REQUESTS == 0} | {
+            path: -1 for path, number in counts.items() if number % REQUESTS
+        }
+
+    http = through.http
+    assert calls(lambda: http.post("/assets/upload-url", json=CREATE)) == {
+        "create_upload": 1,
+        "/storage/v1/object/upload/sign": 1,
+    }
+    assert calls(lambda: http.post(f"/assets/{pending_id}/upload-url")) == {
+        "renew_upload": 1,
+        "/storage/v1/object/upload/sign": 1,
+    }
+    assert calls(lambda: http.post(f"/assets/{asset_id}/confirm")) == {"confirm_upload": 1}
+    assert calls(lambda: http.get(f"/assets/{pending_id}")) == {"get_asset": 1}
+    assert calls(lambda: http.get(f"/assets/{asset_id}")) == {"get_asset": 1, "/storage/v1/object/sign": 1}
+    assert calls(lambda: http.get("/assets")) == {"list_assets": 1}
+    assert calls(lambda: http.get(f"/assets/{asset_id}/events")) == {"list_asset_events": 1}
+
+
+@pytest.fixture
+def statements(database: psycopg.Connection[Any], paused_worker: None) -> Iterator[Callable[[], tuple[int, int]]]:
+    """How many statements ran since the last question: those that PostgREST sent, and those inside functions."""
+    database.execute("create extension if not exists pg_stat_statements with schema extensions")
+    database.execute("alter system set pg_stat_statements.track = 'all'")
+    database.execute("select pg_reload_conf()")
+
+    def since() -> tuple[int, int]:
+        # Callers' statements run as authenticated, those inside functions as their definer.
+        row = database.execute(
+            "select coalesce(sum(calls) filter (where toplevel and rolname = 'authenticated'), 0)::int,"
+            " coalesce(sum(calls) filter (where not toplevel and rolname = 'postgres'), 0)::int"
+            " from extensions.pg_stat_statements join pg_catalog.pg_roles r on r.oid = userid"
+        ).fetchone()
+        database.execute("select extensions.pg_stat_statements_reset()")
+        assert row is not None
+        return row[0], row[1]
+
+    yield since
+    database.execute("alter system reset pg_stat_statements.track")
+    database.execute("select pg_reload_conf()")
+    database.execute("drop extension pg_stat_statements")
+
+
+# PostgREST sends two, who is calling and the call, and begin and commit around them. These run inside.
+@pytest.mark.parametrize(
+    ("function", "inside"),
+    [("create_upload", 16), ("get_asset", 5), ("list_assets", 5), ("confirm_upload", 4)],
+)
+def test_each_function_runs_as_many_statements_as_it_must(
+    owner: Caller, statements: Callable[[], tuple[int, int]], wav: bytes, function: str, inside: int
+) -> None:
+    asset_id = owner.land(wav)
+    arguments = {"create_upload": CREATE, "list_assets": {}}.get(function, {"asset_id": asset_id})
+    project = owner.project
+    with httpx.Client(
+        base_url=f"{project.supabase_url}/rest/v1/rpc",
+        headers={
+            "apikey": project.publishable_key,
+            "Authorization": f"Bearer {owner.credential}",
+            "Content-Profile": "api",
+        },
+    ) as postgrest:
+        postgrest.post(f"/{function}", json=arguments)
+        statements()
+        for _ in range(REQUESTS):
+            postgrest.post(f"/{function}", json=arguments)
+
+        sent, ran = statements()
+
+    assert (sent / REQUESTS, ran / REQUESTS) == (2, inside)
+
+
+# Of one request: allocations of memory, as CPython 3.11 makes them; other versions make somewhat fewer or more.
+@pytest.mark.parametrize(
+    ("method", "path", "body", "allocations"),
+    [
+        ("POST", "/api/v1/assets/upload-url", '{"type": "audio", "content_type": "audio/mpeg"}', 2195),
+        ("GET", "/api/v1/assets/01a20bc8-9fa1-7d85-8938-770126c645ee", "", 1643),
+    ],
+)
+def test_a_request_allocates_as_often_as_it_must_and_keeps_nothing(
+    method: str, path: str, body: str, allocations: int
+) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.service.allocations", method, path, body],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    made, kept = json.loads(finished.stdout)
+
+    tolerance = 0.01 if sys.version_info[:2] == (3, 11) else 0.2
+    assert made == pytest.approx(allocations, rel=tolerance)
+    assert kept < 1
