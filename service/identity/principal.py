@@ -42,8 +42,7 @@ class Identification:
             minted = self._minter.for_api_key(key.api_key_id, key.owner_id)
             return Principal("api_key", key.owner_id, minted, key.prefix)
         if JWT.fullmatch(token):
-            claims = await self._sessions.verify(token)
-            return Principal("session", str(claims["sub"]), token, "session")
+            return Principal("session", await self._sessions.verify(token), token, "session")
         raise Unauthenticated("The token is neither an API key nor a session JWT")
 
 
