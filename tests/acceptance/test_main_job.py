@@ -71,11 +71,13 @@ def test_bytes_that_landed_become_ready_although_the_client_died_after_the_put(
 def test_every_line_of_the_log_about_an_upload_is_json_and_none_has_a_signed_url(
     owner: Caller, service: Service, worker: WorkerProcess, wav: bytes
 ) -> None:
+    before = {each: len(each.output) for each in (service, worker)}  # other tests' callers put odd things into it
     asset_id = owner.land(wav)
     owner.finished(asset_id)
 
     until(lambda: asset_id in worker.output, "the worker to have logged the asset")
-    for output in (service.output, worker.output):
+    for each in (service, worker):
+        output = each.output[before[each] :]
         assert asset_id in output
         assert "token=" not in output
         assert owner.credential not in output
