@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 STATE ?= .local
-.PHONY: help setup run demo test screenshots soak check reset lock
+.PHONY: help setup run demo test screenshots soak bench check reset lock
 
 PY := .venv/bin/python
 FUNCTIONS := supabase/functions
@@ -45,10 +45,13 @@ screenshots: setup ffmpeg chromium ## Take the pictures in docs/images/ anew, in
 soak: setup ffmpeg ## Kill every part at random for minutes while uploads go on; prints what became of them
 	SOAK=1 $(PY) -W error -m pytest -s tests/faults/test_chaos.py tests/faults/test_properties.py
 
+bench: setup ffmpeg bench-tools ## Measure what it costs, and write bench/RESULTS.md (about an hour; leave the machine alone)
+	$(PY) -m bench --out bench/RESULTS.md
+
 check: setup ## Lint and type-check: ruff, mypy --strict, squawk, tsc, eslint, prettier, deno; nothing may be said
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy service devstack scripts tests
+	.venv/bin/mypy service devstack scripts tests bench
 	.venv/bin/squawk --config .squawk.toml supabase/migrations/*.sql
 	node_modules/.bin/tsc --project service/web
 	node_modules/.bin/eslint --max-warnings 0 service/web/src
@@ -63,7 +66,7 @@ reset: setup ## Throw the local stack's database, bytes and keys away
 	$(PY) -m devstack reset --state $(STATE)
 
 # The worker takes Debian's ffprobe or npm's; only tests, which make media, cannot do without ffmpeg.
-.PHONY: ffprobe ffmpeg chromium shell-tools
+.PHONY: ffprobe ffmpeg chromium shell-tools bench-tools
 ffprobe:
 	@command -v ffprobe >/dev/null || scripts/apt-install.sh ffmpeg 2>/dev/null || echo "No system ffprobe; using the one from npm."
 
@@ -79,6 +82,12 @@ chromium:
 # What the commands in the guides use; a test runs them.
 shell-tools:
 	@command -v curl >/dev/null && command -v jq >/dev/null && command -v openssl >/dev/null || scripts/apt-install.sh curl jq openssl
+
+# wrk makes load, nginx stands for Supabase's gateway, pgbench is in Debian's package of the server.
+bench-tools: node_modules/.ready
+	@command -v wrk >/dev/null || scripts/apt-install.sh wrk
+	@command -v pgbench >/dev/null || ls /usr/lib/postgresql/*/bin/pgbench >/dev/null 2>&1 || scripts/apt-install.sh postgresql-15
+	@scripts/unpack-nginx.sh
 
 lock: ## Recompile requirements.txt from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 --generate-hashes \

@@ -76,27 +76,13 @@ def require_wrk() -> str:
 
 
 def load(target: Target, connections: int, seconds: int) -> Run:
-    """One round. Each starts at another line, so that all callers of a file have their turn."""
+    """One round."""
     foreign, before = ForeignLoad(), usage(target.pid).cpu_seconds if target.pid else 0.0
+    settings = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "30s"]
+    # Each round begins at another line, so that all callers of a file have their turn.
+    arguments = [str(target.requests), str(random.randrange(1_000)), *target.headers]
     ended = subprocess.run(
-        [
-            require_wrk(),
-            "--threads",
-            "1",
-            "--connections",
-            str(connections),
-            "--duration",
-            f"{seconds}s",
-            "--timeout",
-            "30s",
-            "--script",
-            SCRIPT,
-            target.url,
-            "--",
-            target.requests,
-            str(random.randrange(1_000)),
-            *target.headers,
-        ],  # fmt: skip
+        [require_wrk(), *settings, "--script", SCRIPT, target.url, "--", *arguments],
         capture_output=True,
         text=True,
         check=True,

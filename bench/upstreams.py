@@ -21,6 +21,7 @@ from devstack.stack import Stack
 # Where `make bench` unpacks it: a system-wide package would start a web server on port 80.
 UNPACKED = Path(__file__).parents[1] / "node_modules/.cache/nginx/usr/sbin/nginx"
 DAY = 86_400
+NAME = "01a20bc8-9fa1-7d85-8938-770126c645ee"
 
 CONFIGURATION = """
 daemon off;
@@ -47,10 +48,10 @@ http {{
       proxy_set_header Connection "";
     }}
     location /storage/v1/object/upload/sign/ {{
-      return 200 '{{"url":"/object/upload/sign/assets/01a20bc8-9fa1-7d85-8938-770126c645ee?token={upload}","token":"{upload}"}}';
+      return 200 '{{"url":"/object/upload/sign/assets/{name}?token={upload}","token":"{upload}"}}';
     }}
     location /storage/v1/object/sign/ {{
-      return 200 '{{"signedURL":"/object/sign/assets/01a20bc8-9fa1-7d85-8938-770126c645ee?token={download}"}}';
+      return 200 '{{"signedURL":"/object/sign/assets/{name}?token={download}"}}';
     }}
     location / {{
       proxy_pass http://stack;
@@ -78,6 +79,7 @@ class Upstreams:
                 port=self.port,
                 postgrest=stack.ports.postgrest,
                 gateway=stack.ports.gateway,
+                name=NAME,
                 upload=_storage_token("upload"),
                 download=_storage_token("download"),
             )
@@ -108,6 +110,6 @@ def _storage_token(scope: str) -> str:
     now = int(time.time())
     claims = {
         "owner": "019de7f7-3a52-74d1-9eeb-323e0bfb7bb9", "upsert": False, "scope": scope, "iat": now, "exp": now + DAY,
-        "url": "assets/01a20bc8-9fa1-7d85-8938-770126c645ee",
+        "url": f"assets/{NAME}",
     }  # fmt: skip
     return jwt.encode(claims, "the stand-in's own secret, which nobody checks", algorithm="HS256")

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import settings
 
 from devstack.ports import Ports
+from devstack.scratch import scratch_directory
 from devstack.stack import Stack
 from service.config import service_settings
 from service.identity.minting import Minter
 from tests.callers import OPEN, Caller, Project, session_caller
-from tests.directories import scratch_directory
 from tests.processes import Service, WorkerProcess
 from tests.tone import tone
 

@@ -1,1 +1,1 @@
-"""The same endpoint as others would write it in an afternoon, for comparison. See each one's first lines for what it leaves out."""
+"""The same endpoint as others would write it in an afternoon. The first lines of each say what it leaves out."""

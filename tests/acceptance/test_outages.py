@@ -9,9 +9,9 @@ import pytest
 
 from devstack.child import signal_group
 from devstack.ports import Ports
+from devstack.scratch import scratch_directory
 from devstack.stack import Stack
 from tests.callers import Caller, Project, error_of, session_caller
-from tests.directories import scratch_directory
 from tests.processes import Service, WorkerProcess, until
 
 GENEROUS = 20.0  # seconds for an answer; the service's own limit is half of that

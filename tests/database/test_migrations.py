@@ -11,8 +11,8 @@ from devstack import migrations
 from devstack.binaries import PROJECT, find_supabase
 from devstack.ports import Ports
 from devstack.project import Project
+from devstack.scratch import scratch_directory
 from devstack.stack import Stack
-from tests.directories import scratch_directory
 
 CATALOGUE = """
 select 'function', oid::regprocedure::text, prosrc, proacl::text from pg_proc

@@ -19,6 +19,7 @@ from devstack import service as programs
 from devstack.binaries import PROJECT
 from devstack.child import Child, signal_group
 from devstack.ports import Ports
+from devstack.scratch import scratch_directory
 from devstack.stack import Stack
 from service.config import worker_settings
 from service.gateways.pool import http_pool
@@ -26,7 +27,6 @@ from service.gateways.postgrest import Postgrest
 from service.gateways.storage import Storage
 from service.worker.reconciliation import Reconciliation
 from tests.callers import Caller, Json, Project, session_caller
-from tests.directories import scratch_directory
 
 ORDINARY = "worker"
 LEASE_SECONDS = 5  # the shortest there is: what a killed worker held comes round again soon

@@ -13,12 +13,12 @@ import pytest
 
 from devstack.binaries import PROJECT, find_deno
 from devstack.ports import Ports
+from devstack.scratch import scratch_directory
 from devstack.stack import Stack
 from service.errors import CATALOGUE
 from tests.callers import Caller, Project, refused, sign_up
 from tests.contract.target import Target
 from tests.contract.tus import Tus
-from tests.directories import scratch_directory
 
 FUNCTIONS = PROJECT / "supabase/functions"
 

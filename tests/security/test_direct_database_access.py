@@ -8,9 +8,9 @@ import pytest
 
 from devstack.ports import Ports
 from devstack.postgres import DefaultGrants
+from devstack.scratch import scratch_directory
 from devstack.stack import Stack
 from tests.callers import Caller
-from tests.directories import scratch_directory
 
 VIEWS = ["assets", "asset_events", "api_keys"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """A directory that goes away again. Not pytest's own: Postgres, which refuses root, must pass through it."""
-    directory = Path(tempfile.mkdtemp(prefix="assetdock-test-"))
+    """A directory that goes away again. Not one of mode 0700: Postgres, which refuses root, must pass through it."""
+    directory = Path(tempfile.mkdtemp(prefix="assetdock-"))
     directory.chmod(0o711)
     try:
         yield directory
