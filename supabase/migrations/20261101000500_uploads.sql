@@ -463,6 +463,8 @@ create function api.list_assets(
 returns json
 language plpgsql stable security definer
 set search_path = ''
+-- A plan made for one caller's values reads all that fit and sorts them when it expects few: probes are right for everyone.
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   caller private.caller := private.require('assets:read');
@@ -472,7 +474,13 @@ declare
     when 'video_input' then 'video'
     else list_assets.type
   end;
-  after_id uuid;
+  -- Greater than any id, so that every page asks the index for ids below one.
+  before_id uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+  states text[] := case
+    when list_assets.state is null then array['pending_upload', 'processing', 'ready', 'failed', 'expired']
+    else array[list_assets.state]
+  end;
+  types text[];
   problems jsonb := '[]';
   page app.assets[];
   items json;
@@ -492,26 +500,42 @@ begin
     perform private.fail('validation_error', fields => problems);
   end if;
   if list_assets.cursor is not null then
-    after_id := private.id_in_cursor(caller.owner_id, list_assets.cursor);
+    before_id := private.id_in_cursor(caller.owner_id, list_assets.cursor);
   end if;
+  types := case
+    when wanted_type is null then array['audio', 'video', 'rendered_video', 'cut_file']
+    else array[wanted_type]
+  end;
 
   -- One row more than asked for tells whether another page follows.
-  page := array(
-    select a from app.assets a
-    where a.owner_id = caller.owner_id
-      and (after_id is null or a.id < after_id)
-      and (list_assets.state is null or a.state = list_assets.state)
-      and (list_assets.state is not null or a.state <> 'deleted')
-      and (wanted_type is null or a.type = wanted_type)
-    order by a.id desc
-    limit page_size + 1
-  );
+  if list_assets.state is null and wanted_type is null then
+    page := array(
+      select a from app.assets a
+      where a.owner_id = caller.owner_id and a.id < before_id and a.state <> 'deleted'
+      order by a.id desc
+      limit page_size + 1
+    );
+  else
+    -- A page of each state and type that is wanted, and of those the newest. A filter beside the index would read
+    -- everything that does not fit; in one query with optional filters it would stand beside it in every kept plan.
+    page := array(
+      select found.asset
+      from unnest(states) wanted (state), unnest(types) of_type (type), lateral (
+        select a as asset, a.id from app.assets a
+        where a.owner_id = caller.owner_id
+          and a.state = wanted.state
+          and a.type = of_type.type
+          and a.id < before_id
+        order by a.id desc
+        limit page_size + 1
+      ) found
+      order by found.id desc
+      limit page_size + 1
+    );
+  end if;
   if list_assets.include_total then
     select count(*) into total from app.assets a
-    where a.owner_id = caller.owner_id
-      and (list_assets.state is null or a.state = list_assets.state)
-      and (list_assets.state is not null or a.state <> 'deleted')
-      and (wanted_type is null or a.type = wanted_type);
+    where a.owner_id = caller.owner_id and a.state = any (states) and a.type = any (types);
   end if;
   items := (
     select coalesce(json_agg(private.asset_summary(a) order by a.id desc), '[]')
