@@ -32,8 +32,8 @@ create index jobs_by_availability on private.jobs (kind, available_at) where fin
 create unique index one_open_job_of_a_kind on private.jobs (asset_id, owner_id, kind) nulls not distinct
   where finished_at is null and kind <> 'deliver';
 create unique index one_job_of_a_delivery on private.jobs (delivery_id) where delivery_id is not null;
--- What the sweep for the exhausted reads: the few that were tried before, not the many that wait.
-create index jobs_tried_before on private.jobs (available_at) where finished_at is null and kind = 'probe' and attempts > 0;
+-- What the sweep for the exhausted reads: the few that were tried most, not the many that wait.
+create index jobs_tried_before on private.jobs (attempts) where finished_at is null and kind = 'probe' and attempts > 0;
 create index finished_jobs on private.jobs (finished_at) where finished_at is not null;
 create index dead_jobs on private.jobs (kind) where outcome = 'dead';
 comment on table private.jobs is 'Work for the worker. Open while finished_at is null; leased while lease_token is set and available_at lies ahead.';
@@ -134,7 +134,8 @@ begin
       and j.attempts >= patience
       and j.finished_at is null
       and j.available_at <= now()
-    order by j.available_at
+    -- In this order only jobs_tried_before has them. In that of available_at another index has them, too, with all that wait.
+    order by j.attempts desc
     limit 10
   loop
     -- Every path takes the asset before the job, or a delete and a dying job could wait for each other.
