@@ -116,7 +116,8 @@ revoke all on function private.uuid7_instant(uuid) from public, anon, authentica
 
 create function private.uuid7_floor(at timestamptz)
 returns uuid
-language sql immutable parallel safe
+-- Not immutable: extracting from a timestamptz is only stable, and what claims more than its body is not inlined.
+language sql stable parallel safe
 begin atomic
   select encode(
     substring(int8send((extract(epoch from at) * 1000)::bigint) from 3) || '\x70008000000000000000'::bytea, 'hex'
@@ -183,9 +184,13 @@ comment on column private.limits.webhook_endpoints is
 
 create function private.limits_of(owner uuid)
 returns private.limits
-language sql stable
+-- plpgsql keeps the plan for the session; a function in SQL that cannot be inlined is planned anew at each call.
+language plpgsql stable
 set search_path = ''
 as $$
+declare
+  limits private.limits;
+begin
   select owner,
     coalesce(own.reservations_per_minute, general.reservations_per_minute),
     coalesce(own.pending_uploads, general.pending_uploads),
@@ -193,9 +198,12 @@ as $$
     coalesce(own.stored_bytes, general.stored_bytes),
     coalesce(own.api_keys, general.api_keys),
     coalesce(own.webhook_endpoints, general.webhook_endpoints)
+  into limits
   from private.limits general
   left join private.limits own on own.owner_id = owner
   where general.owner_id is null;
+  return limits;
+end
 $$;
 comment on function private.limits_of(uuid) is 'The limits in force for an owner. A limit that is null in both rows does not limit.';
 revoke all on function private.limits_of(uuid) from public, anon, authenticated, service_role;

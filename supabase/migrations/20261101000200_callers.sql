@@ -98,10 +98,12 @@ begin
     if not private.is_uuid(claims ->> 'api_key_id') then
       return null;
     end if;
-    select k.owner_id, k.id, k.prefix, false, k.scopes
+    select k.owner_id, k.id, k.prefix, false,
+      case when p.owner_id is null then array_remove(k.scopes, 'assets:produce') else k.scopes end
     into caller
     from app.api_keys k
     join auth.users u on u.id = k.owner_id
+    left join private.producers p on p.owner_id = k.owner_id
     where k.id = (claims ->> 'api_key_id')::uuid
       and k.owner_id = (claims ->> 'sub')::uuid
       -- Not now(): a call that began before a revocation and waited for a lock must not outlive it.
@@ -110,9 +112,11 @@ begin
       and (u.banned_until is null or u.banned_until <= now())
       and u.deleted_at is null;
   else
-    select u.id, null, 'session', coalesce(u.is_anonymous, false), private.every_scope()
+    select u.id, null, 'session', coalesce(u.is_anonymous, false),
+      case when p.owner_id is null then array_remove(private.every_scope(), 'assets:produce') else private.every_scope() end
     into caller
     from auth.users u
+    left join private.producers p on p.owner_id = u.id
     where u.id = (claims ->> 'sub')::uuid
       and (u.banned_until is null or u.banned_until <= now())
       and u.deleted_at is null;
@@ -120,9 +124,6 @@ begin
 
   if caller.owner_id is null then
     return null;
-  end if;
-  if not exists (select from private.producers p where p.owner_id = caller.owner_id) then
-    caller.scopes := array_remove(caller.scopes, 'assets:produce');
   end if;
   return caller;
 end

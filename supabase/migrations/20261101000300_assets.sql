@@ -224,12 +224,12 @@ comment on view api.asset_events is 'What happened to your assets; in order of a
 revoke all on api.asset_events from public, anon, authenticated, service_role;
 grant select on api.asset_events to authenticated;
 
--- json, here and wherever an answer is built: it keeps the order of its keys for those who read it.
+-- json, here and wherever an answer is built: it keeps the order of its keys for those who read it. Parsed bodies, here
+-- and in private.reservation, are inlined; with a pinned search_path they would be planned again at each call.
 create function private.asset_summary(asset app.assets)
 returns json
 language sql stable
-set search_path = ''
-as $$
+begin atomic
   select json_build_object(
     'id', asset.id,
     'type', asset.type,
@@ -247,7 +247,7 @@ as $$
     'ready_at', private.rfc3339(asset.ready_at),
     'deleted_at', private.rfc3339(asset.deleted_at)
   );
-$$;
+end;
 comment on function private.asset_summary(app.assets) is
   'An asset as the HTTP API shows it. Until the bytes land, size_bytes and content_type are what was reserved.';
 revoke all on function private.asset_summary(app.assets) from public, anon, authenticated, service_role;

@@ -31,6 +31,9 @@ language plpgsql immutable
 set search_path = ''
 as $$
 begin
+  if metadata = '{}' then
+    return '[]';
+  end if;
   if jsonb_typeof(metadata) <> 'object' then
     return private.invalid('metadata', 'An object whose values are strings.');
   end if;
@@ -49,15 +52,14 @@ revoke all on function private.invalid_metadata(jsonb) from public, anon, authen
 create function private.reservation(asset app.assets)
 returns json
 language sql stable
-set search_path = ''
-as $$
+begin atomic
   select json_build_object(
     'asset', private.asset_summary(asset),
     'bucket', 'assets',
     'object_name', asset.id,
     'upload_expires_at', private.rfc3339(asset.upload_expires_at)
   );
-$$;
+end;
 comment on function private.reservation(app.assets) is 'What a caller needs to have an upload URL signed: the asset, bucket, object name and the end of the window.';
 revoke all on function private.reservation(app.assets) from public, anon, authenticated, service_role;
 
@@ -78,12 +80,11 @@ comment on table private.idempotency_keys is 'For 24 hours, which resource a req
 
 create function private.invalid_idempotency_key(key text)
 returns jsonb
-language sql immutable
-set search_path = ''
-as $$
+language sql immutable parallel safe
+begin atomic
   select case when key is null or key ~ '^[!-~]{1,255}$' then '[]'::jsonb
     else private.invalid('idempotency_key', '1 to 255 visible ASCII characters.') end;
-$$;
+end;
 comment on function private.invalid_idempotency_key(text) is 'What is wrong with an Idempotency-Key, as validation fields.';
 revoke all on function private.invalid_idempotency_key(text) from public, anon, authenticated, service_role;
 
@@ -184,6 +185,9 @@ as $$
 declare
   lately bigint;
 begin
+  if per_minute is null then
+    return;
+  end if;
   -- Reads the ids of the last minute, as many as there are, and never more than the limit.
   select count(*) into lately
   from (
@@ -208,18 +212,20 @@ declare
   stored bigint;
   first_end timestamptz;
 begin
-  -- Counts no further than the limit. A call does not see those in flight beside it, so a burst may overshoot by its size.
-  select min(w.upload_expires_at) into first_end
-  from (
-    select a.upload_expires_at from app.assets a
-    where a.owner_id = owner and a.state = 'pending_upload' and a.upload_expires_at > now()
-    order by a.upload_expires_at
-    limit limits.pending_uploads
-  ) w
-  having count(*) >= limits.pending_uploads;
-  if found or limits.pending_uploads = 0 then
-    perform private.fail('too_many_pending_uploads', limits.pending_uploads::text,
-      retry_after => greatest(1, ceil(extract(epoch from coalesce(first_end, now()) - now()))::integer));
+  if limits.pending_uploads is not null then
+    -- Counts no further than the limit. A call does not see those in flight beside it, so a burst may overshoot by its size.
+    select min(w.upload_expires_at) into first_end
+    from (
+      select a.upload_expires_at from app.assets a
+      where a.owner_id = owner and a.state = 'pending_upload' and a.upload_expires_at > now()
+      order by a.upload_expires_at
+      limit limits.pending_uploads
+    ) w
+    having count(*) >= limits.pending_uploads;
+    if found or limits.pending_uploads = 0 then
+      perform private.fail('too_many_pending_uploads', limits.pending_uploads::text,
+        retry_after => greatest(1, ceil(extract(epoch from coalesce(first_end, now()) - now()))::integer));
+    end if;
   end if;
   select u.stored_bytes into stored from private.usage u where u.owner_id = owner;
   if coalesce(stored, 0) + coalesce(size_bytes, 1) > limits.stored_bytes then
@@ -251,7 +257,6 @@ as $$
 #variable_conflict use_column
 declare
   caller private.caller := private.require('assets:write');
-  settings private.settings;
   limits constant private.limits := private.limits_of(caller.owner_id);
   -- audio_input and video_input are deprecated spellings that published clients still send.
   canonical_type text := case create_upload.type
@@ -267,8 +272,6 @@ declare
   replayed uuid;
   asset app.assets;
 begin
-  select * into strict settings from private.settings;
-
   if canonical_type is null or canonical_type not in ('audio', 'video', 'rendered_video', 'cut_file') then
     problems := problems || private.invalid('type', 'One of audio, video, rendered_video, cut_file.');
   end if;
@@ -333,7 +336,7 @@ begin
   values (
     new_id, caller.owner_id, canonical_type, caller.actor, create_upload.content_type, create_upload.size_bytes,
     lower(create_upload.sha256), create_upload.filename, declared_metadata, create_upload.source_asset_id,
-    window_ends, window_ends + settings.finish_grace
+    window_ends, window_ends + (select s.finish_grace from private.settings s)
   )
   returning * into asset;
   return private.reservation(asset);
@@ -408,10 +411,14 @@ grant execute on function api.confirm_upload(uuid) to authenticated;
 
 create function api.get_asset(asset_id uuid)
 returns json
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
-  select private.asset_summary(private.own_asset(private.require('assets:read'), asset_id));
+declare
+  asset app.assets := private.own_asset(private.require('assets:read'), asset_id);
+begin
+  return private.asset_summary(asset);
+end
 $$;
 comment on function api.get_asset(uuid) is 'One of your assets, in whatever state.';
 revoke all on function api.get_asset(uuid) from public, anon, authenticated, service_role;
