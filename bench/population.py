@@ -1,0 +1,92 @@
+"""Rows as a busy installation has them: assets of every state, with what hangs on them.
+
+They are put in by sets, with triggers and foreign keys off (`session_replication_role`): what the functions would have
+written in months is written in minutes. Everything lies in the past, so that no limit of the last minute is touched.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+
+from bench import rows
+
+Distribution = Literal["one owner", "spread"]
+DISTRIBUTIONS: tuple[Distribution, ...] = ("one owner", "spread")
+OWNERS = 10_000
+# Who is measured while assets are spread. Each has the same number of assets however many there are in all, or a page
+# would be fuller at a million than at ten thousand, and the times of different answers would be compared.
+WATCHED = 20
+WATCHED_ASSETS = 40
+# Reservations whose window is open, of those who are measured: bounded by a limit, not by how many assets there are.
+OPEN = 200
+ASSETS_A_KEY = 10
+
+# Those that grow with assets, keys or owners: reading one from end to end is what must not happen.
+GROWING = (
+    "app.assets",
+    "app.asset_events",
+    "app.api_keys",
+    "auth.users",
+    "private.api_key_secrets",
+    "private.idempotency_keys",
+    "private.jobs",
+    "private.usage",
+    "storage.objects",
+)
+
+
+@dataclass
+class Population:
+    """The rows of one database. `sizes` are what it will grow to, in order."""
+
+    connection: psycopg.Connection[Any]
+    distribution: Distribution
+    sizes: tuple[int, ...]
+    assets: int = 0
+
+    def begin(self) -> None:
+        """Throws away what another distribution left; the users, their limits and endpoints stay."""
+        self.connection.execute(
+            "truncate app.assets, app.asset_events, app.api_keys, private.api_key_secrets, private.jobs,"
+            " private.usage, storage.objects, private.idempotency_keys, private.webhook_deliveries cascade"
+        )
+        # Vacuumed by hand between rounds, so that none runs in the middle of one.
+        for table in GROWING:
+            self.connection.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
+
+    def grow(self, assets: int) -> None:
+        """Adds what is missing to so many assets, and everything that belongs to them; then vacuums and analyzes."""
+        settings: dict[str, int | bool] = {
+            "one": self.distribution == "one owner",
+            "first": self.assets + 1 if self.assets else 1 - OPEN,
+            "last": assets,
+            "most": self.sizes[-1],
+            "spacing": max(1, self.sizes[0] // (WATCHED * WATCHED_ASSETS)),
+            "owners": OWNERS,
+            "watched": WATCHED,
+            "watched_assets": WATCHED_ASSETS,
+        }
+        with self.connection.transaction():
+            self.connection.execute("set local session_replication_role = replica")
+            self.connection.execute(rows.PLAN.encode(), settings)
+            self.connection.execute("analyze plan")
+            self.connection.execute(rows.ASSETS.encode())
+            keys = {"owners": OWNERS, "first": self.assets // ASSETS_A_KEY + 1, "last": assets // ASSETS_A_KEY}
+            self.connection.execute(rows.KEYS.encode(), keys)
+            self.connection.execute(rows.USAGE.encode(), {"owners": OWNERS})
+        self.assets = assets
+        self.connection.execute("vacuum (analyze)")
+        self.connection.execute("checkpoint")
+
+    def sweep(self) -> None:
+        """Takes away what was rolled back, in tables and indexes."""
+        self.connection.execute("vacuum (index_cleanup on) " + ", ".join(GROWING))
+
+
+def create_owners(connection: psycopg.Connection[Any]) -> None:
+    """The users, and the tools of this benchmark in a schema of their own."""
+    connection.execute(rows.TOOLS)
+    with connection.transaction():
+        connection.execute("set local session_replication_role = replica")
+        connection.execute(rows.USERS.encode(), {"owners": OWNERS})

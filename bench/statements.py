@@ -1,0 +1,189 @@
+"""What is measured: each statement as its caller sends it, with the role and claims that PostgREST or Storage sets."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from bench.population import OPEN, WATCHED, Distribution
+
+# What a claim is in a session of Supabase Auth. identify() reads three of them, and parses all.
+SESSION = {
+    "iss": "https://abcdefghijklmnopqrst.supabase.co/auth/v1",
+    "aud": "authenticated",
+    "exp": 4102444800,
+    "iat": 1767225600,
+    "email": "someone@example.com",
+    "phone": "",
+    "app_metadata": {"provider": "email", "providers": ["email"]},
+    "user_metadata": {"email_verified": True},
+    "role": "authenticated",
+    "aal": "aal1",
+    "amr": [{"method": "password", "timestamp": 1767225600}],
+    "session_id": "6f1d4d0e-5a0a-4c39-8f2b-0c5d6a9d0001",
+    "is_anonymous": False,
+}
+# What Storage says about bytes that landed; the open reservations are for just these.
+_LANDED = {
+    "eTag": '"0cc175b9c0f1b6a831c399e269772661"',
+    "size": 400_000,
+    "mimetype": "audio/mpeg",
+    "cacheControl": "no-cache",
+    "lastModified": "2026-11-01T00:00:00.000Z",
+    "contentLength": 400_000,
+    "httpStatusCode": 200,
+}
+API_KEY = "by an API key"
+NEWCOMER = "first page of a newcomer"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One way of calling `function`. `grows`: its time is in proportion to what the owner has; nothing is promised."""
+
+    function: str
+    way: str
+    role: str
+    sql: str
+    grows: bool = False
+    # Where EXPLAIN would leave pages out.
+    sql_for_pages: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.function}, {self.way}" if self.way else self.function
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Whom and what the statements are about, at one size."""
+
+    owners: Sequence[str]
+    api_keys: Sequence[str]
+    cursors: Sequence[str]
+    open_assets: Sequence[tuple[str, str]]
+    newcomer: str
+    keys: int
+    # One that the first owner has bytes of.
+    ready_asset: str
+
+    @classmethod
+    def of(cls, connection: psycopg.Connection[Any], distribution: Distribution, keys: int) -> "Scene":
+        """A cursor stands in the middle of what its owner has."""
+        number = 1 if distribution == "one owner" else WATCHED
+        owners = [
+            row[0] for row in connection.execute("select bench.owner(n)::text from generate_series(1, %s) n", [number])
+        ]
+        api_keys = [
+            _one(connection, "select min(id::text) from app.api_keys where owner_id = %s", each) for each in owners
+        ]
+        cursors = [
+            _one(
+                connection,
+                "select private.cursor_after(owner_id, id) from app.assets where owner_id = %s order by id"
+                " offset (select count(*) from app.assets where owner_id = %s) / 2 limit 1",
+                each, each,
+            )
+            for each in owners
+        ]  # fmt: skip
+        open_assets = connection.execute(
+            "select id::text, owner_id::text from app.assets"
+            " where state = 'pending_upload' and upload_expires_at > now() order by id limit %s",
+            [OPEN],
+        ).fetchall()
+        newcomer = _one(connection, "select bench.owner(0)::text")
+        ready = _one(
+            connection, "select min(id::text) from app.assets where owner_id = %s and state = 'ready'", owners[0]
+        )
+        return cls(owners, api_keys, cursors, open_assets, newcomer, keys, ready)
+
+    def arguments(self, statement: Statement, turn: int) -> dict[str, Any]:
+        """Those of one execution, its caller included: each turn asks for someone or something else."""
+        place = turn % len(self.owners)
+        asset, owner = self.open_assets[turn % len(self.open_assets)]
+        claims: dict[str, Any] = {"role": statement.role}
+        if statement.role == "authenticated":
+            caller = self.newcomer if statement.way == NEWCOMER else self.owners[place]
+            claims = {**SESSION, "sub": caller}
+            if statement.way == API_KEY:
+                claims = {
+                    "role": statement.role,
+                    "aud": "authenticated",
+                    "sub": caller,
+                    "api_key_id": self.api_keys[place],
+                }
+        return {
+            "role": statement.role,
+            "claims": json.dumps(claims),
+            "cursor": self.cursors[place],
+            "asset": asset,
+            "owner": owner,
+            "object": json.dumps(_LANDED),
+            "key_hash": hashlib.sha256(f"key {1 + turn * 7919 % self.keys}".encode()).hexdigest(),
+            "ready_asset": self.ready_asset,
+        }
+
+
+ASSUME = """
+select set_config('role', %(role)s, true),
+  set_config('request.jwt.claims', %(claims)s, true),
+  set_config('storage.operation', case %(role)s when 'service_role' then 'storage.object.upload_signed' end, true)
+"""
+
+_INSERT = (
+    "insert into storage.objects (bucket_id, name, owner, owner_id, version, metadata, user_metadata)"
+    " values ('assets', {asset}, {owner}::uuid, {owner}, gen_random_uuid()::text, {object}, null)"
+)
+# EXPLAIN leaves out the pages that AFTER triggers touch: they belong to no node of its plan. In a function they count.
+LANDING_TOOL = f"""
+create function bench.land(asset text, owner text, object jsonb) returns void language plpgsql as $$
+begin
+  {_INSERT.format(asset="asset", owner="land.owner", object="object")};
+end
+$$
+"""
+
+
+def _list(way: str, arguments: str, *, grows: bool = False) -> Statement:
+    return Statement("list", way, "authenticated", f"select api.list_assets({arguments})", grows)
+
+
+_CREATE = (
+    "select api.create_upload(type => 'audio', content_type => 'audio/mpeg', filename => 'a.mp3', size_bytes => 400000)"
+)
+
+STATEMENTS = (
+    Statement("create_upload", "by a session", "authenticated", _CREATE),
+    Statement("create_upload", API_KEY, "authenticated", _CREATE),
+    Statement(
+        "landing trigger",
+        "",
+        "service_role",
+        _INSERT.format(asset="%(asset)s", owner="%(owner)s", object="%(object)s"),
+        sql_for_pages="select bench.land(%(asset)s, %(owner)s, %(object)s)",
+    ),
+    _list("first page", ""),
+    _list(API_KEY, ""),
+    _list(NEWCOMER, ""),
+    _list("page at a cursor", "cursor => %(cursor)s"),
+    _list("state ready", "state => 'ready'"),
+    _list("state failed", "state => 'failed'"),
+    _list("state ready at a cursor", "state => 'ready', cursor => %(cursor)s"),
+    _list("type video", "type => 'video'"),
+    _list("type video at a cursor", "type => 'video', cursor => %(cursor)s"),
+    _list("a type there is none of", "type => 'cut_file'"),
+    _list("state failed and type video", "state => 'failed', type => 'video'"),
+    _list("a state and type there is none of", "state => 'ready', type => 'cut_file'"),
+    _list("include_total", "include_total => true", grows=True),
+    Statement("lease_jobs", "ten jobs", "asset_worker", "select api.lease_jobs('bench', 10)"),
+    Statement("resolve_api_key", "", "asset_gateway", "select api.resolve_api_key(%(key_hash)s)"),
+)
+
+
+def _one(connection: psycopg.Connection[Any], query: str, *arguments: str) -> str:
+    row = connection.execute(query.encode(), arguments).fetchone()
+    assert row is not None  # noqa: S101 - each of these queries has one
+    return str(row[0])
