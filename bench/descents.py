@@ -1,0 +1,58 @@
+"""How often a statement goes down an index: to look something up, and to put something in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+
+from bench.statements import ASSUME
+
+_INDEXES = """
+select i.indexrelid, i.indrelid::regclass::text, pg_get_expr(i.indpred, i.indrelid)
+from pg_index i
+join pg_class c on c.oid = i.indrelid and c.relkind = 'r'
+where c.relnamespace = any ('{app,private,storage,auth}'::regnamespace[])
+"""
+_SCANS = "select sum(pg_stat_get_xact_numscans(index))::bigint from unnest(%s::oid[]) index"
+# Rows that are new, or were updated and found no room beside their old version: they are entered anew in each index.
+_ENTERED = """
+select name, pg_stat_get_xact_tuples_inserted(name::regclass) + pg_stat_get_xact_tuples_updated(name::regclass)
+  - pg_stat_get_xact_tuples_hot_updated(name::regclass)
+from unnest(%s::text[]) name
+"""
+
+Session = psycopg.Connection[Any]
+
+
+def descents(session: Session, sql: str, arguments: Mapping[str, Any]) -> int:
+    """Of one execution, which is rolled back."""
+    indexes = session.execute(_INDEXES).fetchall()
+    tables = sorted({table for _, table, _ in indexes})
+    with session.transaction(force_rollback=True):
+        # What earlier transactions counted may not have been handed on yet: the difference is this one's.
+        scans, entered = _counts(session, indexes, tables)
+        session.execute(ASSUME, arguments)
+        session.execute(sql.encode(), arguments)
+        session.execute("reset role")
+        more_scans, entered_since = _counts(session, indexes, tables)
+        new = {table: entered_since[table] - entered[table] for table in tables}
+        entries = sum(_entries(session, table, predicate, new[table]) for _, table, predicate in indexes if new[table])
+    return more_scans - scans + entries
+
+
+def _counts(session: Session, indexes: list[tuple[Any, ...]], tables: list[str]) -> tuple[int, dict[str, int]]:
+    scans = session.execute(_SCANS, [[index for index, _, _ in indexes]]).fetchone()
+    assert scans is not None  # noqa: S101 - a sum has one
+    return scans[0], dict(session.execute(_ENTERED, [tables]).fetchall())
+
+
+def _entries(session: Session, table: str, predicate: str | None, new: int) -> int:
+    """How many of the new rows the index takes. Subtransactions have numbers after their transaction's."""
+    if predicate is None:
+        return new
+    row = session.execute(
+        f"select count(*) from {table}"  # noqa: S608 - names from the catalogue
+        f" where xmin::text::bigint >= (pg_current_xact_id()::text::bigint & 4294967295) and ({predicate})".encode()
+    ).fetchone()
+    assert row is not None  # noqa: S101 - a count has one
+    return min(new, int(row[0]))

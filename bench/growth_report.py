@@ -1,0 +1,142 @@
+"""The growth of costs as tables, and what of it was to be reached."""
+
+from collections.abc import Sequence
+
+from bench.growth import TURNS, Growth
+from bench.plans import PLAN_CACHE_MODES, ROWS_OF_A_PROBE, Scan
+from bench.population import ASSETS_A_KEY, OPEN, OWNERS, WATCHED, WATCHED_ASSETS
+from bench.report import Goal, Table
+from bench.statements import STATEMENTS, Statement
+
+SLOWER_AT_MOST = 1.3
+FUNCTIONS = tuple(dict.fromkeys(statement.function for statement in STATEMENTS))
+
+
+def intro(rounds: int) -> str:
+    """What was measured, and how."""
+    return f"""\
+A stack of its own with the settings it ships with (fsync on, 128 MiB of shared buffers). The tables grow in place, with
+all assets of one owner and again with assets of {OWNERS:,}; with them their histories (three events for most), the
+objects in Storage, a job for each landing (finished, but for one in a hundred) and an API key for each {ASSETS_A_KEY}
+assets. Owners who are measured have the same at every size: in the second case {WATCHED} have {WATCHED_ASSETS} assets
+each, in both {OPEN} uploads are open.
+
+Each statement runs as its caller, with the role and claims that PostgREST or Storage sets, under
+`EXPLAIN (ANALYZE, BUFFERS)`, and is rolled back: {rounds} rounds of {TURNS} turns in which the statements alternate,
+after as many runs as a session needs to settle for its plans. Time is planning and execution, without the commit; a
+page is 8 KiB, found in shared buffers or read into them; both are medians. What was rolled back is vacuumed away before
+each round, and autovacuum is off meanwhile. The *control* adds up 5,000 numbers, the same work at every size: it shows
+how steady the machine was."""
+
+
+def costs_table(growth: Growth) -> Table:
+    """Each statement at each size."""
+    sizes = growth.sizes
+    rows = []
+    for statement in STATEMENTS:
+        costs = [growth.costs[statement.name, size] for size in sizes]
+        rows.append(
+            [
+                statement.name,
+                *(f"{cost.milliseconds:.3f}" for cost in costs),
+                f"{growth.slowdown(statement):.2f}",
+                *(f"{cost.pages:,}" for cost in costs),
+                "" if statement.grows else f"{growth.more_pages(statement):+,} in {growth.descents[statement.name]}",
+            ]
+        )
+    control = [growth.control[size] for size in sizes]
+    rows.append(
+        ["*control*", *(f"{ms:.3f}" for ms in control), f"{control[-1] / control[0]:.2f}", *("" for _ in sizes), ""]
+    )
+    return Table(
+        [
+            f"{growth.population.distribution}, assets:",
+            *(f"{size:,}: ms" for size in sizes),
+            "last / first",
+            *(f"{size:,}: pages" for size in sizes),
+            "more pages, in descents of an index",
+        ],
+        rows,
+        "`include_total` counts every asset of the owner that fits: its time is in proportion to them, as its"
+        " description says, and nothing is promised for it.",
+    )
+
+
+def indexes_table(growths: Sequence[Growth]) -> Table:
+    """Those that have more than a root."""
+    growth = growths[-1]
+    names = sorted({name for name, _ in growth.indexes})
+    return Table(
+        ["index", *(f"{each.population.distribution}: levels" for each in growths), "MiB"],
+        [[f"`{name}`", *(_levels(each, name) for each in growths), f"{_size(growth, name):.1f}"] for name in names],
+        f"Levels at {', '.join(f'{size:,}' for size in growth.sizes)} assets: the pages that one descent reads. "
+        f"The size is that at {growth.sizes[-1]:,}, {growth.population.distribution}.",
+    )
+
+
+def plans_table(growths: Sequence[Growth]) -> Table:
+    """How each statement reached tables that grow, at the largest size."""
+    rows = []
+    for statement in STATEMENTS:
+        scans = _scans(growths, statement)
+        most = {scan.access: max(other.rows for other in scans if other.access == scan.access) for scan in scans}
+        rows.append([statement.name, "; ".join(f"{access} ({count:,.0f})" for access, count in sorted(most.items()))])
+    return Table(
+        ["statement", "scans of tables that grow (most rows read by one)"],
+        rows,
+        "By `auto_explain` with `log_nested_statements`, from inside the functions and triggers, in both distributions"
+        f" at the largest size, with `plan_cache_mode` {', '.join(PLAN_CACHE_MODES)}: whichever plan a session keeps.",
+    )
+
+
+def goals(growths: Sequence[Growth]) -> list[Goal]:
+    """Time and pages of each function, and all plans."""
+    return [*(goal for function in FUNCTIONS for goal in _growth_goals(growths, function)), _plans_goal(growths)]
+
+
+def _growth_goals(growths: Sequence[Growth], function: str) -> list[Goal]:
+    ways = [each for each in STATEMENTS if each.function == function and not each.grows]
+    sizes = f"{growths[0].sizes[0]:,} to {growths[0].sizes[-1]:,} assets"
+    slowest = {growth.population.distribution: max(ways, key=growth.slowdown) for growth in growths}
+    times, pages, met_time, met_pages = [], [], True, True
+    for growth in growths:
+        where = growth.population.distribution
+        slowdown = growth.slowdown(slowest[where])
+        times.append(f"{where} {slowdown:.2f}{_way(slowest[where], ways)}")
+        met_time = met_time and slowdown <= SLOWER_AT_MOST
+        most = max(ways, key=lambda way: growth.more_pages(way) - growth.descents[way.name])
+        pages.append(f"{where} {growth.more_pages(most):+,} in {growth.descents[most.name]} descents{_way(most, ways)}")
+        met_pages = met_pages and all(growth.more_pages(way) <= growth.descents[way.name] for way in ways)
+    return [
+        Goal(f"{function}: time, {sizes}", f"≤ {SLOWER_AT_MOST} times", "; ".join(times), met_time),
+        Goal(f"{function}: pages, {sizes}", "≤ 1 more for each descent of an index", "; ".join(pages), met_pages),
+    ]
+
+
+def _plans_goal(growths: Sequence[Growth]) -> Goal:
+    judged = [(way, scan) for way in STATEMENTS if not way.grows for scan in _scans(growths, way)]
+    failed = [f"{way.name}: {scan.text()}" for way, scan in judged if not scan.is_probe]
+    return Goal(
+        "every plan is an index probe",
+        f"an index condition and ≤ {ROWS_OF_A_PROBE} rows read, in every scan of a table that grows",
+        f"{len(judged) - len(failed)} of {len(judged)} scans"
+        + "".join(f"; not {each}" for each in dict.fromkeys(failed)),
+        not failed,
+    )
+
+
+def _scans(growths: Sequence[Growth], statement: Statement) -> list[Scan]:
+    return [scan for growth in growths for scan in growth.scans[statement.name]]
+
+
+def _way(statement: Statement, ways: Sequence[Statement]) -> str:
+    return f" ({statement.way})" if len(ways) > 1 else ""
+
+
+def _levels(growth: Growth, name: str) -> str:
+    found = [growth.indexes.get((name, size)) for size in growth.sizes]
+    return ", ".join(f"{index.levels if index else 1}" for index in found)
+
+
+def _size(growth: Growth, name: str) -> float:
+    return growth.indexes[name, growth.sizes[-1]].size / 2**20
