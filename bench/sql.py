@@ -1,0 +1,70 @@
+"""The SQL part of the benchmark: what statements cost as tables grow, which plans they have, and against a bare INSERT.
+
+`python -m bench.sql [--quick]` prints it alone.
+"""
+
+import sys
+from pathlib import Path
+
+import psycopg
+
+from bench import growth_report, pgbench, policies
+from bench.growth import QUICK_ROUNDS, ROUNDS, Growth
+from bench.population import DISTRIBUTIONS, Population, create_owners
+from bench.report import Section, goals_table
+from bench.statements import LANDING_TOOL, Scene
+from devstack.ports import Ports
+from devstack.stack import Stack
+from tests.directories import scratch_directory
+
+SIZES = (10_000, 100_000, 1_000_000)
+QUICK_SIZES = (1_000, 10_000, 50_000)
+
+
+def run(quick: bool) -> Section:
+    """Starts a stack of its own, with the settings it ships with, and ends it. `quick` is for seeing that it works."""
+    with scratch_directory() as directory, Stack(directory, Ports.free()) as stack:
+        return _measure(stack, directory, quick)
+
+
+def _measure(stack: Stack, directory: Path, quick: bool) -> Section:
+    sizes = QUICK_SIZES if quick else SIZES
+    pgbench.find_pgbench()  # rather now than after ten minutes
+    growths: list[Growth] = []
+    evaluations: list[policies.Evaluation] = []
+    with psycopg.connect(stack.db_url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
+        create_owners(connection)
+        connection.execute(LANDING_TOOL.encode())
+        races = [pgbench.race(stack, connection, directory, assets=0, quick=quick)]
+        for distribution in DISTRIBUTIONS:
+            growth = Growth(Population(connection, distribution, sizes), QUICK_ROUNDS if quick else ROUNDS)
+            growth.measure(stack.db_url)
+            growths.append(growth)
+            evaluations += policies.evaluations(connection, Scene.of(connection, distribution, 1))
+        races.append(pgbench.race(stack, connection, directory, assets=sizes[-1], quick=quick))
+    return Section(
+        "SQL",
+        growth_report.intro(growths[0].rounds),
+        [
+            *(growth_report.costs_table(growth) for growth in growths),
+            growth_report.indexes_table(growths),
+            growth_report.plans_table(growths),
+            policies.policies_table(evaluations),
+            pgbench.races_table(races),
+        ],
+        [
+            *growth_report.goals(growths),
+            policies.policies_goal(evaluations),
+            pgbench.races_goal(races),
+        ],
+    )
+
+
+def main() -> None:
+    """Prints the section, its goals first."""
+    section = run(quick="--quick" in sys.argv[1:])
+    sys.stdout.write(f"{goals_table([section])}\n\n{section.markdown()}\n")
+
+
+if __name__ == "__main__":
+    main()
