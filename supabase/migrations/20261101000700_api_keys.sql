@@ -38,6 +38,17 @@ comment on function private.take_turn(private.caller) is
   'One owner''s mints wait for each other here, so that counting keys means something.';
 revoke all on function private.take_turn(private.caller) from public, anon, authenticated, service_role;
 
+create function private.end_of_caller(caller private.caller)
+returns timestamptz
+language sql stable
+set search_path = ''
+as $$
+  select k.expires_at from app.api_keys k where k.id = caller.api_key_id;
+$$;
+comment on function private.end_of_caller(private.caller) is
+  'When the key that calls ends; null for a session, and for a key that never does. No key it makes may end later: a key that ends cannot leave behind one that does not.';
+revoke all on function private.end_of_caller(private.caller) from public, anon, authenticated, service_role;
+
 create function private.store_api_key(
   caller private.caller, name text, prefix text, secret_sha256 text, scopes text[], expires_at timestamptz
 )
@@ -65,8 +76,7 @@ begin
     owner, name, prefix, caller.actor,
     -- In the order of every_scope, each once.
     array(select scope from unnest(private.every_scope()) scope where scope = any (scopes)),
-    -- A key that ends cannot leave behind one that does not.
-    least(expires_at, (select k.expires_at from app.api_keys k where k.id = caller.api_key_id))
+    expires_at
   )
   on conflict do nothing
   returning * into key;
@@ -82,7 +92,7 @@ begin
 end
 $$;
 comment on function private.store_api_key(private.caller, text, text, text, text[], timestamptz) is
-  'Stores a key that was judged already, for a caller whose turn it is; conflict when the owner has as many as allowed, or the prefix is taken.';
+  'Stores a key that was judged already, its end too, for a caller whose turn it is; conflict when the owner has as many as allowed, or the prefix is taken.';
 revoke all on function private.store_api_key(private.caller, text, text, text, text[], timestamptz) from public, anon, authenticated, service_role;
 
 create function private.require_open_session(caller private.caller)
@@ -172,12 +182,13 @@ begin
   perform private.claim_key_request(caller, 'create_api_key', create_api_key.idempotency_key,
     jsonb_build_array(create_api_key.name, wanted, create_api_key.expires_at));
   return private.api_key_summary(private.store_api_key(
-    caller, create_api_key.name, create_api_key.prefix, create_api_key.secret_sha256, wanted, create_api_key.expires_at
+    caller, create_api_key.name, create_api_key.prefix, create_api_key.secret_sha256, wanted,
+    least(create_api_key.expires_at, private.end_of_caller(caller))
   ));
 end
 $$;
 comment on function api.create_api_key(text, text, text, text[], timestamptz, text) is
-  'Registers an API key by its prefix and the SHA-256 of its plaintext. Without scopes it holds assets:read and assets:write. No caller can mint a scope it lacks.';
+  'Registers an API key by its prefix and the SHA-256 of its plaintext. Without scopes it holds assets:read and assets:write. No caller can mint a scope it lacks, and no key one that ends after itself.';
 revoke all on function api.create_api_key(text, text, text, text[], timestamptz, text) from public, anon, authenticated, service_role;
 grant execute on function api.create_api_key(text, text, text, text[], timestamptz, text) to authenticated;
 
@@ -198,6 +209,7 @@ declare
   missing text;
   problems jsonb := private.invalid_idempotency_key(rotate_api_key.idempotency_key);
   old app.api_keys;
+  ending timestamptz;
 begin
   if overlap not between 0 and 604800 then
     problems := problems || private.invalid('overlap_seconds', 'From 0 to 604800 seconds.');
@@ -230,18 +242,20 @@ begin
     perform private.fail('insufficient_scope', missing);
   end if;
 
+  -- Asked before the overlap is set: a key that rotates itself is not yet the one that ends with it.
+  ending := least(old.expires_at, private.end_of_caller(caller));
   -- The old one first: without an overlap, an owner who has as many keys as allowed can still rotate.
   update app.api_keys k
   set revoked_at = case when overlap = 0 then now() else k.revoked_at end,
     expires_at = case when overlap = 0 then k.expires_at else least(k.expires_at, now() + make_interval(secs => overlap)) end
   where k.id = old.id;
   return private.api_key_summary(private.store_api_key(
-    caller, old.name, rotate_api_key.prefix, rotate_api_key.secret_sha256, old.scopes, old.expires_at
+    caller, old.name, rotate_api_key.prefix, rotate_api_key.secret_sha256, old.scopes, ending
   ));
 end
 $$;
 comment on function api.rotate_api_key(uuid, text, text, integer, text) is
-  'A new API key with the name, scopes and expiry of an old one, which is revoked at once or expires after the overlap.';
+  'A new API key with the name, scopes and expiry of an old one, which is revoked at once or expires after the overlap. Rotated by a key that ends sooner, the new one ends with that key.';
 revoke all on function api.rotate_api_key(uuid, text, text, integer, text) from public, anon, authenticated, service_role;
 grant execute on function api.rotate_api_key(uuid, text, text, integer, text) to authenticated;
 

@@ -1,5 +1,6 @@
 """GET /api-keys and POST /api-keys/{id}/rotate."""
 
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -50,6 +51,38 @@ def test_during_the_overlap_both_keys_work(owner: Caller, database: Database) ->
     assert (works(owner, old["plaintext"]), works(owner, new["plaintext"])) == (True, True)
     database.execute("update app.api_keys set expires_at = now() where id = %s", [old["id"]])
     assert (works(owner, old["plaintext"]), works(owner, new["plaintext"])) == (False, True)
+
+
+@pytest.mark.parametrize("expires_at", [None, "2099-01-01T00:00:00.000000Z"])
+def test_a_key_that_rotates_itself_with_an_overlap_passes_on_its_own_expiry(
+    owner: Caller, database: Database, expires_at: str | None
+) -> None:
+    old = owner.mint_key(scopes=["assets:read", "api_keys:write"], expires_at=expires_at)
+    itself = Caller(owner.project, old["plaintext"], owner.owner_id)
+
+    answer = itself.http.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 60})
+
+    new = answer.json()
+    assert (answer.status_code, new["expires_at"]) == (201, expires_at)
+    assert (works(owner, old["plaintext"]), works(owner, new["plaintext"])) == (True, True)
+    # In the overlap it ends soon, and what it makes ends with it: a stolen key cannot outlive its rotation.
+    [ends] = database.execute("select expires_at from app.api_keys where id = %s", [old["id"]]).fetchone() or [None]
+    late = itself.mint_key(scopes=["assets:read"])
+    assert datetime.fromisoformat(late["expires_at"]) == ends
+
+
+def test_a_key_that_ends_cannot_rotate_another_into_one_that_ends_later(owner: Caller) -> None:
+    ending = "2099-01-01T00:00:00.000000Z"
+    rotating = owner.key_holder(scopes=["assets:read", "api_keys:write"], expires_at=ending)
+    never_ending = owner.mint_key(scopes=["assets:read"])
+    sooner = owner.mint_key(scopes=["assets:read"], expires_at="2098-01-01T00:00:00Z")
+
+    def rotated(key: dict[str, Any], overlap: int) -> Any:
+        answer = rotating.http.post(f"/api-keys/{key['id']}/rotate", json={"overlap_seconds": overlap})
+        return answer.json()["expires_at"]
+
+    assert rotated(never_ending, 60) == ending
+    assert rotated(sooner, 0) == "2098-01-01T00:00:00.000000Z"
 
 
 def test_a_key_that_has_ended_cannot_be_rotated(owner: Caller) -> None:

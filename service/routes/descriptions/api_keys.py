@@ -10,8 +10,8 @@ CREATE_API_KEY = Operation(
     tag="API keys",
     summary="Create an API key",
     description="A new key. `plaintext` is shown in this answer and never again. No caller can give a key a scope it "
-    "lacks itself, and anonymous users cannot have keys. Repeating the request with the same Idempotency-Key is "
-    "`conflict`, because the plaintext cannot be shown twice.",
+    "lacks itself, a key that ends cannot make one that ends later, and anonymous users cannot have keys. Repeating "
+    "the request with the same Idempotency-Key is `conflict`, because the plaintext cannot be shown twice.",
     status=201,
     answer=NewApiKey,
     example={**KEY, "plaintext": PLAINTEXT},
@@ -37,7 +37,8 @@ ROTATE_API_KEY = Operation(
     tag="API keys",
     summary="Rotate an API key",
     description="A new key with the name, scopes and expiry of an old one. The old one ends at once, or after "
-    "`overlap_seconds`. The body may be left out.",
+    "`overlap_seconds`. A key may rotate itself; one that rotates a key which ends later than itself passes its own "
+    "expiry on. The body may be left out.",
     status=201,
     answer=NewApiKey,
     example={**KEY, "plaintext": PLAINTEXT},
