@@ -91,11 +91,12 @@ begin
   elsif landed then
     perform private.refuse_object('Storage did not say how large the upload is. Try again.');
   end if;
+  -- Multipart bodies declare the length of the whole form, and nothing here tells them from others, so only landed sizes
+  -- are exact: before the bytes are there, the rest of a form is granted 64 KiB.
   cap := (private.limits_of(asset.owner_id)).asset_bytes;
-  if size > cap then
+  if size > cap + (case when landed then 0 else 65536 end) then
     perform private.refuse_object(format('The upload has %s bytes; an asset may have %s.', size, cap));
   end if;
-  -- Multipart bodies declare the length of the whole form, so before the bytes are there only landed sizes are exact.
   if landed and size <> asset.reserved_size_bytes then
     perform private.refuse_object(format(
       'The asset was reserved with %s bytes, but %s arrived. Send the file that was reserved.', asset.reserved_size_bytes, size

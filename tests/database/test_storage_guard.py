@@ -301,18 +301,17 @@ def test_other_buckets_are_none_of_our_business(database: Database) -> None:
         database.execute("delete from storage.objects where bucket_id = 'scratch-guard'")
 
 
-def test_no_error_but_42501_ever_leaves_the_guard(database: Database) -> None:
-    """A size that is no number, a table that cannot be read: the uploader still gets a sentence."""
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        database.execute(
-            "insert into storage.objects (bucket_id, name, metadata)"
-            ' values (\'assets\', %s, \'{"eTag": 1, "size": "many"}\')',
-            [str(uuid.uuid4())],
-        )
-    with database.transaction(force_rollback=True):
-        database.execute("drop table private.settings cascade")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege), database.transaction():
-            database.execute("insert into storage.objects (bucket_id, name, metadata) values ('assets', 'x', '{}')")
+def test_a_form_may_carry_a_file_of_exactly_the_cap_and_not_a_byte_more(
+    owner: Caller, database: Database, wav: bytes
+) -> None:
+    database.execute("insert into private.limits (owner_id, asset_bytes) values (%s, %s)", [owner.owner_id, len(wav)])
+
+    def in_a_form(data: bytes) -> httpx.Response:
+        form = {"files": {"": ("tone.wav", data, "audio/wav")}, "data": {"cacheControl": "3600"}}
+        return httpx.put(owner.reserve()["upload"]["url"], **form)  # type: ignore[arg-type]
+
+    assert in_a_form(wav).status_code == 200
+    assert f"an asset may have {len(wav)}" in refusal(in_a_form(wav + b"."))
 
 
 def test_a_session_has_no_other_way_into_the_bucket(owner: Caller, stranger: Caller, wav: bytes) -> None:
