@@ -68,10 +68,16 @@ class Storage:
             raise unreadable("remove", error) from error
 
     async def check(self) -> None:
-        """Returns when Storage answers."""
-        await attempt(
-            lambda: self._pool.clients.get(f"{self._url}status"), server="storage", operation="status", idempotent=True
+        """Returns when Storage says that it is well. Raises ApiError."""
+        headers = {"apikey": self._publishable_key}
+        answer = await attempt(
+            lambda: self._pool.clients.get(f"{self._url}status", headers=headers),
+            server="storage",
+            operation="status",
+            idempotent=True,
         )
+        if not answer.is_success:
+            raise ApiError("upstream_error")
 
     async def _sign(self, token: str, path: str, wish: bytes, operation: str) -> SignedUrl:
         # Not through storage3: nearly every request signs something (see Pool).

@@ -14,6 +14,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from service.errors import ApiError
 
 FRESH_SECONDS = 600
+READY_SECONDS = 5  # for readiness, a set that was fetched so lately can still be fetched
 REFETCH_SECONDS = 60  # an unknown kid causes at most one fetch a minute, however many strangers invent one
 
 log = structlog.get_logger()
@@ -48,9 +49,19 @@ class Jwks:
             raise ApiError("upstream_unavailable", headers={"Retry-After": "5"})
         return self._keys.get(kid)
 
+    @property
+    def in_force(self) -> bool:
+        """Whether there is a key set to verify sessions with, however old."""
+        return self._fetched_at is not None
+
     async def require(self) -> None:
-        """Returns when there is a key set to verify sessions with."""
-        await self.key("")
+        """Returns when Auth hands out its key set, which is asked at most every few seconds.
+
+        Raises ApiError `upstream_unavailable` when not, whether or not an older set is in force.
+        """
+        known = self._fetched_at is not None and time.monotonic() - self._fetched_at < READY_SECONDS
+        if not known and not await self.refresh():
+            raise ApiError("upstream_unavailable")
 
     async def refresh(self) -> bool:
         """Fetches the set; whether that worked. The last good one stays in force when not."""

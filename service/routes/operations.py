@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.errors import ApiError
+from service.identity.jwks import Jwks
 from service.metrics import CONTENT_TYPE, exposition, show_queue
 from service.routes.answers import json_answer
 from service.routes.resources import Resources, resources
@@ -44,13 +45,15 @@ class Readiness:
         self._checks: dict[str, str] = {}
 
     async def checks(self, using: Resources) -> dict[str, str]:
-        """`ok` or the code of what is wrong, for database, storage and signing_keys."""
+        """`ok` or the code of what is wrong, for database, storage and signing_keys; `stale` for keys that cannot be
+        fetched any more while the last ones are in force.
+        """
         async with self._asking:
             if time.monotonic() - self._asked_at > 1:
                 states = await asyncio.gather(
                     _state(using.directory.ping()),
                     _state(using.storage.check()),
-                    _state(using.jwks.require()),
+                    _state_of_keys(using.jwks),
                 )
                 self._checks = dict(zip(("database", "storage", "signing_keys"), states, strict=True))
                 self._asked_at = time.monotonic()
@@ -75,6 +78,11 @@ class QueueGauges:
             except (ApiError, TimeoutError):
                 show_queue(None)
             self._asked_at = time.monotonic()
+
+
+async def _state_of_keys(jwks: Jwks) -> str:
+    state = await _state(jwks.require())
+    return "stale" if state != "ok" and jwks.in_force else state
 
 
 async def _state(check: Awaitable[None]) -> str:

@@ -211,7 +211,16 @@ class Health(Shape):
     status: Literal["ok"]
 
 
-CheckState = Annotated[str, WithJsonSchema({"type": "string", "description": "`ok`, or the code of what is wrong."})]
+CheckState = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "`ok`, or the code of what is wrong; `stale` for signing keys that cannot be fetched "
+            "any more while the last ones are in force.",
+        }
+    ),
+]
 
 
 class Checks(Shape):

@@ -17,8 +17,8 @@ READYZ = Operation(
     id="get_readiness",
     tag="Operations",
     summary="Can the process work",
-    description="Whether the database, Storage and the signing keys can be reached; says which cannot. For a load "
-    "balancer.",
+    description="Whether the database, Storage and the signing keys can be reached; says which cannot. Each is asked "
+    "again every few seconds at most. `stale` signing keys still let sessions in. For a load balancer.",
     answer=ReadinessReport,
     example={"status": "ok", "checks": {"database": "ok", "storage": "ok", "signing_keys": "ok"}},
     others=(

@@ -1,0 +1,69 @@
+"""What GET /readyz asks the servers behind the service."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from service.errors import ApiError
+from service.gateways.storage import Storage
+from service.identity import jwks as jwks_module
+from service.identity.jwks import Jwks
+from service.identity.session import SessionVerifier
+from tests.security.test_jwks import ISSUER, Auth
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 401, 404, 500])
+def test_storage_is_ready_only_when_it_says_so(status: int) -> None:
+    async def ask() -> None:
+        transport = httpx.MockTransport(lambda _: httpx.Response(status))
+        async with httpx.AsyncClient(transport=transport) as pool:
+            await Storage(pool, url="https://project.example/storage/v1/", publishable_key="sb_publishable_x").check()
+
+    if status < 300:
+        asyncio.run(ask())
+    else:
+        with pytest.raises(ApiError, match="upstream_error"):
+            asyncio.run(ask())
+
+
+def test_readiness_asks_for_the_key_set_every_few_seconds_and_not_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    auth = Auth()
+
+    async def ask() -> None:
+        jwks = Jwks(auth.fetch)
+        for _ in range(10):
+            await jwks.require()
+        assert auth.asked == 1
+        monkeypatch.setattr(jwks_module, "READY_SECONDS", 0)
+        await jwks.require()
+        assert auth.asked == 2
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("failure", [httpx.ConnectError("away"), ApiError("upstream_timeout"), ValueError("no JSON")])
+def test_keys_that_cannot_be_fetched_any_more_are_not_ready_but_stay_in_force(
+    failure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks_module, "READY_SECONDS", 0)
+    auth = Auth()
+    auth.rotate("first")
+
+    async def outage() -> None:
+        jwks = Jwks(auth.fetch)
+        auth.answer = lambda: failure
+        with pytest.raises(ApiError, match="upstream_unavailable"):
+            await jwks.require()
+        assert not jwks.in_force
+
+        auth.answer = auth.document
+        await jwks.require()
+        auth.answer = lambda: failure
+        with pytest.raises(ApiError, match="upstream_unavailable"):
+            await jwks.require()
+        assert jwks.in_force
+        await SessionVerifier(issuer=ISSUER, jwks=jwks, secret=None).verify(auth.token("first"))
+
+    asyncio.run(outage())
