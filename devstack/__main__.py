@@ -14,6 +14,7 @@ from devstack.stack import Stack, end_leftovers, lock
 from devstack.supervisor import Supervisor
 
 SERVICE_PORT = 8000
+PORTS = asdict(Ports.default())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "reset":
             return reset(options.state)
         if options.command == "demo":
-            return main_job.show(options.state.absolute())
+            return main_job.show(options.state.absolute(), _port_options(options))
         return up(options)
     except StackError as error:
         print(error, file=sys.stderr)
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def up(options: argparse.Namespace) -> int:
     """Runs the stack in the foreground. 0 when it was stopped, 1 when it could not go on."""
-    ports = Ports(**{name: getattr(options, f"{name}_port") for name in asdict(Ports.default())})
+    ports = Ports(**{name: getattr(options, f"{name}_port") for name in PORTS})
     stack = Stack(options.state, ports, default_grants=options.default_grants)
     service_port = options.service_port if options.service else None
     return Supervisor(stack, service_port=service_port).run()
@@ -55,6 +56,11 @@ def reset(state: Path) -> int:
     return 0
 
 
+def _port_options(options: argparse.Namespace) -> list[str]:
+    """The ports as options again, for the `up` that a demo starts."""
+    return [f"--{name.replace('_', '-')}-port={getattr(options, f'{name}_port')}" for name in ("service", *PORTS)]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m devstack", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -66,9 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     up_command.add_argument(
         "--no-service", dest="service", action="store_false", help="only Supabase, not the service on it"
     )
-    up_command.add_argument("--service-port", type=int, default=SERVICE_PORT)
-    for name, port in asdict(Ports.default()).items():
-        up_command.add_argument(f"--{name.replace('_', '-')}-port", type=int, default=port)
+    for command in (up_command, demo_command):
+        for name, port in {"service": SERVICE_PORT, **PORTS}.items():
+            command.add_argument(f"--{name.replace('_', '-')}-port", type=int, default=port)
     up_command.add_argument(
         "--default-grants",
         choices=("explicit", "legacy"),

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -29,30 +29,31 @@ READY_SECONDS = 60.0
 RUNNING = "Assetdock is running."
 
 
-def show(state: Path) -> int:
-    """Runs the demo on the stack that is up in ``state``, or on one started for it. 0 when every answer was
-    right.
+def show(state: Path, port_options: Sequence[str] = ()) -> int:
+    """Runs the demo on the stack that is up in ``state``, or on one started for it with these options of ``up``.
+    0 when every answer was right. Raises StackError when there was none, or not the one expected.
     """
-    with _running(state) as settings:
-        client = httpx.Client(timeout=30, trust_env=False)
-        with client:
+    try:
+        with _running(state, port_options) as settings, httpx.Client(timeout=30, trust_env=False) as client:
             session = _sign_in(client, settings)
             outcomes = [
                 _walk(client, settings["API_URL"], "a signed-in user", session),
                 _walk(client, settings["API_URL"], "an API key", settings["DEMO_API_KEY"]),
             ]
+    except httpx.HTTPError as error:
+        raise StackError(f"The demo was cut short: {type(error).__name__}: {error}") from error
     return 0 if all(outcomes) else 1
 
 
 @contextmanager
-def _running(state: Path) -> Iterator[dict[str, str]]:
+def _running(state: Path, port_options: Sequence[str]) -> Iterator[dict[str, str]]:
     settings = settings_file.read(state / "stack.env")
     if _is_up(settings):
         print(f"Using the stack that runs at {settings['API_URL']}.")
         yield settings
         return
     print("Starting the local stack, the service and a worker …", flush=True)
-    command = [sys.executable, "-m", "devstack", "up", "--state", str(state)]
+    command = [sys.executable, "-m", "devstack", "up", "--state", str(state), *port_options]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout is not None  # noqa: S101 - a pipe was asked for

@@ -1,14 +1,21 @@
 """Stacks of our own, with no project in them."""
 
+import signal
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from devstack.binaries import PROJECT
 from devstack.ports import Ports
 from devstack.project import Project
 from devstack.stack import Stack
+
+Up = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +55,37 @@ def state() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="assetdock-devstack-") as directory:
         Path(directory).chmod(0o711)
         yield Path(directory) / "state"
+
+
+@pytest.fixture
+def ports() -> Ports:
+    return Ports.free()
+
+
+@pytest.fixture
+def port_options(ports: Ports) -> list[str]:
+    return [f"--{name.replace('_', '-')}-port={port}" for name, port in asdict(ports).items()]
+
+
+@pytest.fixture
+def up(state: Path, port_options: list[str]) -> Iterator[Up]:
+    """``up(*options)`` starts the command in the background; what the test leaves running is stopped."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str, program: tuple[str, ...] = ("-m", "devstack")) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *program, "up", "--state", str(state), *port_options, *options],
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)

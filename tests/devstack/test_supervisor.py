@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -18,40 +16,8 @@ from devstack import settings_file
 from devstack.binaries import PROJECT
 from devstack.child import started_at
 from devstack.ports import Ports
+from tests.devstack.conftest import Up
 from tests.devstack.polling import eventually
-
-Up = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return Ports.free()
-
-
-@pytest.fixture
-def up(state: Path, ports: Ports) -> Iterator[Up]:
-    """``up(*options)`` starts the command in the background; what the test leaves running is stopped."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*options: str, program: tuple[str, ...] = ("-m", "devstack")) -> subprocess.Popen[str]:
-        numbers = ((name.replace("_", "-"), port) for name, port in asdict(ports).items())
-        port_options = [text for name, port in numbers for text in (f"--{name}-port", str(port))]
-        process = subprocess.Popen(
-            [sys.executable, *program, "up", "--state", str(state), *port_options, *options],
-            cwd=PROJECT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            process_group=0,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
 
 
 def wait_up(process: subprocess.Popen[str]) -> str:
