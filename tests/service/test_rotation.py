@@ -1,12 +1,13 @@
 """GET /api-keys and POST /api-keys/{id}/rotate."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
 from devstack.ports import Ports
+from service.identity import api_key
 from tests.callers import Caller, Project, refused
 from tests.processes import Service
 
@@ -111,12 +112,46 @@ def test_a_strangers_key_is_not_found(owner: Caller, stranger: Caller) -> None:
     refused(stranger.http.post(f"/api-keys/{owner.mint_key()['id']}/rotate"), 404, "not_found")
 
 
-def test_last_used_at_is_told(owner: Caller) -> None:
+def row_of(database: Database, key: dict[str, Any]) -> tuple[str, datetime]:
+    """(which version of the key's row this is, its last_used_at)."""
+    row = database.execute("select xmin::text, last_used_at from app.api_keys where id = %s", [key["id"]]).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def test_last_used_at_is_told_and_not_written_with_every_request(owner: Caller, database: Database) -> None:
     key = owner.mint_key()
-    assert works(owner, key["plaintext"])
+    holder = Caller(owner.project, key["plaintext"], owner.owner_id)
+    holder.http.get("/assets")
+    written = row_of(database, key)
+
+    for _ in range(20):
+        assert holder.http.get("/assets").status_code == 200
 
     [listed] = owner.http.get("/api-keys").json()["items"]
-    assert listed["last_used_at"] is not None
+    assert datetime.fromisoformat(listed["last_used_at"]) == written[1]
+    assert row_of(database, key) == written
+
+
+def test_last_used_at_is_at_most_a_minute_old(owner: Caller, database: Database) -> None:
+    key = owner.mint_key()
+
+    def looked_up(seconds_after: int) -> bool:
+        """Whether a look-up so long after the last one that was noted is noted itself."""
+        database.execute(
+            "update app.api_keys set last_used_at = now() - make_interval(secs => %s) where id = %s",
+            [seconds_after, key["id"]],
+        )
+        before = row_of(database, key)
+        for _ in range(3):  # as from three replicas
+            database.execute("select api.resolve_api_key(%s)", [api_key.digest(key["plaintext"])])
+        return row_of(database, key) != before
+
+    # A key that is in use is looked up anew whenever the service's memory of it ends.
+    noted_after = 60 - api_key.CACHE_SECONDS
+    assert not looked_up(noted_after - 5)
+    assert looked_up(noted_after + 1)
+    assert row_of(database, key)[1] > datetime.now(UTC) - timedelta(seconds=5)
 
 
 def test_a_revoked_key_is_refused_by_every_replica_however_warm_its_memory(
