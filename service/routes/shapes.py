@@ -191,6 +191,7 @@ class ApiKey(Shape):
     expires_at: Instant | None
     last_used_at: Instant | None = Field(description="At most a minute old.")
     revoked_at: Instant | None
+    created_by: str = Field(description="`session`, or the prefix of the key that made or rotated this one.")
 
 
 class NewApiKey(ApiKey):

@@ -175,12 +175,12 @@ create policy "Owners see their API keys" on app.api_keys
 for select to authenticated
 using (owner_id = (select private.owner_with('api_keys:read')));
 
-grant select (id, owner_id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at)
+grant select (id, owner_id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at, created_by)
   on app.api_keys to authenticated;
 -- No insert, update or delete for anyone: the functions of "api keys" do it.
 
 create view api.api_keys with (security_invoker = true) as
-select id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at from app.api_keys;
+select id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at, created_by from app.api_keys;
 comment on view api.api_keys is 'Your API keys, without their secrets.';
 revoke all on api.api_keys from public, anon, authenticated, service_role;
 grant select on api.api_keys to authenticated;

@@ -17,7 +17,8 @@ as $$
     'created_at', private.rfc3339(key.created_at),
     'expires_at', private.rfc3339(key.expires_at),
     'last_used_at', private.rfc3339(key.last_used_at),
-    'revoked_at', private.rfc3339(key.revoked_at)
+    'revoked_at', private.rfc3339(key.revoked_at),
+    'created_by', key.created_by
   );
 $$;
 comment on function private.api_key_summary(app.api_keys) is 'An API key as the HTTP API shows it.';

@@ -27,6 +27,7 @@ def test_a_new_key_shows_its_plaintext_once_and_the_database_never_sees_it(
         "expires_at": None,
         "last_used_at": None,
         "revoked_at": None,
+        "created_by": "session",
         "plaintext": key["plaintext"],
     }
     stored = database.execute(
@@ -71,6 +72,21 @@ def test_a_revoked_key_is_refused_at_the_very_next_request(owner: Caller) -> Non
     assert (revoked.status_code, revoked.content) == (204, b"")
     refused(holder.http.get("/assets"), 401, "unauthenticated")
     assert owner.http.delete(f"/api-keys/{key['id']}").status_code == 204  # again: still gone
+
+
+def test_what_a_stolen_key_made_or_rotated_is_found_by_its_prefix_and_lives_until_revoked(owner: Caller) -> None:
+    stolen = owner.mint_key(scopes=["assets:read", "api_keys:write"])
+    thief = Caller(owner.project, stolen["plaintext"], owner.owner_id)
+    other = owner.mint_key(scopes=["assets:read"])
+    made = thief.mint_key(scopes=["assets:read"])
+    rotated = thief.http.post(f"/api-keys/{other['id']}/rotate").json()
+
+    owner.http.delete(f"/api-keys/{stolen['id']}")
+
+    listed = owner.http.get("/api-keys").json()["items"]
+    assert {key["id"] for key in listed if key["created_by"] == stolen["prefix"]} == {made["id"], rotated["id"]}
+    assert {key["id"] for key in listed if key["created_by"] == "session"} == {stolen["id"], other["id"]}
+    assert Caller(owner.project, made["plaintext"], owner.owner_id).http.get("/assets").status_code == 200
 
 
 def test_a_key_ends_when_it_expires(owner: Caller, database: psycopg.Connection[Any]) -> None:

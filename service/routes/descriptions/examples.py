@@ -63,5 +63,6 @@ KEY: dict[str, Any] = {
     "expires_at": None,
     "last_used_at": None,
     "revoked_at": None,
+    "created_by": "session",
 }
 PLAINTEXT = "rk_live_aB3xK9mNQ7vT2wYc5LdR8sHfJ4pGzE6uXbVn1kZi2yO3aF"

@@ -59,6 +59,7 @@ export interface ApiKey {
   expires_at: string | null;
   last_used_at: string | null;
   revoked_at: string | null;
+  created_by: string;
 }
 
 export interface NewApiKey extends ApiKey {
