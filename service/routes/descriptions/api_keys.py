@@ -55,7 +55,7 @@ REVOKE_API_KEY = Operation(
     id="revoke_api_key",
     tag="API keys",
     summary="Revoke an API key",
-    description="The very next request with the key is 401, on every replica. Keys that it made (`created_by`) live on. "
-    "Revoking it again is 204 as well.",
+    description="The very next request with the key is 401, on every replica. Keys that it made (`created_by`) live "
+    "on. Revoking it again is 204 as well.",
     status=204,
 )
