@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.identity import api_key
+from service.identity.principal import Principal
 from service.routes.answers import json_answer
 from service.routes.fields import KeyEnd, KeyName, Overlap, Scopes
 from service.routes.parsing import Input, idempotency_key, path_id, read_body, read_optional_body
@@ -28,9 +29,8 @@ class RotationRequest(Input):
     overlap_seconds: Overlap | None = None
 
 
-async def create_api_key(request: Request) -> Response:
+async def create_api_key(request: Request, principal: Principal) -> Response:
     """POST /api-keys: a new key, with its plaintext this once."""
-    principal = await resources(request).identify(request)
     wish = await read_body(request, ApiKeyRequest)
     key = api_key.make()
     created = await resources(request).database.create_api_key(
@@ -39,15 +39,13 @@ async def create_api_key(request: Request) -> Response:
     return _shown_once(created, key)
 
 
-async def list_api_keys(request: Request) -> Response:
+async def list_api_keys(request: Request, principal: Principal) -> Response:
     """GET /api-keys: all keys, oldest first, revoked ones too."""
-    principal = await resources(request).identify(request)
     return json_answer(await resources(request).database.list_api_keys(principal.token))
 
 
-async def rotate_api_key(request: Request) -> Response:
+async def rotate_api_key(request: Request, principal: Principal) -> Response:
     """POST /api-keys/{id}/rotate: a new key in the place of an old one."""
-    principal = await resources(request).identify(request)
     wish = await read_optional_body(request, RotationRequest)
     key = api_key.make()
     created = await resources(request).database.rotate_api_key(
@@ -60,9 +58,8 @@ async def rotate_api_key(request: Request) -> Response:
     return _shown_once(created, key)
 
 
-async def revoke_api_key(request: Request) -> Response:
+async def revoke_api_key(request: Request, principal: Principal) -> Response:
     """DELETE /api-keys/{id}: the key is refused from the next request on."""
-    principal = await resources(request).identify(request)
     await resources(request).database.revoke_api_key(principal.token, path_id(request, "api_key_id"))
     return Response(status_code=204)
 

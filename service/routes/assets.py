@@ -35,9 +35,8 @@ class ListQuery(Input):
     include_total: WithTotal | None = None
 
 
-async def get_asset(request: Request) -> Response:
+async def get_asset(request: Request, principal: Principal) -> Response:
     """GET /assets/{id}: the asset, with a signed URL of its bytes once it is ready."""
-    principal = await resources(request).identify(request)
     seconds = seconds_to_wait(request)
     asset_id = path_id(request, "asset_id")
     asset = await resources(request).database.get_asset(principal.token, asset_id)
@@ -47,33 +46,29 @@ async def get_asset(request: Request) -> Response:
     return json_answer(await with_download(request, principal, asset))
 
 
-async def list_assets(request: Request) -> Response:
+async def list_assets(request: Request, principal: Principal) -> Response:
     """GET /assets: a page of assets, newest first."""
-    principal = await resources(request).identify(request)
     query = checked(ListQuery, typed(ListQuery, request), "query")
     return json_answer(
         await resources(request).database.list_assets(principal.token, query.model_dump(exclude_none=True))
     )
 
 
-async def list_events(request: Request) -> Response:
+async def list_events(request: Request, principal: Principal) -> Response:
     """GET /assets/{id}/events: every change of state, in order."""
-    principal = await resources(request).identify(request)
     return json_answer(
         await resources(request).database.list_asset_events(principal.token, path_id(request, "asset_id"))
     )
 
 
-async def delete_asset(request: Request) -> Response:
+async def delete_asset(request: Request, principal: Principal) -> Response:
     """DELETE /assets/{id}: the asset is gone; its bytes are purged after the grace."""
-    principal = await resources(request).identify(request)
     await resources(request).database.delete_asset(principal.token, path_id(request, "asset_id"))
     return Response(status_code=204)
 
 
-async def restore_asset(request: Request) -> Response:
+async def restore_asset(request: Request, principal: Principal) -> Response:
     """POST /assets/{id}/restore: takes a deletion back."""
-    principal = await resources(request).identify(request)
     return json_answer(await resources(request).database.restore_asset(principal.token, path_id(request, "asset_id")))
 
 

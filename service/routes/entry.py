@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel
-from starlette.requests import Request
 from starlette.responses import Response
 
-Handler = Callable[[Request], Awaitable[Response]]
+# Takes the request, and its Principal too where the route is not public.
+Handler = Callable[..., Awaitable[Response]]
 Access = Literal[
     "public", "assets:read", "assets:write", "api_keys:read", "api_keys:write", "webhooks:read", "webhooks:write"
 ]
@@ -57,7 +57,9 @@ class Operation:
 
 @dataclass(frozen=True)
 class Entry:
-    """One method on one path. `access` is the scope that the caller needs."""
+    """One method on one path. `access` is the scope that the caller needs: unless it says `public`, nobody reaches the
+    handler without a credential.
+    """
 
     method: str
     path: str

@@ -1,5 +1,8 @@
-"""Every URL of the service, and the scope its caller needs. The database enforces the scope; this table says it."""
+"""Every URL of the service, and the scope its caller needs. Who is calling is asked here, before any handler runs;
+the scope is enforced by the database, this table says it.
+"""
 
+from collections.abc import Iterable
 from typing import Final
 
 from starlette.convertors import Convertor, register_url_convertor
@@ -16,6 +19,7 @@ from service.routes.descriptions import page as of_page
 from service.routes.descriptions import uploads as of_uploads
 from service.routes.descriptions import webhook_endpoints as of_hooks
 from service.routes.entry import Entry, Handler
+from service.routes.resources import resources
 
 _HOOKS: Final = webhook_endpoints.BASE
 _HOOK: Final = f"{_HOOKS}/{{webhook_endpoint_id}}"
@@ -73,21 +77,25 @@ class _Segment(Convertor[str]):
         return value
 
 
-def routes() -> list[Route]:
+def routes(table: Iterable[Entry] = TABLE) -> list[Route]:
     """The table for Starlette's router: one route a path, so that 405 can name every method the path takes."""
     register_url_convertor("segment", _Segment())
-    by_path: dict[str, dict[str, Handler]] = {}
-    for entry in TABLE:
-        by_path.setdefault(entry.path.replace("_id}", "_id:segment}"), {})[entry.method] = entry.handler
-    return [Route(path, _dispatch(path, handlers), methods=list(handlers)) for path, handlers in by_path.items()]
+    by_path: dict[str, dict[str, Entry]] = {}
+    for entry in table:
+        by_path.setdefault(entry.path, {})[entry.method] = entry
+    return [
+        Route(path.replace("_id}", "_id:segment}"), _dispatch(path, entries), methods=list(entries))
+        for path, entries in by_path.items()
+    ]
 
 
-def _dispatch(path: str, handlers: dict[str, Handler]) -> Handler:
-    template = path.replace(":segment}", "}")
-
+def _dispatch(path: str, entries: dict[str, Entry]) -> Handler:
     async def handle(request: Request) -> Response:
-        request.state.route = template
-        method = "GET" if request.method == "HEAD" else request.method
-        return await handlers[method](request)
+        request.state.route = path
+        entry = entries["GET" if request.method == "HEAD" else request.method]
+        if entry.access == "public":
+            return await entry.handler(request)
+        # Here and nowhere else, so that no handler can forget it: a private one cannot be called without a Principal.
+        return await entry.handler(request, await resources(request).identify(request))
 
     return handle

@@ -45,9 +45,8 @@ class RenewalRequest(Input):
     expires_in: WindowSeconds | None = None
 
 
-async def create_upload_url(request: Request) -> Response:
+async def create_upload_url(request: Request, principal: Principal) -> Response:
     """POST /assets/upload-url: reserves an asset and answers with where to send its bytes."""
-    principal = await resources(request).identify(request)
     wish = await read_body(request, UploadRequest)
     reservation = await resources(request).database.create_upload(
         principal.token, wish.model_dump(exclude_unset=True), idempotency_key(request)
@@ -57,9 +56,8 @@ async def create_upload_url(request: Request) -> Response:
     return json_answer(answer, 201, {"Location": f"{BASE}/{answer['asset']['id']}"})
 
 
-async def renew_upload_url(request: Request) -> Response:
+async def renew_upload_url(request: Request, principal: Principal) -> Response:
     """POST /assets/{id}/upload-url: a fresh target and a new window for an asset that still waits for its bytes."""
-    principal = await resources(request).identify(request)
     wish = await read_optional_body(request, RenewalRequest)
     reservation = await resources(request).database.renew_upload(
         principal.token, path_id(request, "asset_id"), wish.model_dump(exclude_none=True)
@@ -67,9 +65,8 @@ async def renew_upload_url(request: Request) -> Response:
     return json_answer(await _with_target(request, principal, reservation))
 
 
-async def confirm(request: Request) -> Response:
+async def confirm(request: Request, principal: Principal) -> Response:
     """POST /assets/{id}/confirm: whether the bytes are there."""
-    principal = await resources(request).identify(request)
     return json_answer(await resources(request).database.confirm_upload(principal.token, path_id(request, "asset_id")))
 
 

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.identity import webhook_secret
+from service.identity.principal import Principal
 from service.routes.answers import json_answer
 from service.routes.assets import typed
 from service.routes.fields import Cursor, DeliveryPageSize, EndpointDescription, EventTypes, SecretOverlap, WebhookUrl
@@ -35,9 +36,8 @@ class DeliveryQuery(Input):
     cursor: Cursor | None = None
 
 
-async def create_webhook_endpoint(request: Request) -> Response:
+async def create_webhook_endpoint(request: Request, principal: Principal) -> Response:
     """POST /webhook-endpoints: a new endpoint, with its secret this once."""
-    principal = await resources(request).identify(request)
     wish = await read_body(request, WebhookEndpointRequest)
     secret = webhook_secret.make()
     created = await resources(request).database.create_webhook_endpoint(
@@ -46,30 +46,26 @@ async def create_webhook_endpoint(request: Request) -> Response:
     return json_answer({**created, "secret": secret}, 201, {"Location": f"{BASE}/{created['id']}"})
 
 
-async def list_webhook_endpoints(request: Request) -> Response:
+async def list_webhook_endpoints(request: Request, principal: Principal) -> Response:
     """GET /webhook-endpoints: all of them, oldest first, disabled ones too."""
-    principal = await resources(request).identify(request)
     return json_answer(await resources(request).database.list_webhook_endpoints(principal.token))
 
 
-async def get_webhook_endpoint(request: Request) -> Response:
+async def get_webhook_endpoint(request: Request, principal: Principal) -> Response:
     """GET /webhook-endpoints/{id}: the endpoint."""
-    principal = await resources(request).identify(request)
     return json_answer(
         await resources(request).database.get_webhook_endpoint(principal.token, path_id(request, ENDPOINT))
     )
 
 
-async def delete_webhook_endpoint(request: Request) -> Response:
+async def delete_webhook_endpoint(request: Request, principal: Principal) -> Response:
     """DELETE /webhook-endpoints/{id}: nothing is sent there any more."""
-    principal = await resources(request).identify(request)
     await resources(request).database.delete_webhook_endpoint(principal.token, path_id(request, ENDPOINT))
     return Response(status_code=204)
 
 
-async def rotate_webhook_secret(request: Request) -> Response:
+async def rotate_webhook_secret(request: Request, principal: Principal) -> Response:
     """POST /webhook-endpoints/{id}/rotate-secret: a new secret; both sign during the overlap."""
-    principal = await resources(request).identify(request)
     wish = await read_optional_body(request, SecretRotationRequest)
     secret = webhook_secret.make()
     rotated = await resources(request).database.rotate_webhook_secret(
@@ -83,18 +79,16 @@ async def rotate_webhook_secret(request: Request) -> Response:
     return json_answer({**rotated["webhook_endpoint"], "secret": secret, "previous_secret_expires_at": until})
 
 
-async def test_webhook_endpoint(request: Request) -> Response:
+async def test_webhook_endpoint(request: Request, principal: Principal) -> Response:
     """POST /webhook-endpoints/{id}/test: one webhook.test is on its way."""
-    principal = await resources(request).identify(request)
     delivery = await resources(request).database.test_webhook_endpoint(
         principal.token, path_id(request, ENDPOINT), idempotency_key(request)
     )
     return json_answer(delivery, 202)
 
 
-async def list_webhook_deliveries(request: Request) -> Response:
+async def list_webhook_deliveries(request: Request, principal: Principal) -> Response:
     """GET /webhook-endpoints/{id}/deliveries: a page of deliveries, newest first."""
-    principal = await resources(request).identify(request)
     query = checked(DeliveryQuery, typed(DeliveryQuery, request), "query")
     return json_answer(
         await resources(request).database.list_webhook_deliveries(
@@ -103,9 +97,8 @@ async def list_webhook_deliveries(request: Request) -> Response:
     )
 
 
-async def replay_webhook_delivery(request: Request) -> Response:
+async def replay_webhook_delivery(request: Request, principal: Principal) -> Response:
     """POST /webhook-endpoints/{id}/deliveries/{id}/replay: the delivery is on its way again."""
-    principal = await resources(request).identify(request)
     delivery = await resources(request).database.replay_webhook_delivery(
         principal.token, path_id(request, ENDPOINT), path_id(request, "delivery_id")
     )
