@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from service.config import ServiceSettings
 from service.documents.library import library
@@ -21,6 +20,7 @@ from service.identity.jwks import Jwks
 from service.identity.minting import Minter
 from service.identity.principal import Identification
 from service.identity.session import SessionVerifier
+from service.routes.cors import Cors
 from service.routes.envelope import Envelope
 from service.routes.operations import QueueGauges, Readiness
 from service.routes.page import Page
@@ -69,21 +69,7 @@ def create_app(settings: ServiceSettings, leaving: Callable[[], bool] = lambda: 
         exception_handlers={ApiError: answer_api_error, HTTPException: answer_http_exception},
         middleware=[
             Middleware(Envelope),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=list(settings.cors_origins),
-                allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
-                expose_headers=[
-                    "Location",
-                    "RateLimit",
-                    "RateLimit-Policy",
-                    "Retry-After",
-                    "WWW-Authenticate",
-                    "X-Request-Id",
-                ],
-                max_age=3600,
-            ),
+            Middleware(Cors, settings.cors_origins),
         ],
     )
     app.state.documents = library(TABLE)

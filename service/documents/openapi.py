@@ -138,7 +138,7 @@ what ffprobe found in them.
 - Every error has the shape of `ErrorResponse`; its `code` is what programs decide by. A path that does not exist is \
 `not_found`, a method it does not take `method_not_allowed`, with `Allow`.
 - What belongs to another owner is `not_found`, never `forbidden`.
-- `HEAD` works wherever `GET` does, and `OPTIONS` needs no token.
+- `HEAD` works wherever `GET` does. `OPTIONS` needs no token: 204, with `Allow`.
 
 Guides and a Markdown page for each operation: [/llms.txt](/llms.txt).
 """

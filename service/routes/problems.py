@@ -32,5 +32,7 @@ def answer_api_error(request: Request, error: Exception) -> Response:
 def answer_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's router raises these for an unknown path or method."""
     assert isinstance(error, HTTPException)  # noqa: S101
+    if error.status_code == 405 and request.method == "OPTIONS":  # no preflight: a question what the path takes
+        return Response(status_code=204, headers=error.headers)
     code = CODES_OF_STARLETTE.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
     return problem(ApiError(code, headers=dict(error.headers or {})), request.state.request_id)

@@ -183,6 +183,6 @@ def test_preflights_are_answered_without_a_token(upload_url: str) -> None:
         },
     )
 
-    assert answer.status_code == 200
+    assert (answer.is_success, answer.content) == (True, b"")  # Supabase's gateway answers before the function: 200
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "authorization" in answer.headers["access-control-allow-headers"].lower()

@@ -19,7 +19,7 @@ const CORS = {
 };
 
 Deno.serve(async (request) => {
-  if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: CORS });
+  if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: { ...CORS, Allow: "POST" } });
   const answer = await handle(request, project);
   for (const [name, value] of Object.entries(CORS)) answer.headers.set(name, value);
   return answer;
