@@ -115,11 +115,11 @@ def translated(error: StorageApiError, operation: str) -> ApiError:
     status = str(error.status)
     if status == "404":
         return ApiError("not_found")
-    if status == "409":
+    if status == "409" and operation == "sign_upload":
         return ApiError("conflict", "The bytes of this asset are already there.")
     if status == "403" and '"exp" claim' in error.message:
         return Unauthenticated("The session has expired. Refresh it")
-    if status == "403":
+    if status == "403" and operation == "sign_upload":
         return ApiError("conflict", "This upload cannot be started any more. Reserve a new asset.")
     if status in ("500", "503"):
         return unavailable()

@@ -33,7 +33,6 @@ GET_ASSET = Operation(
     },
     query=AssetQuery,
     query_example={"wait": "30"},
-    errors=("conflict",),
 )
 
 LIST_EVENTS = Operation(
