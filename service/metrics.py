@@ -28,13 +28,19 @@ upstream_failures = Counter(
     ["server", "code"], registry=REGISTRY,
 )  # fmt: skip
 api_key_lookups = Counter(
-    "assetdock_api_key_lookups", "API keys resolved, from memory (hit) or by the database (miss).", ["from_"],
+    "assetdock_api_key_lookups", "API keys resolved, by source: from memory (hit), by the database (miss).", ["source"],
     registry=REGISTRY,
 )  # fmt: skip
 rate_limited = Counter("assetdock_rate_limited", "Requests refused for their rate.", registry=REGISTRY)
-connections_in_use = Gauge(
-    "assetdock_upstream_calls_in_flight", "Calls to servers behind us that are under way.", registry=REGISTRY
+calls_in_flight = Gauge(
+    "assetdock_upstream_calls_in_flight",
+    "Calls to servers behind us that are under way, or wait for a connection.",
+    registry=REGISTRY,
 )
+connection_limit = Gauge(
+    "assetdock_upstream_connection_limit", "Connections that the pool may have open; calls beyond wait.",
+    registry=REGISTRY,
+)  # fmt: skip
 waiting = Gauge("assetdock_waiting_requests", "Requests that wait for an asset to come to rest.", registry=REGISTRY)
 
 queue_jobs = Gauge(

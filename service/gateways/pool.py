@@ -19,7 +19,7 @@ from service.errors import ApiError
 
 # A little over eight seconds, the statement_timeout of `authenticated` on hosted: the database gives up first.
 TIMEOUT = httpx.Timeout(10.0, connect=3.0, pool=3.0)
-CONNECTIONS = 200
+MAX_CONNECTIONS = 200
 T = TypeVar("T")
 
 UNAVAILABLE = (502, 503)
@@ -56,15 +56,17 @@ async def http_pool() -> AsyncIterator[Pool]:
     Building a client costs a TLS context, so there is one for the process. The Supabase clients built around it cost
     next to nothing and must never be closed: that would close the pool.
     """
+    metrics.connection_limit.set(MAX_CONNECTIONS)
+    tls = httpx.create_ssl_context(trust_env=False)
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=4.0),
+        connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=4.0, ssl=tls),
         timeout=aiohttp.ClientTimeout(total=TIMEOUT.read, connect=TIMEOUT.connect),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,  # httpx does it, and would do it twice
         skip_auto_headers=("User-Agent", "Accept-Encoding"),
     ) as session:
         # The transport takes timeouts from httpx, so those of the session are for `post` alone.
-        transport = AiohttpTransport(client=session)
+        transport = AiohttpTransport(client=session, verify=tls)
         async with httpx.AsyncClient(
             transport=transport, timeout=TIMEOUT, event_hooks={"response": [_look_at]}, trust_env=False
         ) as clients:
@@ -95,7 +97,7 @@ async def attempt(call: Callable[[], Awaitable[T]], *, server: str, operation: s
     failures of transport.
     """
     started = time.perf_counter()
-    with metrics.connections_in_use.track_inprogress():
+    with metrics.calls_in_flight.track_inprogress():
         try:
             return await _attempt(call, idempotent=idempotent)
         except ApiError as error:

@@ -1,8 +1,14 @@
 """GET /metrics."""
 
+import re
+
 import httpx
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
+from devstack.binaries import PROJECT
+from service import metrics
+from service.worker import counters
 from tests.callers import Caller, Project
 
 
@@ -34,6 +40,7 @@ def test_requests_and_what_they_cost_are_counted_by_route_template(owner: Caller
     assert grown("assetdock_http_request_seconds_count", route) == 2
     assert grown("assetdock_upstream_seconds_count", "get_asset", "database") == 1
     assert after["assetdock_upstream_calls_in_flight",] == 0
+    assert after["assetdock_upstream_connection_limit",] == 200
     assert asset_id not in httpx.get(f"{owner.project.api_url}/metrics").text
 
 
@@ -48,3 +55,31 @@ def test_remembered_keys_are_told_from_looked_up_ones(owner: Caller) -> None:
     for kind, more in (("hit", 2), ("miss", 1)):
         name = ("assetdock_api_key_lookups_total", kind)
         assert after[name] - before.get(name, 0) == more
+
+
+def exposed(module: object) -> set[tuple[str, tuple[str, ...]]]:
+    """(name as it is scraped, labels) of each metric that a module defines."""
+    return {
+        (each._name + ("_total" if each._type == "counter" else ""), tuple(each._labelnames))
+        for each in vars(module).values()
+        if isinstance(each, MetricWrapperBase)
+    }
+
+
+def test_operators_are_told_about_every_metric_there_is_and_no_other(project: Project) -> None:
+    page = (PROJECT / "docs/operations.md").read_text().partition("## Metrics and logs")[2]
+    listed = [
+        ((name, tuple(filter(None, labels.split(", ")))), line.split("|")[2].strip())
+        for line in page.splitlines()
+        for name, labels in re.findall(r"`(assetdock_\w+)(?:\{([\w, ]+)\})?`", line.partition("|")[2].partition("|")[0])
+    ]
+
+    assert len(listed) == len(dict(listed))
+    assert dict(listed).keys() == exposed(metrics) | exposed(counters)
+    assert {metric for metric, whose in listed if whose == "worker"} == exposed(counters)
+    scraped = {name for name, *_ in values(project)}
+    assert not [
+        name
+        for name in scraped
+        if not name.startswith(tuple(metric for (metric, _), _ in listed)) and not name.endswith("_created")
+    ]
