@@ -31,7 +31,7 @@ class RotationRequest(Input):
 
 async def create_api_key(request: Request, principal: Principal) -> Response:
     """POST /api-keys: a new key, with its plaintext this once."""
-    wish = await read_body(request, ApiKeyRequest)
+    wish = read_body(request, ApiKeyRequest)
     key = api_key.make()
     created = await resources(request).database.create_api_key(
         principal.token, wish.model_dump(mode="json", exclude_unset=True), key, idempotency_key(request)
@@ -46,7 +46,7 @@ async def list_api_keys(request: Request, principal: Principal) -> Response:
 
 async def rotate_api_key(request: Request, principal: Principal) -> Response:
     """POST /api-keys/{id}/rotate: a new key in the place of an old one."""
-    wish = await read_optional_body(request, RotationRequest)
+    wish = read_optional_body(request, RotationRequest)
     key = api_key.make()
     created = await resources(request).database.rotate_api_key(
         principal.token,

@@ -20,8 +20,9 @@ OF_ANY_CALLER = (
     "unauthenticated", "insufficient_scope", "rate_limited", "upstream_error", "upstream_unavailable",
     "upstream_timeout",
 )  # fmt: skip
-OF_A_BODY = ("bad_request", "body_too_large", "unsupported_media_type", "validation_error")
-OF_A_KEY = ("bad_request", "validation_error", "idempotency_conflict")
+OF_ANY_REQUEST = ("internal_error", "body_too_large")
+OF_A_BODY = ("bad_request", "unsupported_media_type", "validation_error")
+OF_A_KEY = ("validation_error", "idempotency_conflict")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Entry:
     @property
     def errors(self) -> set[str]:
         """Every code that this route can answer with."""
-        codes = {"internal_error", *self.operation.errors}
+        codes = {*OF_ANY_REQUEST, *self.operation.errors}
         if self.access != "public":
             codes.update(OF_ANY_CALLER)
         if self.operation.body:

@@ -19,6 +19,7 @@ from service.routes.descriptions import page as of_page
 from service.routes.descriptions import uploads as of_uploads
 from service.routes.descriptions import webhook_endpoints as of_hooks
 from service.routes.entry import Entry, Handler
+from service.routes.parsing import read_whole
 from service.routes.resources import resources
 
 _HOOKS: Final = webhook_endpoints.BASE
@@ -94,8 +95,11 @@ def _dispatch(path: str, entries: dict[str, Entry]) -> Handler:
         request.state.route = path
         entry = entries["GET" if request.method == "HEAD" else request.method]
         if entry.access == "public":
+            await read_whole(request)
             return await entry.handler(request)
         # Here and nowhere else, so that no handler can forget it: a private one cannot be called without a Principal.
-        return await entry.handler(request, await resources(request).identify(request))
+        principal = await resources(request).identify(request)
+        await read_whole(request)
+        return await entry.handler(request, principal)
 
     return handle

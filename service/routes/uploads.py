@@ -47,7 +47,7 @@ class RenewalRequest(Input):
 
 async def create_upload_url(request: Request, principal: Principal) -> Response:
     """POST /assets/upload-url: reserves an asset and answers with where to send its bytes."""
-    wish = await read_body(request, UploadRequest)
+    wish = read_body(request, UploadRequest)
     reservation = await resources(request).database.create_upload(
         principal.token, wish.model_dump(exclude_unset=True), idempotency_key(request)
     )
@@ -58,7 +58,7 @@ async def create_upload_url(request: Request, principal: Principal) -> Response:
 
 async def renew_upload_url(request: Request, principal: Principal) -> Response:
     """POST /assets/{id}/upload-url: a fresh target and a new window for an asset that still waits for its bytes."""
-    wish = await read_optional_body(request, RenewalRequest)
+    wish = read_optional_body(request, RenewalRequest)
     reservation = await resources(request).database.renew_upload(
         principal.token, path_id(request, "asset_id"), wish.model_dump(exclude_none=True)
     )

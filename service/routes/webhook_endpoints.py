@@ -38,7 +38,7 @@ class DeliveryQuery(Input):
 
 async def create_webhook_endpoint(request: Request, principal: Principal) -> Response:
     """POST /webhook-endpoints: a new endpoint, with its secret this once."""
-    wish = await read_body(request, WebhookEndpointRequest)
+    wish = read_body(request, WebhookEndpointRequest)
     secret = webhook_secret.make()
     created = await resources(request).database.create_webhook_endpoint(
         principal.token, wish.model_dump(exclude_none=True), secret, idempotency_key(request)
@@ -66,7 +66,7 @@ async def delete_webhook_endpoint(request: Request, principal: Principal) -> Res
 
 async def rotate_webhook_secret(request: Request, principal: Principal) -> Response:
     """POST /webhook-endpoints/{id}/rotate-secret: a new secret; both sign during the overlap."""
-    wish = await read_optional_body(request, SecretRotationRequest)
+    wish = read_optional_body(request, SecretRotationRequest)
     secret = webhook_secret.make()
     rotated = await resources(request).database.rotate_webhook_secret(
         principal.token,

@@ -86,17 +86,6 @@ def test_bytes_go_where_it_says_whole_or_in_parts(browser: Caller, wav: bytes) -
         assert browser.asset(reservation["asset"]["id"])["size_bytes"] == len(wav)
 
 
-def test_a_repeated_request_with_the_same_key_is_the_same_asset(browser: Caller) -> None:
-    def post(body: dict[str, str]) -> Any:
-        return browser.http.post(browser.upload_url, json=body, headers={"Idempotency-Key": "a-key"})
-
-    first, again = post({"type": "audio"}), post({"type": "audio"})
-
-    assert (first.status_code, again.status_code) == (201, 201)
-    assert first.json()["asset"]["id"] == again.json()["asset"]["id"]
-    refused(post({"type": "video"}), 409, "idempotency_conflict")
-
-
 def test_a_banned_owner_is_refused(browser: Caller, database: psycopg.Connection[Any]) -> None:
     database.execute("update auth.users set banned_until = now() + interval '1 hour' where id = %s", [browser.owner_id])
 

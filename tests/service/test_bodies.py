@@ -45,6 +45,31 @@ def test_a_body_over_64_kib_is_refused_whether_its_length_is_declared_or_not(own
     refused(chunked, 413, "body_too_large")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/assets/{id}/confirm"),
+        ("POST", "/api/v1/assets/{id}/restore"),
+        ("POST", "/api/v1/assets/{id}/upload-url"),
+        ("GET", "/api/v1/assets"),
+        ("DELETE", "/api/v1/assets/{id}"),
+        ("GET", "/healthz"),
+        ("GET", "/openapi.json"),
+    ],
+)
+def test_a_body_over_64_kib_is_refused_where_none_is_read_too(owner: Caller, method: str, path: str) -> None:
+    url = owner.project.api_url + path.format(id=owner.reserve()["asset"]["id"])
+
+    def in_chunks() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b" " * 1024
+
+    for body in (b" " * 65_537, in_chunks()):
+        answer = owner.http.request(method, url, content=body, headers=JSON_TYPE)
+        refused(answer, 413, "body_too_large")
+    assert owner.http.get("/assets", params={"state": "pending_upload"}).json()["items"]  # and nothing was done
+
+
 @BOTH_ENDPOINTS
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_another_media_type_than_json_is_refused(owner: Caller, media_type: str) -> None:

@@ -133,6 +133,14 @@ def test_a_wrong_field_is_named(owner: Caller, fields: dict[str, Any], wrong: st
     assert field_of(error) == {wrong}
 
 
+def test_of_many_wrong_fields_the_first_twenty_are_named(owner: Caller) -> None:
+    body = {"type": "audio", "metadata": {f"k{n}": n for n in range(100)}}
+
+    error = refused(owner.http.post(owner.upload_url, json=body), 422, "validation_error")
+
+    assert [each["field"] for each in error["fields"]] == [f"body.metadata.k{n}" for n in range(20)]
+
+
 def test_all_wrong_fields_are_named_at_once(owner: Caller) -> None:
     body = {"type": "podcast", "size_bytes": -5, "expires_in": 1, "filename": "", "sha256": "x"}
 

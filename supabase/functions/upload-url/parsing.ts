@@ -3,6 +3,7 @@
 import { ApiError, type Field, unauthenticated } from "./errors.ts";
 
 const LARGEST_BODY = 65_536;
+const FIELDS_SHOWN = 20; // a hostile body has thousands of wrong ones
 const LARGEST_TOKEN = 8192;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
@@ -80,7 +81,7 @@ function checked(document: Record<string, unknown>): Record<string, unknown> {
         judge(`metadata.${key}`, text(key) ?? text(value));
       }}
   }
-  if (fields.length) throw new ApiError("validation_error", { fields });
+  if (fields.length) throw new ApiError("validation_error", { fields: fields.slice(0, FIELDS_SHOWN) });
   if (typeof known.source_asset_id === "string") known.source_asset_id = known.source_asset_id.toLowerCase();
   return known;
 }
