@@ -245,6 +245,9 @@ def test_one_token_serves_put_and_tus(target: Target, owner: Caller, bucket: str
 
     put(target, f"/object/upload/sign/{bucket}/a.bin?token={tus.headers['x-signature']}", b"by put")
     assert stored(admin, bucket) == b"by put"
+    url = tus.begin(bucket, "a.bin", 6)
+    assert tus.patch(url, 0, b"by tus").status_code == 204
+    assert stored(admin, bucket) == b"by tus"
 
 
 def test_of_two_writers_the_later_waits_and_finds_the_offset_moved(tus: Tus, bucket: str) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import httpx
@@ -135,13 +137,29 @@ def admin(stack: Stack) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def upload(stack: Stack, admin: httpx.Client) -> str:
-    """The URL of an upload of ten bytes that has begun."""
+def created(stack: Stack, admin: httpx.Client) -> httpx.Response:
+    """The answer to the POST that begins an upload of ten bytes."""
     bucket = f"resumable-{uuid.uuid4().hex[:8]}"
     stack.create_bucket(bucket, {})
     metadata = encoded({"bucketName": bucket, "objectName": "a.bin"})
-    headers = {"Upload-Length": "10", "Upload-Metadata": metadata}
-    return str(admin.post("/upload/resumable", headers=headers).headers["location"])
+    return admin.post("/upload/resumable", headers={"Upload-Length": "10", "Upload-Metadata": metadata})
+
+
+@pytest.fixture
+def upload(created: httpx.Response) -> str:
+    """The URL of an upload of ten bytes that has begun."""
+    return str(created.headers["location"])
+
+
+def test_an_unfinished_upload_says_that_it_expires_in_a_day(admin: httpx.Client, created: httpx.Response) -> None:
+    part = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    answers = [created, admin.patch(created.headers["location"], headers=part, content=b"01234")]
+
+    assert [answer.status_code for answer in answers] == [201, 204]
+    for answer in answers:
+        expires = answer.headers["upload-expires"]
+        assert expires.endswith(" GMT")  # as RFC 9110, section 5.6.7, and TUS's expiration demand
+        assert parsedate_to_datetime(expires).timestamp() == pytest.approx(time.time() + DAY, abs=60)
 
 
 def test_a_client_that_cannot_patch_says_so_in_a_header(admin: httpx.Client, upload: str) -> None:
