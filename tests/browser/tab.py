@@ -46,8 +46,9 @@ class Tab:
         self.complaints: list[str] = []
         self.requests: list[Request] = []
         self._expected: list[re.Pattern[str]] = []
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
+        # Of every page in the profile, other tabs too.
+        self.context.on("console", self._console)
+        self.context.on("weberror", lambda error: self.complaints.append(f"uncaught: {error.error}"))
         self.context.on("request", self._request)
         self._cdp: CDPSession | None = None
 
@@ -92,14 +93,18 @@ class Tab:
         return [each for each in self.requests if each.method == method and path in each.url]
 
     def violations(self) -> list[str]:
-        """What axe finds that is serious or critical, in one line each."""
+        """What axe finds that is serious or critical, in one line each, and whether the view scrolls sideways."""
         self.page.evaluate(AXE)
         found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
         return [
             f"{each['id']}: {each['help']}: {json.dumps([node['html'] for node in each['nodes']])}"
             for each in found
             if each["impact"] in ("serious", "critical")
-        ]
+        ] + self._too_wide()
+
+    def _too_wide(self) -> list[str]:
+        width, room = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        return [f"scrolls sideways: {width} px in {room}"] if width > room else []
 
     def close(self) -> None:
         self.context.close()

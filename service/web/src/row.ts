@@ -202,7 +202,8 @@ function uploading(upload: Upload): Look {
       return {
         text:
           upload.message ??
-          `Stopped at ${percent} when the page was closed. Choose the same file again, and it goes on from there.`,
+          // A window is renewed at 70 % of its two hours and may finish two hours late: no less than 2.5 hours are left.
+          `Stopped at ${percent} when the page was closed. Choose the same file again within two hours of that, and it goes on from there.`,
         tone: "wait",
         progress,
         buttons: ["choose", "cancel"],
