@@ -112,27 +112,26 @@ def _serving_metrics(settings: WorkerSettings) -> Iterator[None]:
 
 
 class Worker:
-    """Keeps up to `concurrency` jobs in hand until `stopping` is set."""
+    """Keeps up to `concurrency` jobs in hand until `stopping` is set; one that is `alone` by itself."""
 
     def __init__(self, queue: Queue, hands: Mapping[str, Hand], concurrency: int, stopping: asyncio.Event) -> None:
         self._queue = queue
         self._hands = hands
         self._concurrency = concurrency
         self._stopping = stopping
-        self._in_hand: set[asyncio.Task[None]] = set()
+        self._in_hand: dict[asyncio.Task[None], Job] = {}
         self._last_job = float("-inf")
         self._failures = 0
 
     async def run(self) -> None:
         """Returns when told to stop and everything in hand is finished or given back."""
         while not self._stopping.is_set():
-            free = self._concurrency - len(self._in_hand)
-            leased = await self._lease(free) if free else []
+            leased = await self._lease() if self._free else []
             for job in leased:
                 task = asyncio.create_task(self._keep(job))
-                self._in_hand.add(task)
-                task.add_done_callback(self._in_hand.discard)
-            await self._pause(full=len(self._in_hand) == self._concurrency)
+                self._in_hand[task] = job
+                task.add_done_callback(self._in_hand.pop)
+            await self._pause(full=not self._free)
         if self._in_hand:
             await asyncio.wait(self._in_hand, timeout=GRACE_SECONDS)
         remaining = list(self._in_hand)
@@ -140,9 +139,15 @@ class Worker:
             task.cancel()
         await asyncio.gather(*remaining, return_exceptions=True)
 
-    async def _lease(self, free: int) -> list[Job]:
+    @property
+    def _free(self) -> int:
+        if any(job.alone for job in self._in_hand.values()):
+            return 0
+        return self._concurrency - len(self._in_hand)
+
+    async def _lease(self) -> list[Job]:
         try:
-            jobs = await self._queue.lease_jobs(free, list(self._hands))
+            jobs, buried = await self._queue.lease_jobs(self._free, list(self._hands), empty_handed=not self._in_hand)
         except ApiError as error:
             self._failures += 1
             if self._failures == 1:
@@ -151,6 +156,9 @@ class Worker:
         if self._failures:
             log.info("queue_reached", after_failures=self._failures)
             self._failures = 0
+        if buried:
+            counters.failures.labels("probe_crashed").inc(buried)
+            log.warning("probes_buried", count=buried)
         if jobs:
             self._last_job = time.monotonic()
         return jobs

@@ -30,6 +30,7 @@ class Job:
     lease_token: str = field(repr=False)
     owner_id: str | None
     subject: Subject | None
+    alone: bool  # it may have killed workers: its holder takes nothing else, which would die of it too
 
     @classmethod
     def read(cls, row: dict[str, Any]) -> "Job":
@@ -41,6 +42,7 @@ class Job:
             attempt=row["attempt"],
             lease_token=row["lease_token"],
             owner_id=row["owner_id"],
+            alone=row["alone"],
             subject=asset
             and Subject(
                 id=asset["id"],
@@ -68,18 +70,21 @@ class Queue:
         self._worker = worker
         self.lease_seconds = lease_seconds
 
-    async def lease_jobs(self, max_jobs: int, kinds: Sequence[str]) -> list[Job]:
-        """Up to `max_jobs` jobs of these kinds, the first kind first, for this worker alone until their lease ends."""
-        rows = await self._call(
+    async def lease_jobs(self, max_jobs: int, kinds: Sequence[str], *, empty_handed: bool) -> tuple[list[Job], int]:
+        """Up to `max_jobs` jobs of these kinds, the first kind first, for this worker alone until their lease ends; and
+        how many probes the call gave up because all who held them died. Only who is `empty_handed`, holding no job of
+        these kinds, is given a job that is `alone`."""
+        answer = await self._call(
             "lease_jobs",
             {
                 "worker": self._worker,
                 "max_jobs": max_jobs,
                 "lease_seconds": self.lease_seconds,
                 "kinds": list(kinds),
+                "empty_handed": empty_handed,
             },
         )
-        return [Job.read(row) for row in rows]
+        return [Job.read(row) for row in answer["jobs"]], int(answer["buried"])
 
     async def extend_lease(self, job: Job) -> None:
         """Keeps a job for another lease from now."""

@@ -45,7 +45,8 @@ alter table private.settings
   add column retry_cap interval not null default '5 minutes' check (retry_cap > '0'),
   add column keep_finished_jobs interval not null default '7 days' check (keep_finished_jobs >= '0'),
   add column keep_ended_rows interval not null default '90 days' check (keep_ended_rows >= '0');
-comment on column private.settings.max_attempts is 'After so many leases that ended without a word a probe is dead: the file kills whoever reads it. Purges are tried for ever: bytes must not stay behind.';
+comment on column private.settings.max_attempts is
+  'After so many leases that ended without a word a probe is dead: the file kills whoever reads it. From the third on, and always at the last, a worker holds nothing beside it. Purges are tried for ever: bytes must not stay behind.';
 comment on column private.settings.patience is
   'For how long a probe is postponed while something beyond the file is in the way, before it is given up. An outage shorter than this costs no asset.';
 comment on column private.settings.keep_ended_rows is
@@ -110,7 +111,8 @@ create function api.lease_jobs(
   worker text,
   max_jobs integer default 1,
   lease_seconds integer default 120,
-  kinds text[] default array['probe', 'purge_owner', 'purge']
+  kinds text[] default array['probe', 'purge_owner', 'purge'],
+  empty_handed boolean default false
 )
 returns jsonb
 language plpgsql security definer
@@ -118,7 +120,13 @@ set search_path = ''
 as $$
 declare
   patience constant integer := (select s.max_attempts from private.settings s);
+  -- A worker that dies costs everything it held an attempt, and those come round again together. So the later attempts
+  -- are made alone, the last one always: a file that kills is buried for deaths that were its own.
+  suspect constant integer := least(2, patience - 1);
+  first_tries integer;
+  alone boolean := false;
   exhausted private.jobs;
+  buried integer := 0;
   leased jsonb;
 begin
   if max_jobs not between 1 and 100 or lease_seconds not between 5 and 3600 or char_length(worker) not between 1 and 200
@@ -146,7 +154,21 @@ begin
     for update skip locked;
     continue when not found;
     perform private.bury_job(exhausted);
+    buried := buried + 1;
   end loop;
+
+  if 'probe' = any (kinds) then
+    select j.attempts into first_tries
+    from private.jobs j
+    where j.kind = 'probe' and j.finished_at is null and j.available_at <= now() and j.attempts < patience
+    order by j.available_at
+    limit 1;
+    alone := coalesce(first_tries >= suspect, false);
+    if alone and not empty_handed then
+      -- Its turn has come. Whoever first has nothing in hand gets it; with more to do, nobody ever would.
+      return jsonb_build_object('jobs', jsonb_build_array(), 'buried', buried);
+    end if;
+  end if;
 
   -- Kind by kind, or the purges of an owner who left with a million assets would keep everyone's probes waiting.
   with available as (
@@ -157,9 +179,12 @@ begin
       where j.kind = wanted.kind
         and j.finished_at is null
         and j.available_at <= now()
-        and (j.kind <> 'probe' or j.attempts < patience)
+        and case
+          when alone then j.kind = 'probe' and j.attempts >= suspect and j.attempts < patience
+          else j.kind <> 'probe' or j.attempts < suspect
+        end
       order by j.available_at
-      limit max_jobs
+      limit case when alone then 1 else max_jobs end
       for update skip locked
     ) found
     order by wanted.urgency, found.available_at
@@ -180,6 +205,7 @@ begin
     'kind', t.kind,
     'lease_token', t.lease_token,
     'attempt', t.attempts + t.postponed,
+    'alone', alone,
     'lease_seconds', lease_seconds,
     'owner_id', t.owner_id,
     'asset', case when a.id is not null then jsonb_build_object(
@@ -195,13 +221,13 @@ begin
   into leased
   from taken t
   left join app.assets a on a.id = t.asset_id;
-  return leased;
+  return jsonb_build_object('jobs', leased, 'buried', buried);
 end
 $$;
-comment on function api.lease_jobs(text, integer, integer, text[]) is
-  'For workers: takes up to max_jobs available jobs of these kinds, the most urgent kind first, for lease_seconds. Each carries the lease_token that every later call about it must show.';
-revoke all on function api.lease_jobs(text, integer, integer, text[]) from public, anon, authenticated, service_role;
-grant execute on function api.lease_jobs(text, integer, integer, text[]) to asset_worker;
+comment on function api.lease_jobs(text, integer, integer, text[], boolean) is
+  'For workers: takes up to max_jobs available jobs of these kinds, the most urgent kind first, for lease_seconds. Each carries the lease_token that every later call about it must show. A job that is alone may have killed workers: it comes by itself, only to a worker that is empty_handed, which takes no other until it is done. buried: probes given up in this call.';
+revoke all on function api.lease_jobs(text, integer, integer, text[], boolean) from public, anon, authenticated, service_role;
+grant execute on function api.lease_jobs(text, integer, integer, text[], boolean) to asset_worker;
 
 create function private.hold_lease(job_id uuid, lease_token uuid, kind text default null)
 returns private.jobs

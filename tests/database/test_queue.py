@@ -36,12 +36,24 @@ def land(database: Database, asset_id: str) -> None:
 
 
 def lease(
-    database: Database, worker: str = "w", *, max_jobs: int = 1, kinds: Sequence[str] = ("probe",)
+    database: Database,
+    worker: str = "w",
+    *,
+    max_jobs: int = 1,
+    kinds: Sequence[str] = ("probe",),
+    empty_handed: bool = True,
 ) -> list[dict[str, Any]]:
-    row = database.execute("select api.lease_jobs(%s, %s, 60, %s)", [worker, max_jobs, list(kinds)]).fetchone()
+    return lease_counting(database, worker, max_jobs, kinds, empty_handed)[0]
+
+
+def lease_counting(
+    database: Database, worker: str, max_jobs: int, kinds: Sequence[str], empty_handed: bool
+) -> tuple[list[dict[str, Any]], int]:
+    row = database.execute(
+        "select api.lease_jobs(%s, %s, 60, %s, %s)", [worker, max_jobs, list(kinds), empty_handed]
+    ).fetchone()
     assert row is not None
-    jobs: list[dict[str, Any]] = row[0]
-    return jobs
+    return row[0]["jobs"], row[0]["buried"]
 
 
 def state(database: Database, asset_id: str) -> Any:
@@ -154,9 +166,62 @@ def test_a_job_whose_workers_all_died_is_given_up(database: Database, asset_id: 
         [job] = lease(database)
         database.execute("update private.jobs set available_at = now() where id = %s", [job["id"]])
 
-    assert lease(database) == []
+    assert lease_counting(database, "w", 1, ["probe"], False) == ([], 1)
     assert state(database, asset_id) == ("failed", "probe_crashed")
     assert database.execute("select outcome from private.jobs where asset_id = %s", [asset_id]).fetchone() == ("dead",)
+
+
+def come_round(database: Database) -> None:
+    """The leases that dead workers held end."""
+    database.execute("update private.jobs set available_at = now() where finished_at is null")
+
+
+def test_a_file_that_kills_its_workers_fails_none_of_those_that_were_held_with_it(
+    database: Database, asset_id: str, owner: Caller
+) -> None:
+    innocent = [owner.reserve()["asset"]["id"] for _ in range(3)]
+    for other in innocent:
+        land(database, other)
+    alone, deaths = [], 0
+    while jobs := lease(database, max_jobs=4):
+        held = {job["asset"]["id"]: job for job in jobs}
+        alone += [job["asset"]["id"] for job in jobs if job["alone"]]
+        if asset_id in held:
+            deaths += 1
+            come_round(database)
+        else:
+            for job in jobs:
+                complete(database, job)
+
+    assert deaths == 5
+    assert state(database, asset_id) == ("failed", "probe_crashed")
+    assert [state(database, other) for other in innocent] == [("ready", None)] * 3
+    assert sorted(alone) == sorted([asset_id] * 3 + innocent)
+
+
+def test_a_suspect_comes_alone_to_an_empty_handed_worker_and_holds_the_others_back_until_then(
+    database: Database, asset_id: str, owner: Caller
+) -> None:
+    database.execute(
+        "update private.jobs set attempts = 2, available_at = now() - interval '1 s' where asset_id = %s", [asset_id]
+    )
+    later = owner.reserve()["asset"]["id"]
+    land(database, later)
+    database.execute("select private.delete_asset(%s, now())", [owner.reserve()["asset"]["id"]])
+    kinds = ["probe", "purge"]
+
+    assert lease(database, max_jobs=4, kinds=kinds, empty_handed=False) == []
+    [suspect] = lease(database, max_jobs=4, kinds=kinds)
+    assert (suspect["asset"]["id"], suspect["alone"]) == (asset_id, True)
+    others = lease(database, max_jobs=4, kinds=kinds, empty_handed=False)
+    assert [(job["kind"], job["alone"]) for job in others] == [("probe", False), ("purge", False)]
+
+
+def test_the_last_attempt_is_made_alone_however_few_there_are(database: Database, asset_id: str) -> None:
+    database.execute("update private.settings set max_attempts = 1 where the_only_row")
+
+    assert lease(database, empty_handed=False) == []
+    assert [job["alone"] for job in lease(database)] == [True]
 
 
 def test_an_asset_deleted_meanwhile_stays_deleted_and_its_worker_finds_the_lease_gone(
@@ -206,9 +271,7 @@ def test_many_workers_at_once_never_share_a_job(stack: Stack, owner: Caller, dat
 
 def test_a_lease_is_good_for_its_own_kind_of_work_only(database: Database, asset_id: str) -> None:
     database.execute("select private.delete_asset(%s, now())", [asset_id])
-    row = database.execute("select api.lease_jobs('w', 1, 60, '{purge}')").fetchone()
-    assert row is not None
-    [purge] = row[0]
+    [purge] = lease(database, kinds=["purge"])
 
     for call in ("complete_probe(%s, %s, 1, 'a/b', '{}')", "reject_probe(%s, %s, 'probe_crashed', '')",
                  "purge_owner_batch(%s, %s)"):  # fmt: skip

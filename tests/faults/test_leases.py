@@ -4,14 +4,17 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
+from devstack.ports import Ports
 from tests.callers import Caller
 from tests.faults.site import LEASE_SECONDS, Site, freeze, thaw
 from tests.processes import until
 from tests.tone import tone
 
 ATTEMPTS = "select attempts from private.jobs where kind = 'probe' and asset_id = %s order by id desc limit 1"
+REAL_FFPROBE = 'exec /usr/bin/env PATH=/usr/local/bin:/usr/bin:/bin ffprobe "$@"\n'
 READY = "select count(*) from app.asset_events where asset_id = %s and to_state = 'ready'"
 
 
@@ -21,7 +24,7 @@ def slow_ffprobe(tmp_path: Path) -> tuple[Path, Path]:
     gate = tmp_path / "gate"
     program = tmp_path / "ffprobe"
     program.write_text(f'#!/bin/sh\ncase "$*" in *http://*) until [ -e {gate} ]; do /bin/sleep 0.05; done;; esac\n'
-                       'exec /usr/bin/env PATH=/usr/local/bin:/usr/bin:/bin ffprobe "$@"\n')  # fmt: skip
+                       f'{REAL_FFPROBE}')  # fmt: skip
     program.chmod(0o755)
     tmp_path.chmod(0o755)
     return program, gate
@@ -103,23 +106,34 @@ def test_a_second_signal_ends_a_worker_at_once(site: Site, owner: Caller, slow_f
     assert owner.finished(asset_id)["state"] == "ready"
 
 
-def test_a_file_that_kills_its_worker_every_time_ends_failed(site: Site, owner: Caller, tmp_path: Path) -> None:
+def test_a_file_that_kills_its_worker_every_time_fails_and_takes_no_other_with_it(
+    site: Site, owner: Caller, tmp_path: Path
+) -> None:
     """The fake stands for a hole in ffprobe that reaches its parent."""
+    site.rows("update private.settings set max_attempts = 3 where the_only_row")
+    good = [owner.land(tone(0.5)) for _ in range(2)]
+    bad = site.owner().land(tone(0.5))
+    good.append(owner.land(tone(0.5)))
     program = tmp_path / "ffprobe"
-    program.write_text('#!/bin/sh\ncase "$*" in *http://*) kill -9 $PPID;; *) echo "ffprobe version x" >&2;; esac\n')
+    program.write_text(f'#!/bin/sh\ncase "$*" in *{bad}*) kill -9 $PPID;; esac\n{REAL_FFPROBE}')
     program.chmod(0o755)
-    site.rows("update private.settings set max_attempts = 2 where the_only_row")
-    asset_id = owner.land(tone(1.0))
 
-    for attempt in (1, 2):
-        victim = site.worker(f"victim-{attempt}", ASSETDOCK_FFPROBE=str(program))
+    for attempt in (1, 2, 3):
+        victim = site.worker(f"victim-{attempt}", 4, ASSETDOCK_FFPROBE=str(program))
         assert victim.process
         assert victim.process.wait(30) == -signal.SIGKILL
-    site.work()
+        assert site.rows(ATTEMPTS, bad) == [(attempt,)]
+        site.rows("update private.jobs set available_at = now() where finished_at is null")  # the lease ends
+    last = site.worker(
+        "last", 4, ASSETDOCK_FFPROBE=str(program), ASSETDOCK_WORKER_METRICS_PORT=str(Ports.free().gateway)
+    )
 
-    asset = owner.finished(asset_id)
-    assert (asset["state"], asset["error_code"]) == ("failed", "probe_crashed")
-    assert site.rows("select attempts, outcome from private.jobs where asset_id = %s", asset_id) == [(2, "dead")]
+    assert [owner.finished(asset_id)["state"] for asset_id in good] == ["ready"] * 3
+    until(lambda: "probes_buried" in last.tail(500), "the last worker to give it up")
+    counted = httpx.get(f"http://127.0.0.1:{last.env['ASSETDOCK_WORKER_METRICS_PORT']}/metrics").text
+    assert 'assetdock_worker_failed_assets_total{code="probe_crashed"} 1.0' in counted
+    assert site.rows("select state, error_code from app.assets where id = %s", bad) == [("failed", "probe_crashed")]
+    assert site.rows("select attempts, outcome from private.jobs where asset_id = %s", bad) == [(3, "dead")]
 
 
 def test_a_trouble_beyond_the_file_fails_no_asset_however_often_it_is_met(

@@ -92,7 +92,7 @@ def test_restoring_is_refused_from_the_moment_a_purge_begins(site: Site, owner: 
     asset_id = owner.land(tone(1.0))
     assert owner.http.delete(f"/assets/{asset_id}").status_code == 204
     site.rows("update private.jobs set available_at = now() where asset_id = %s and kind = 'purge'", asset_id)
-    [(job,)] = site.rows("select api.lease_jobs('test', 1, 5, array['purge']) -> 0")
+    [(job,)] = site.rows("select api.lease_jobs('test', 1, 5, array['purge']) -> 'jobs' -> 0")
     assert job["asset"]["id"] == asset_id
     assert site.rows("select api.begin_purge(%s, %s)", job["id"], job["lease_token"])
 

@@ -124,16 +124,23 @@ class Lives(RuleBasedStateMachine):
             assert answer is None, f"{what} answered a stranger"
             assert self.database.rows("select to_jsonb(a) from app.assets a where id = %s", asset) == before
 
-    @rule(number=st.integers(1, 3), kinds=st.sampled_from([["probe"], ["purge"], ["probe", "purge_owner", "purge"]]))
-    def lease(self, number: int, kinds: list[str]) -> None:
+    @rule(
+        number=st.integers(1, 3),
+        kinds=st.sampled_from([["probe"], ["purge"], ["probe", "purge_owner", "purge"]]),
+        empty_handed=st.sampled_from([True, True, False]),
+    )
+    def lease(self, number: int, kinds: list[str], empty_handed: bool) -> None:
         live = {
             job
             for (job,) in self.database.rows(
                 "select id::text from private.jobs where lease_token is not null and available_at > now()"
             )
         }
-        for job in self.database.ask(WORKER, "select api.lease_jobs('w', %s, 60, %s)", number, kinds):
+        leased = self.database.ask(WORKER, "select api.lease_jobs('w', %s, 60, %s, %s)", number, kinds, empty_handed)
+        jobs = leased["jobs"]
+        for job in jobs:
             assert job["kind"] in kinds
+            assert not job["alone"] or (empty_handed and len(jobs) == 1)
             assert job["id"] not in live, "a job was leased twice"
             self.leases.append(job)
 
@@ -174,7 +181,7 @@ class Lives(RuleBasedStateMachine):
         self.time_passes(f"update private.jobs set available_at = now() where {WAITING}")
         for _ in range(number):
             before = len(self.leases)
-            self.lease(1, list(words))
+            self.lease(1, list(words), True)
             for job in self.leases[before:]:
                 for word in words[job["kind"]]:
                     if not word:
