@@ -16,6 +16,7 @@ create table private.jobs (
   attempts integer not null default 0,
   -- Times a worker gave it back because something beyond the job was in the way.
   postponed integer not null default 0,
+  first_postponed_at timestamptz,
   lease_token uuid,
   leased_by text,
   last_error text,
@@ -25,7 +26,8 @@ create table private.jobs (
   check ((owner_id is not null) = (kind = 'purge_owner')),
   check ((delivery_id is not null) = (kind = 'deliver')),
   check ((finished_at is null) = (outcome is null)),
-  check (finished_at is null or lease_token is null)
+  check (finished_at is null or lease_token is null),
+  check (postponed = 0 or first_postponed_at is not null)
 );
 alter table private.jobs enable row level security;
 create index jobs_by_availability on private.jobs (kind, available_at) where finished_at is null;
@@ -48,7 +50,7 @@ alter table private.settings
 comment on column private.settings.max_attempts is
   'After so many leases that ended without a word a probe is dead: the file kills whoever reads it. From the third on, and always at the last, a worker holds nothing beside it. Purges are tried for ever: bytes must not stay behind.';
 comment on column private.settings.patience is
-  'For how long a probe is postponed while something beyond the file is in the way, before it is given up. An outage shorter than this costs no asset.';
+  'For how long after it was first postponed a probe still is, while something beyond the file is in the way, before it is given up. An outage shorter than this costs no asset.';
 comment on column private.settings.keep_ended_rows is
   'How long expired assets, purged assets with their histories, and API keys that ended are remembered.';
 comment on column private.settings.retry_base is 'The wait after the first failed attempt; doubled with each further one, with jitter.';
@@ -291,7 +293,8 @@ begin
   select * into strict settings from private.settings;
   -- A worker that can say what is in the way was not killed by the file: that costs patience, not an attempt, or an hour
   -- without Storage would fail every asset that landed meanwhile.
-  if job.kind not in ('purge', 'purge_owner') and private.uuid7_instant(job.id) <= clock_timestamp() - settings.patience then
+  -- Patience runs from the first such word: time in which no worker was there to say anything is not the job's fault.
+  if job.kind = 'probe' and coalesce(job.first_postponed_at, now()) <= clock_timestamp() - settings.patience then
     perform private.bury_job(job);
     return jsonb_build_object('outcome', 'dead');
   end if;
@@ -299,6 +302,7 @@ begin
   set lease_token = null,
     attempts = j.attempts - 1,
     postponed = j.postponed + 1,
+    first_postponed_at = coalesce(j.first_postponed_at, now()),
     available_at = now()
       + least(settings.retry_base * power(2, least(j.postponed, 20)), settings.retry_cap) * (0.5 + random() / 2),
     last_error = left(reason, 500)

@@ -300,7 +300,7 @@ begin
     update private.jobs j set lease_token = null, available_at = now() where j.id = job.id;
   elsif wrong = 'purge_failing' then
     update private.jobs j
-    set lease_token = null, available_at = now(), attempts = 0, postponed = 0
+    set lease_token = null, available_at = now(), attempts = 0, postponed = 0, first_postponed_at = null
     where j.id = job.id;
   end if;
   return wrong;

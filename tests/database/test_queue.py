@@ -151,6 +151,27 @@ def test_a_job_postponed_for_longer_than_patience_is_given_up(database: Database
     assert state(database, asset_id) == ("failed", "probe_crashed")
 
 
+def test_patience_begins_when_a_job_is_first_postponed_however_long_no_worker_was_there(
+    database: Database, asset_id: str
+) -> None:
+    database.execute(
+        "update private.jobs set id = overlay(id::text placing '01900000-0000' from 1 for 13)::uuid"
+        " where asset_id = %s",
+        [asset_id],
+    )
+    [job] = lease(database)  # queued in 2024
+    assert postpone(database, job) == {"outcome": "retry"}
+    due(database, job)
+    database.execute("update private.jobs set first_postponed_at = first_postponed_at - interval '23 hours'")
+    [job] = lease(database)
+    assert postpone(database, job) == {"outcome": "retry"}
+    due(database, job)
+    database.execute("update private.jobs set first_postponed_at = first_postponed_at - interval '1 hour'")
+    [job] = lease(database)
+
+    assert postpone(database, job) == {"outcome": "dead"}
+
+
 def test_a_worker_is_given_only_the_kinds_it_knows_and_the_most_urgent_first(
     database: Database, asset_id: str, owner: Caller
 ) -> None:

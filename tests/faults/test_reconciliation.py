@@ -147,7 +147,8 @@ def test_jobs_that_nobody_gets_done_are_given_another_chance(sound: Site, owner:
         left,
     )
     sound.rows(
-        "update private.jobs set postponed = 9, last_error = 'Storage: no', available_at = now() + interval '5 min'"
+        "update private.jobs set postponed = 9, first_postponed_at = now(), last_error = 'Storage: no',"
+        " available_at = now() + interval '5 min'"
         " where asset_id = %s and kind = 'purge'",
         failing,
     )

@@ -22,6 +22,7 @@ class Leasing:
         self.asked: list[tuple[int, bool]] = []  # jobs at most, empty-handed
 
     async def lease_jobs(self, max_jobs: int, kinds: Sequence[str], *, empty_handed: bool) -> tuple[list[Job], int]:
+        assert list(kinds) == ["probe"]
         self.asked.append((max_jobs, empty_handed))
         return (self._batches.pop(0) if self._batches else []), 0
 
@@ -55,5 +56,5 @@ def test_a_worker_says_whether_its_hands_are_empty_and_takes_nothing_beside_a_jo
 
 async def _until(condition: Any) -> None:
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the worker says nothing it could wait for
             await asyncio.sleep(0.01)
