@@ -27,6 +27,7 @@ insert into private.discrepancies (kind, repairable, advice) values
   ('pending_past_its_end', true, 'No worker keeps house. A repair expires the asset; start a worker.'),
   ('deleted_without_purge', true, 'Nobody would ever purge this asset: a repair queues the purge for the end of its grace.'),
   ('purge_failing', true, 'Storage has refused this purge many times; last_error says how. A repair tries it again at once.'),
+  ('job_overdue', false, 'The job has been waiting for more than ten minutes and no worker took it. Start a worker, or more of them.'),
   ('lease_long_gone', true, 'The worker is gone and no other took the job. A repair gives it back; start a worker.'),
   ('owner_gone', true, 'The user was deleted, the assets were not. A repair queues the removal of everything the user owned.'),
   ('usage_differs', true, 'The bytes counted for this owner are not those of its assets. A repair counts them anew.');
@@ -89,6 +90,8 @@ as $$
   select case
     when job.finished_at is not null then null
     when job.lease_token is not null and job.available_at < now() - interval '5 minutes' then 'lease_long_gone'
+    -- Before what a repair would move to now: that helps nobody while no worker is there.
+    when job.lease_token is null and job.available_at < now() - interval '10 minutes' then 'job_overdue'
     when job.kind in ('purge', 'purge_owner')
       and greatest(job.attempts, job.postponed) >= (select s.max_attempts from private.settings s) then 'purge_failing'
   end;
@@ -102,7 +105,7 @@ language sql stable
 set search_path = ''
 as $$
   select case
-    when not exists (select from auth.users u where u.id = owner)
+    when not exists (select from auth.users u where u.id = owner and u.deleted_at is null)
       and not exists (
         select from private.jobs j where j.owner_id = owner and j.kind = 'purge_owner' and j.finished_at is null
       )

@@ -175,9 +175,27 @@ def test_what_is_counted_for_an_owner_is_counted_anew(sound: Site, owner: Caller
     assert (repaired.code, sound.rows(USED, owner.owner_id)) == (0, [(len(data),)])
 
 
-def test_an_owner_deleted_while_the_trigger_was_off_is_noticed(sound: Site, owner: Caller) -> None:
+def test_a_job_that_no_worker_ever_took_is_reported(sound: Site, owner: Caller) -> None:
     asset_id = owner.land(tone(0.5))
-    past_the_triggers(sound, "delete from auth.users where id = %s", owner.owner_id)
+    waiting = "update private.jobs set available_at = now() - %s::interval where asset_id = %s"
+    sound.rows(waiting, "9 minutes", asset_id)
+    assert sound.reconcile().found == []
+    sound.rows(waiting, "11 minutes", asset_id)
+
+    repaired = sound.reconcile("--repair")
+
+    assert (repaired.code, repaired.kinds) == (1, [("job_overdue", "not_repairable")])
+    assert "Start a worker" in repaired.found[0]["advice"]
+    sound.work()
+    assert owner.finished(asset_id)["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    "gone", ["delete from auth.users where id = %s", "update auth.users set deleted_at = now() where id = %s"]
+)
+def test_an_owner_deleted_while_the_trigger_was_off_is_noticed(sound: Site, owner: Caller, gone: str) -> None:
+    asset_id = owner.land(tone(0.5))
+    past_the_triggers(sound, gone, owner.owner_id)
 
     repaired = sound.reconcile("--repair")
 
