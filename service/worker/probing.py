@@ -52,6 +52,8 @@ class Prober:
         except (TransientError, ApiError) as error:
             outcome = await self._queue.retry_job(job, f"{type(error).__name__}: {error}")
             log.warning("probe_postponed", attempt=job.attempt, outcome=outcome, why=str(error))
+            if outcome == "dead":
+                counters.failures.labels("probe_crashed").inc()
             return "postponed" if outcome == "retry" else outcome
         if isinstance(verdict, Ready):
             declared = asset.content_type

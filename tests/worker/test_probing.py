@@ -1,0 +1,62 @@
+"""What becomes of a probe that cannot be done."""
+
+import asyncio
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from service.errors import ApiError
+from service.worker import counters
+from service.worker.probing import Prober
+from service.worker.queue import Job, Subject
+
+
+class Away:
+    """A Storage that does not answer."""
+
+    async def sign_download(self, *_: object) -> None:
+        raise ApiError("upstream_unavailable")
+
+
+class Patience:
+    """A queue that says what becomes of what is put off."""
+
+    def __init__(self, outcome: str) -> None:
+        self._outcome = outcome
+
+    async def retry_job(self, _job: Job, _reason: str) -> str:
+        return self._outcome
+
+
+@pytest.mark.parametrize(("outcome", "ended", "counted"), [("retry", "postponed", 0), ("dead", "dead", 1)])
+def test_a_probe_given_up_counts_as_a_failed_asset_and_one_put_off_does_not(
+    outcome: str, ended: str, counted: int
+) -> None:
+    subject = Subject(id="a", type="audio", content_type=None, size_bytes=1, sha256=None)
+    job = Job(id="j", kind="probe", attempt=1, lease_token="t", owner_id=None, subject=subject, alone=False)
+    prober = Prober(
+        queue=cast(Any, Patience(outcome)),
+        storage=cast(Any, Away()),
+        pool=httpx.AsyncClient(),
+        token="t",
+        ffprobe=cast(Any, None),
+        limits=cast(Any, None),
+    )
+    before = _crashed()
+
+    assert asyncio.run(prober.work(job)) == ended
+
+    assert _crashed() - before == counted
+
+
+def _crashed() -> float:
+    return next(
+        (
+            sample.value
+            for metric in counters.failures.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total") and sample.labels == {"code": "probe_crashed"}
+        ),
+        0.0,
+    )
