@@ -290,6 +290,9 @@ declare
   job private.jobs := private.hold_lease(job_id, lease_token);
   settings private.settings;
 begin
+  if job.kind = 'deliver' then
+    perform private.fail('bad_request', 'what became of a delivery is said by record_delivery, whose schedule it follows.');
+  end if;
   select * into strict settings from private.settings;
   -- A worker that can say what is in the way was not killed by the file: that costs patience, not an attempt, or an hour
   -- without Storage would fail every asset that landed meanwhile.
@@ -311,7 +314,7 @@ begin
 end
 $$;
 comment on function api.retry_job(uuid, uuid, text) is
-  'For workers: this attempt failed for a passing reason. Tried again later, with backoff and jitter, until patience runs out.';
+  'For workers: this attempt failed for a passing reason. Tried again later, with backoff and jitter, until patience runs out. Not for deliveries, which have a schedule of their own.';
 revoke all on function api.retry_job(uuid, uuid, text) from public, anon, authenticated, service_role;
 grant execute on function api.retry_job(uuid, uuid, text) to asset_worker;
 

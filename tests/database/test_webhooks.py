@@ -166,6 +166,17 @@ def test_a_delivery_whose_attempts_all_break_off_is_given_up(hook: Json, asset_i
     assert deliveries(database, hook) == [("asset.deleted", "failed", "deleted", 0)]
 
 
+def test_a_delivery_is_not_put_off_like_a_probe(hook: Json, asset_id: str, database: Database) -> None:
+    delete(database, asset_id)
+    job = leased(database)
+    database.execute("update private.settings set patience = '0' where the_only_row")
+
+    with pytest.raises(psycopg.Error, match="record_delivery"), database.transaction():
+        call(database, "retry_job", job, "no")
+
+    assert call(database, "record_delivery", job, 500, 5)["outcome"] == "retry"
+
+
 def test_old_deliveries_are_pruned_and_pending_ones_are_not(hook: Json, asset_id: str, database: Database) -> None:
     # Three that were made 31 days ago, by their ids; one of them still pending.
     old = "overlay(private.uuid7()::text placing substring(private.uuid7_floor(now() - interval '31 days')::text"
