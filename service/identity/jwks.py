@@ -36,15 +36,20 @@ class Jwks:
         self._keys: dict[str, PublicKey] = {}
         self._fetched_at: float | None = None
         self._tried_at: float | None = None
-        self._fetching = asyncio.Lock()
+        self._under_way: asyncio.Task[bool] | None = None
 
     async def key(self, kid: str) -> PublicKey | None:
         """The key with this id, or None. Raises ApiError `upstream_unavailable` while no key set was ever had."""
         stale = self._fetched_at is None or time.monotonic() - self._fetched_at > FRESH_SECONDS
-        if (stale or kid not in self._keys) and self._may_try():
-            async with self._fetching:
-                if self._may_try():  # the one before us in the queue may have done it
-                    await self.refresh()
+        if self._under_way is not None:
+            if kid not in self._keys:  # what is being fetched may have it; who has a key need not wait
+                await asyncio.shield(self._under_way)
+        elif (stale or kid not in self._keys) and self._may_try():
+            # A task of its own, so that a caller who gives up takes the answer from nobody. It ends when the fetch does,
+            # which has a timeout; nobody who waited for it fetches again.
+            self._under_way = asyncio.create_task(self.refresh())
+            self._under_way.add_done_callback(self._arrived)
+            await asyncio.shield(self._under_way)
         if self._fetched_at is None:
             raise ApiError("upstream_unavailable", headers={"Retry-After": "5"})
         return self._keys.get(kid)
@@ -75,6 +80,9 @@ class Jwks:
         self._keys = keys
         self._fetched_at = time.monotonic()
         return True
+
+    def _arrived(self, _: "asyncio.Task[bool]") -> None:
+        self._under_way = None
 
     def _may_try(self) -> bool:
         # A first fetch that failed is tried again sooner: nobody can be let in before it worked.

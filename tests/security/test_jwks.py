@@ -27,6 +27,7 @@ class Auth:
     def __init__(self) -> None:
         self.keys: dict[str, ec.EllipticCurvePrivateKey] = {}
         self.asked = 0
+        self.seconds = 0.0
         self.answer: Callable[[], Any] = self.document
 
     def rotate(self, kid: str, *, keep_old: bool = True) -> None:
@@ -42,6 +43,7 @@ class Auth:
 
     async def fetch(self) -> Document:
         self.asked += 1
+        await asyncio.sleep(self.seconds)
         answer = self.answer()
         if isinstance(answer, Exception):
             raise answer
@@ -77,6 +79,61 @@ def test_a_rotated_key_is_found_and_the_old_one_stays_good_for_its_tokens(
         auth.rotate("second")
         await sessions.verify(auth.token("second"))
         await sessions.verify(old)
+
+    asyncio.run(walk())
+
+
+def test_who_arrives_while_the_keys_are_being_fetched_waits_for_them(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks_module, "REFETCH_SECONDS", 0.5)
+    auth.seconds = 0.2
+
+    async def walk() -> None:
+        sessions = verifier(auth)
+        old = auth.token("first")
+        await asyncio.gather(*(sessions.verify(old) for _ in range(4)))
+        assert auth.asked == 1
+        auth.rotate("second")
+        new = auth.token("second")
+        await asyncio.sleep(0.5)
+        late = [asyncio.create_task(sessions.verify(new)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        await sessions.verify(old)
+        assert time.monotonic() - began < 0.1, "who has a key need not wait"
+        await asyncio.gather(*late)
+        assert auth.asked == 2
+
+    asyncio.run(walk())
+
+
+def test_a_caller_who_gives_up_takes_the_keys_from_nobody(auth: Auth) -> None:
+    auth.seconds = 0.2
+
+    async def walk() -> None:
+        sessions = verifier(auth)
+        impatient = asyncio.create_task(sessions.verify(auth.token("first")))
+        patient = asyncio.create_task(sessions.verify(auth.token("first")))
+        await asyncio.sleep(0.05)
+        impatient.cancel()
+        await patient
+        assert auth.asked == 1
+
+    asyncio.run(walk())
+
+
+def test_who_waited_for_a_fetch_that_failed_does_not_fetch_again(auth: Auth) -> None:
+    auth.seconds = 1.1  # longer than the pause before a first fetch is tried again
+    auth.answer = lambda: httpx.ReadTimeout("slow")
+
+    async def walk() -> None:
+        sessions = verifier(auth)
+        answers = await asyncio.gather(
+            *(sessions.verify(auth.token("first")) for _ in range(4)), return_exceptions=True
+        )
+        assert [str(getattr(answer, "code", answer)) for answer in answers] == ["upstream_unavailable"] * 4
+        assert auth.asked == 1
 
     asyncio.run(walk())
 
