@@ -45,7 +45,7 @@ class Jwks:
             if kid not in self._keys:  # what is being fetched may have it; who has a key need not wait
                 await asyncio.shield(self._under_way)
         elif (stale or kid not in self._keys) and self._may_try():
-            # A task of its own, so that a caller who gives up takes the answer from nobody. It ends when the fetch does,
+            # A task of its own, so that a caller who gives up takes the answer from nobody. It ends with the fetch,
             # which has a timeout; nobody who waited for it fetches again.
             self._under_way = asyncio.create_task(self.refresh())
             self._under_way.add_done_callback(self._arrived)
