@@ -6,20 +6,10 @@ import psycopg
 import pytest
 
 from service.errors import CATALOGUE
+from tests import catalogue
+from tests.catalogue import API_ROLES, ROOMS
 
 Database = psycopg.Connection[Any]
-ROOMS = ["api", "app", "private"]
-API_ROLES = ["anon", "authenticated", "service_role", "asset_worker", "asset_gateway"]
-
-FUNCTIONS = """
-select p.oid::regprocedure::text as name, n.nspname as room, p.prosecdef, p.proconfig,
-  p.prosqlbody is not null as parsed,
-  obj_description(p.oid, 'pg_proc') as comment, pg_get_userbyid(p.proowner) as owner,
-  array(select role from unnest(%s::text[]) role where has_function_privilege(role, p.oid, 'execute')) as callers
-from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-where n.nspname = any(%s) order by 1
-"""
-
 # Every function that any API role may execute, and who. Whatever is not here, nobody may.
 EXECUTABLE = {
     "api.confirm_upload": ["authenticated"],
@@ -75,7 +65,7 @@ READABLE = {
 
 @pytest.fixture
 def functions(database: Database) -> list[Any]:
-    found = database.execute(FUNCTIONS, [API_ROLES, ROOMS]).fetchall()
+    found = catalogue.functions(database)
     assert len(found) > 30
     return found
 
@@ -107,10 +97,8 @@ def test_every_function_table_and_view_has_a_comment_and_belongs_to_postgres(
         assert owner == "postgres", name
 
 
-def test_each_role_can_execute_exactly_the_functions_it_needs(functions: list[Any]) -> None:
-    executable = {name.split("(")[0]: callers for name, _, _, _, _, _, _, callers in functions if callers}
-
-    assert executable == EXECUTABLE
+def test_each_role_can_execute_exactly_the_functions_it_needs(database: Database) -> None:
+    assert catalogue.executable(database) == EXECUTABLE
 
 
 def test_row_level_security_is_on_for_every_table(database: Database) -> None:
@@ -124,34 +112,11 @@ def test_row_level_security_is_on_for_every_table(database: Database) -> None:
 
 
 def test_no_role_can_write_anything_and_reads_only_the_views(database: Database) -> None:
-    rows = database.execute(
-        """
-        select n.nspname, c.relname, role,
-          has_table_privilege(role, c.oid, 'select'),
-          has_table_privilege(role, c.oid, 'insert, update, delete, truncate, references, trigger')
-            or has_any_column_privilege(role, c.oid, 'insert, update, references')
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace, unnest(%s::text[]) role
-        where n.nspname = any(%s) and c.relkind in ('r', 'v', 'p')
-        """,
-        [API_ROLES, ROOMS],
-    ).fetchall()
-    readable: dict[tuple[str, str], list[str]] = {}
-    for room, relation, role, may_read, may_write in rows:
-        assert not may_write, (room, relation, role)
-        if may_read:
-            readable.setdefault((room, relation), []).append(role)
-
-    assert readable == READABLE
+    assert catalogue.readable(database) == READABLE
 
 
 def test_only_the_room_of_functions_can_be_entered(database: Database) -> None:
-    entered = database.execute(
-        "select room, role from unnest(%s::text[]) room, unnest(%s::text[]) role"
-        " where has_schema_privilege(role, room, 'usage') or has_schema_privilege(role, room, 'create')",
-        [ROOMS, API_ROLES],
-    ).fetchall()
-
-    assert set(entered) == {("api", role) for role in API_ROLES if role != "service_role"}
+    assert catalogue.entered(database) == {("api", role) for role in API_ROLES if role != "service_role"}
 
 
 def test_every_view_runs_as_its_caller(database: Database) -> None:
