@@ -94,6 +94,7 @@ class Chaos:
             thread.join(2 * PATIENCE)
         if self._errors:
             raise self._errors[0]
+        assert not [thread for thread in threads if thread.is_alive()], "a client never came to an end"
         self._settle()
 
     def table(self) -> Table:
@@ -119,13 +120,22 @@ class Chaos:
         ]
         rows = [*sorted(self.faults.items()), *sorted(self.answers.items())]
         rows += [
+            ("uploads planned", self.plan.uploads),
             ("assets acknowledged", len(ids)),
             ("lost", len(lost)),
             ("doubled", len(doubled)),
             ("stuck", len(stuck)),
             ("answers outside the envelope", len(self.outside_the_envelope)),
+            ("files without an object", self._orphans()),
         ]
         return Table("\n".join(f"{name:<32}{number:>6}" for name, number in rows), lost, doubled, stuck, wrong)
+
+    def _orphans(self) -> int:
+        """Bytes whose Storage died between writing and recording them: reachable for nobody."""
+        bucket = self.site.stack.storage_dir / "assets"
+        recorded = self.site.rows("select name || '/' || version from storage.objects where bucket_id = 'assets'")
+        files = {(str(path.relative_to(bucket)),) for path in bucket.rglob("*") if path.is_file()}
+        return len(files - set(recorded))
 
     def _kill(self, child: Child) -> None:
         child.kill()
