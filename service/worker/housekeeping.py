@@ -21,8 +21,17 @@ async def keep_house(queue: Queue, every: float = EVERY_SECONDS) -> None:
         try:
             expired = await queue.keep_house()
         except ApiError as error:
-            log.debug("house_not_kept", code=error.code)
+            counters.house_not_kept.inc()
+            if error.code == "upstream_unavailable":
+                log.debug("house_not_kept", code=error.code)
+            else:
+                log.warning("house_not_kept", code=error.code)
             continue
-        if expired:
-            counters.expired.inc(expired)
-            log.info("uploads_expired", count=expired)
+        except Exception:
+            # A fault of ours must not end this for the rest of the worker's life: nothing would expire any more.
+            counters.house_not_kept.inc()
+            log.exception("house_not_kept")
+            continue
+        counters.expired.inc(len(expired))
+        for asset_id in expired:
+            log.info("upload_expired", asset_id=asset_id)

@@ -141,10 +141,10 @@ class Queue:
         """Given back untried."""
         await self._about(job, "release_job", {})
 
-    async def keep_house(self) -> int:
-        """Expires what is over and forgets what is old; how many reservations expired."""
+    async def keep_house(self) -> list[str]:
+        """Expires what is over and forgets what is old; the ids of the assets that expired, a few hundred at most."""
         answer = await self._call("keep_house", {})
-        return int(answer["expired"])
+        return [str(asset_id) for asset_id in answer["expired"]]
 
     async def _about(self, job: Job, function: str, arguments: dict[str, Any]) -> Any:
         return await self._call(function, {"job_id": job.id, "lease_token": job.lease_token, **arguments})

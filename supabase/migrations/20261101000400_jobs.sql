@@ -33,6 +33,8 @@ alter table private.jobs enable row level security;
 create index jobs_by_availability on private.jobs (kind, available_at) where finished_at is null;
 create unique index one_open_job_of_a_kind on private.jobs (asset_id, owner_id, kind) nulls not distinct
   where finished_at is null and kind <> 'deliver';
+-- For the cascade: without it each asset that is forgotten reads every job of the last days, and housekeeping runs out of time.
+create index jobs_of_an_asset on private.jobs (asset_id) where asset_id is not null;
 create unique index one_job_of_a_delivery on private.jobs (delivery_id) where delivery_id is not null;
 -- What the sweep for the exhausted reads: the few that were tried most, not the many that wait.
 create index jobs_tried_before on private.jobs (attempts) where finished_at is null and kind = 'probe' and attempts > 0;

@@ -225,18 +225,21 @@ set search_path = ''
 as $$
 declare
   rows_at_a_time constant integer := greatest(1, least(batch, 5000));
-  expired integer;
+  expired uuid[];
 begin
-  update app.assets a
-  set state = 'expired'
-  where a.id in (
-    select p.id from app.assets p
-    where p.state = 'pending_upload' and p.finish_by <= now()
-    order by p.finish_by
-    limit rows_at_a_time
-    for no key update skip locked
-  );
-  get diagnostics expired = row_count;
+  with over as (
+    update app.assets a
+    set state = 'expired'
+    where a.id in (
+      select p.id from app.assets p
+      where p.state = 'pending_upload' and p.finish_by <= now()
+      order by p.finish_by
+      limit rows_at_a_time
+      for no key update skip locked
+    )
+    returning a.id
+  )
+  select coalesce(array_agg(o.id order by o.id), '{}') into expired from over o;
   delete from private.jobs j
   where j.id in (
     select f.id from private.jobs f, private.settings s
@@ -266,10 +269,10 @@ begin
     limit rows_at_a_time
     for update of e skip locked
   );
-  return jsonb_build_object('expired', expired);
+  return jsonb_build_object('expired', to_jsonb(expired));
 end
 $$;
 comment on function api.keep_house(integer) is
-  'For workers, every few seconds: expires reservations that nothing can reach any more, forgets finished jobs, old idempotency keys, and what ended long ago.';
+  'For workers, every few seconds: expires reservations that nothing can reach any more, forgets finished jobs, old idempotency keys, and what ended long ago; at most batch of each. expired: the ids of the assets.';
 revoke all on function api.keep_house(integer) from public, anon, authenticated, service_role;
 grant execute on function api.keep_house(integer) to asset_worker;

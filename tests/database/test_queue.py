@@ -322,6 +322,35 @@ def test_what_ended_long_ago_is_forgotten_and_nothing_else(database: Database, o
     assert keys == [(live_key,)]
 
 
+def test_forgetting_an_asset_reads_no_other_assets_jobs(database: Database) -> None:
+    with database.transaction(force_rollback=True):
+        database.execute(
+            "insert into private.jobs (kind, owner_id, finished_at, outcome)"
+            " select 'purge_owner', gen_random_uuid(), now(), 'done' from generate_series(1, 5000)"
+        )
+        database.execute("analyze private.jobs")
+        # What the foreign key asks for.
+        plan = database.execute(
+            "explain delete from only private.jobs where asset_id = '01900000-0000-7000-8000-000000000000'"
+        ).fetchall()
+
+    assert "jobs_of_an_asset" in str(plan)
+
+
+def test_what_housekeeping_expired_is_named_and_no_more_of_it_than_asked_for(database: Database, owner: Caller) -> None:
+    over = [owner.reserve()["asset"]["id"] for _ in range(3)]
+    with database.transaction(force_rollback=True):
+        database.execute(
+            "update app.assets set upload_expires_at = '2020-01-01', finish_by = '2020-01-01' where id = any(%s)",
+            [over],
+        )
+
+        answers = [database.execute("select api.keep_house(2) -> 'expired'").fetchone() for _ in range(2)]
+
+    assert [len(answer[0]) for answer in answers if answer] == [2, 1]
+    assert sorted(asset_id for answer in answers if answer for asset_id in answer[0]) == sorted(over)
+
+
 def test_a_user_whom_auth_deletes_softly_is_gone_all_the_same(database: Database, owner: Caller) -> None:
     with database.transaction(force_rollback=True):
         database.execute("update auth.users set deleted_at = now() where id = %s", [owner.owner_id])

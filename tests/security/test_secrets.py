@@ -34,6 +34,7 @@ def everything_in(stack: Stack) -> str:
 
 
 def test_planted_secrets_are_found_nowhere_the_stack_wrote(
+    *,
     owner: Caller,
     stack: Stack,
     service: Service,
