@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the parts that were named, all when none was."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="What Assetdock costs, measured.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all when none is named")
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works; the numbers say nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, to see that it works; the numbers say nothing"
+    )
     parser.add_argument("--out", type=Path, help="where to write the Markdown, besides printing it")
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):

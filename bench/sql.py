@@ -14,8 +14,8 @@ from bench.population import DISTRIBUTIONS, Population, create_owners
 from bench.report import Section, goals_table
 from bench.statements import LANDING_TOOL, Scene
 from devstack.ports import Ports
+from devstack.scratch import scratch_directory
 from devstack.stack import Stack
-from tests.directories import scratch_directory
 
 SIZES = (10_000, 100_000, 1_000_000)
 QUICK_SIZES = (1_000, 10_000, 50_000)
