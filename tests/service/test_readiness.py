@@ -7,19 +7,22 @@ import httpx
 import pytest
 
 from service.errors import ApiError
+from service.gateways.pool import http_pool
 from service.gateways.storage import Storage
 from service.identity import jwks as jwks_module
 from service.identity.jwks import Jwks
 from service.identity.session import SessionVerifier
 from tests.security.test_jwks import ISSUER, Auth
+from tests.service.test_hot_calls import Upstream, http
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 401, 404, 500])
 def test_storage_is_ready_only_when_it_says_so(status: int) -> None:
     async def ask() -> None:
-        transport = httpx.MockTransport(lambda _: httpx.Response(status))
-        async with httpx.AsyncClient(transport=transport) as pool:
-            await Storage(pool, url="https://project.example/storage/v1/", publishable_key="sb_publishable_x").check()
+        server = await asyncio.start_server(Upstream(http(f"{status} Status", b"")).serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/storage/v1/"
+        async with server, http_pool() as pool:
+            await Storage(pool, url=url, publishable_key="sb_publishable_x").check()
 
     if status < 300:
         asyncio.run(ask())
