@@ -1,0 +1,1 @@
+"""The worker, measured from several sides; `bench.worker` puts them together."""

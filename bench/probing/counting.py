@@ -1,0 +1,107 @@
+"""A TCP forwarder that counts what flows back from Storage's signed URLs, object by object."""
+
+import asyncio
+import re
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from devstack.ports import HOST
+
+CHUNK = 64 * 1024
+_READING = re.compile(rb"GET /storage/v1/object/sign/assets/([0-9a-f-]{36})\?")
+
+
+@dataclass
+class Counts:
+    """`url` is where to go through. By object name: bytes handed to readers, and connections that read."""
+
+    url: str = ""
+    sent: Counter[str] = field(default_factory=Counter)
+    connections: Counter[str] = field(default_factory=Counter)
+
+
+@contextmanager
+def counting(port: int) -> Iterator[Counts]:
+    """A forwarder to 127.0.0.1:`port`, in a thread of its own.
+
+    ffprobe makes one request a connection, so the first line it sends says whose bytes come back: all of them count,
+    headers too. Little is kept in flight, because what the kernel takes off our hands counts as read whether ffprobe
+    takes it or not.
+    """
+    counts = Counts()
+    loop = asyncio.new_event_loop()
+    forwarder = _Forwarder(port, counts)
+    server = loop.run_until_complete(asyncio.start_server(forwarder.serve, HOST, 0, limit=CHUNK))
+    counts.url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+    thread = threading.Thread(target=loop.run_forever, name="counting", daemon=True)
+    thread.start()
+    try:
+        yield counts
+    finally:
+        asyncio.run_coroutine_threadsafe(forwarder.close(server), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+class _Forwarder:
+    def __init__(self, port: int, counts: Counts) -> None:
+        self._port = port
+        self._counts = counts
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, both ways, until either side ends it."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - asyncio runs a connection as a task
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+        there: asyncio.StreamWriter | None = None
+        try:
+            first = await reader.read(CHUNK)
+            answers, there = await asyncio.open_connection(HOST, self._port, limit=CHUNK)
+            there.write(first)
+            name = self._name(first)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
+            writer.transport.set_write_buffer_limits(high=0)
+            asking = asyncio.ensure_future(_copy(reader, there))
+            try:
+                while piece := await answers.read(CHUNK):
+                    writer.write(piece)
+                    if name:
+                        self._counts.sent[name] += len(piece)
+                    await writer.drain()
+            finally:
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+        except (OSError, asyncio.CancelledError):
+            pass  # ffprobe has what it wanted and closed, or all is over
+        finally:
+            for each in (writer, there):
+                if each is not None:
+                    each.transport.abort()
+
+    def _name(self, first: bytes) -> str | None:
+        reading = _READING.match(first)
+        if reading is None:
+            return None
+        name = reading[1].decode()
+        self._counts.connections[name] += 1
+        return name
+
+    async def close(self, server: asyncio.Server) -> None:
+        """Takes no more connections and ends those there are."""
+        server.close()
+        for task in tuple(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    while piece := await source.read(CHUNK):
+        target.write(piece)
+        await target.drain()

@@ -1,0 +1,94 @@
+"""Real media of the kinds people upload, made by ffmpeg, several megabytes each."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from bench.installation import BenchError
+
+TOLERANCE = Decimal("0.15")  # seconds: a few frames, which encoders add at the start or at the end
+
+# Noise, because silence compresses to nothing and a short file would make "reads little of it" say little.
+_SOUND = ("-f", "lavfi", "-i", "anoisesrc=sample_rate=44100:duration=120:amplitude=0.3:seed=1")
+_PICTURES = (
+    *("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=40,noise=alls=50:allf=t:all_seed=1"),
+    *("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=40"),
+)
+_H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50", "-b:v", "2M", "-c:a", "aac")
+_VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "16", "-g", "50", "-b:v", "2M", "-c:a", "libopus")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to make a file. `seconds` is how long it lasts."""
+
+    name: str
+    label: str
+    content_type: str
+    arguments: tuple[str, ...]
+    seconds: int
+    needs_every_byte: bool = False  # nothing but reading all of it tells how long it lasts
+
+    @property
+    def asset_type(self) -> str:
+        """What it is reserved as."""
+        return self.content_type.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Media:
+    """A file that was made."""
+
+    kind: Kind
+    path: Path
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.path.stat().st_size
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What its reservation says, beside the size."""
+        return {"type": self.kind.asset_type, "content_type": self.kind.content_type, "filename": self.kind.name}
+
+    def lasts(self, probed: Decimal | None) -> bool:
+        """Whether a probed duration is the one it was made with."""
+        return probed is not None and abs(probed - self.kind.seconds) <= TOLERANCE
+
+
+KINDS = (
+    Kind("xing.mp3", "MP3 with Xing header", "audio/mpeg", (*_SOUND, "-b:a", "192k"), 120),
+    Kind(
+        "no-xing.mp3",
+        "MP3 without",
+        "audio/mpeg",
+        (*_SOUND, "-b:a", "192k", "-write_xing", "0"),
+        120,
+        needs_every_byte=True,
+    ),
+    Kind("sound.wav", "WAV", "audio/wav", _SOUND, 120),
+    Kind("sound.flac", "FLAC", "audio/flac", _SOUND, 120),
+    Kind("sound.ogg", "Ogg Opus", "audio/ogg", (*_SOUND, "-c:a", "libopus", "-b:a", "192k"), 120),
+    Kind("sound.m4a", "M4A (AAC)", "audio/mp4", (*_SOUND, "-c:a", "aac", "-b:a", "192k"), 120),
+    Kind("moov-last.mp4", "MP4 (H.264), moov last", "video/mp4", (*_PICTURES, *_H264), 40),
+    Kind("moov-first.mp4", "MP4 (H.264), moov first", "video/mp4", (*_PICTURES, *_H264, "-movflags", "faststart"), 40),
+    Kind("film.mov", "QuickTime (H.264)", "video/quicktime", (*_PICTURES, *_H264), 40),
+    Kind("film.mkv", "Matroska (H.264)", "video/x-matroska", (*_PICTURES, *_H264), 40),
+    Kind("film.webm", "WebM (VP8, Opus)", "video/webm", (*_PICTURES, *_VP8), 40),
+)
+
+
+def make(folder: Path) -> list[Media]:
+    """One file of each kind, in `folder`. Raises BenchError."""
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        raise BenchError("ffmpeg is needed to make media: apt-get install ffmpeg")
+    folder.mkdir()
+    made = [Media(kind, folder / kind.name) for kind in KINDS]
+    for media in made:
+        command = [ffmpeg, "-v", "error", "-nostdin", *media.kind.arguments, str(media.path)]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=300)
+    return made

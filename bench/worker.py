@@ -1,0 +1,37 @@
+"""What a probe costs: `python -m bench.worker [--quick]`."""
+
+import sys
+
+from bench.installation import running
+from bench.probing import idle, landing, reads, throughput
+from bench.probing.media import make
+from bench.report import Section, goals_table
+
+INTRO = """\
+Real files of eleven kinds, made by ffmpeg, uploaded as separate assets through the API to a local stack (real \
+Postgres and PostgREST; gateway and Storage are the stand-ins), with service and worker as they are shipped. The \
+worker is compared with `xargs -P2 -n1 ffprobe -v error -print_format json -show_format -show_streams URL` on signed \
+URLs of the same objects through the same gateway. xargs trusts what a header says and runs without limits; the \
+worker checks the claimed duration against the last packets, contains each ffprobe, asks for a URL, and records the \
+outcome."""
+
+
+def run(quick: bool) -> Section:
+    """Throughput, waiting at rest, what idling costs, bytes read. Raises BenchError."""
+    with running() as installation:
+        media = make(installation.stack.state_dir / "media")
+        full, throughput_goal = throughput.measure(
+            installation, media, rounds=2 if quick else 5, files=11 if quick else 100
+        )
+        single, landing_goals = landing.measure(
+            installation, media, lately=4 if quick else 44, long_ago=1 if quick else 15
+        )
+        polling, idle_goal = idle.measure(installation, seconds=3 if quick else 60, settle=0 if quick else 35)
+        read, read_goals = reads.measure(installation, media)
+    goals = [throughput_goal, *landing_goals, idle_goal, *read_goals]
+    return Section("The worker", INTRO, [full, single, polling, read], goals)
+
+
+if __name__ == "__main__":
+    section = run("--quick" in sys.argv[1:])
+    print(section.markdown(), goals_table([section]), sep="\n\n")
