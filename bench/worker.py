@@ -27,7 +27,8 @@ def run(quick: bool) -> Section:
             installation, media, lately=4 if quick else 44, long_ago=1 if quick else 15
         )
         polling, idle_goal = idle.measure(installation, seconds=3 if quick else 60, settle=0 if quick else 35)
-        read, read_goals = reads.measure(installation, media)
+        long = media if quick else make(installation.stack.state_dir / "long", times=5)
+        read, read_goals = reads.measure(installation, long)
     goals = [throughput_goal, *landing_goals, idle_goal, *read_goals]
     return Section("The worker", INTRO, [full, single, polling, read], goals)
 
