@@ -9,9 +9,9 @@ image.
 import ctypes
 import os
 import resource
-import signal
 import sys
 
+SIGKILL = 9  # importing `signal` would cost as much as all of the rest
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 CANNOT_START = 127  # what a shell, and the dynamic loader, answer when a program doesn't start
@@ -21,7 +21,7 @@ def die_with_parent(parent: int) -> None:
     """Has the kernel kill this process when `parent` dies, even by SIGKILL. Only Linux offers it."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if os.getppid() != parent:  # it died before prctl: the signal will never come
         os._exit(CANNOT_START)
