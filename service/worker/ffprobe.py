@@ -1,8 +1,12 @@
 """Reads the truth about a file off its bytes: what it holds, and how long it really lasts.
 
-One pass reads the header. What it says about the duration is then checked against the last packets, at the
-price of one or two range requests: a recording cut short keeps the header of the whole one. Where there is no
-claim, or only ffprobe's guess from a bit rate, or the check fails, a pass over all packets measures.
+The duration that a header claims is checked against the last packets, at the price of one or two range requests: a
+recording cut short keeps the header of the whole one. Where there is no claim, or only ffprobe's guess from a bit
+rate, or the check fails, all packets are measured.
+
+Starting an ffprobe costs more than what it does for most files, so one pass asks for both, header and last packets:
+those that it finds when it seeks to a time no file reaches. Where that goes wrong in any way, passes of their own do
+the same more carefully.
 """
 
 from collections.abc import Callable
@@ -23,6 +27,8 @@ FORMATS = ",".join(
         *("dts", "dtshd", "amr", "amrnb", "amrwb", "mpegts", "mpeg", "avi", "asf", "flv", "srt"),
     )
 )
+GLANCE_SECONDS = 20.0  # where there is no index, seeking to the end reads everything
+BEYOND = "100000000%"  # seconds, three years
 TAIL = Decimal(5)  # seconds before the claimed end from which packets are read to check it
 CLOSE = Decimal("0.25")  # seconds a claim may differ from the last packet: a few frames of low-rate video
 # An MP3 seeks by a table of 100 places rounded to 1/256 of the file: packets near its end are off by that
@@ -30,6 +36,11 @@ CLOSE = Decimal("0.25")  # seconds a claim may differ from the last packet: a fe
 CLOSE_IN_MP3 = Decimal("0.015")
 # Here ffprobe itself works the duration out from the time stamps at the end of the file.
 MEASURED_FROM_END = {"mpegts", "mpeg", "ogg"}
+# Here ffprobe finds the end by reading every packet, or by the numbers of the frames there: it is as good as measured.
+COUNTED_TO_END = {"mp3", "aac", "ac3", "matroska", "webm", "flac"}
+FROM_ZERO = {"aac", "ac3"}  # frames without time stamps: ffprobe counts them, and names no start
+MISSING = Unread("missing")
+NOT_AGAIN = "ffprobe couldn't open again what it had opened before"
 ESTIMATED = b"Estimating duration from bitrate"
 
 
@@ -51,6 +62,10 @@ class _Probe:
         self._limits = limits
 
     async def report(self) -> Report:
+        # A static build starts in no time, and npm's finds no packets beyond the end.
+        glance = MISSING if self._ffprobe.static else await self._glance()
+        if glance is not None and glance != MISSING:
+            return glance
         document = bytearray()
         ending = await self._run(
             ["-show_error", "-show_entries", header.ENTRIES, "-print_format", "json=compact=1"],
@@ -59,6 +74,8 @@ class _Probe:
             capacity=self._limits.output_bytes,
         )
         if unread := diagnosis.of_opening(ending, bytes(document)):
+            if unread == MISSING and glance != MISSING:
+                raise TransientError(NOT_AGAIN)
             return unread
         try:
             found = header.read(bytes(document))
@@ -66,30 +83,56 @@ class _Probe:
             return Unread("crashed")
         if not found.counted:
             return found.media
-        return await self._with_duration(found, estimated=ESTIMATED in ending.errors)
+        return await self._with_duration(found, None, estimated=ESTIMATED in ending.errors)
 
-    async def _with_duration(self, found: Header, *, estimated: bool) -> Media | Unread:
+    async def _glance(self) -> Report | None:
+        """The report, if one pass over header and end could give it without any trouble; `MISSING` if there seems to be
+        nothing, which a later request of this pass may have been told by mistake. Raises TransientError."""
+        document = bytearray()
+        ending = await self._run(
+            [
+                *("-read_intervals", BEYOND, "-show_error"),
+                *("-show_entries", f"{header.ENTRIES}:{packets.ENTRIES}", "-print_format", "json=compact=1"),
+            ],
+            seconds=min(GLANCE_SECONDS, self._limits.seconds),
+            receive=document.extend,
+            capacity=self._limits.output_bytes,
+        )
+        if header.error_code(bytes(document)) is not None:
+            unread = diagnosis.of_opening(ending, bytes(document))
+            return unread if unread == MISSING else None
+        if ending.how != "exited" or ending.status != 0 or diagnosis.network_trouble(ending.errors):
+            return None
+        try:
+            found = header.read(bytes(document))
+        except header.MalformedReportError:
+            return None
+        if not found.counted:
+            return found.media
+        end = packets.Span.of_report(bytes(document), found.counted)
+        return await self._with_duration(found, end, estimated=ESTIMATED in ending.errors)
+
+    async def _with_duration(self, found: Header, end: packets.Span | None, *, estimated: bool) -> Media | Unread:
+        """`end` is what a glance saw of the last packets."""
         if found.claimed is not None and found.claimed > 0 and (found.is_pcm or not estimated):
-            if found.media.container in MEASURED_FROM_END:
+            if found.media.container in MEASURED_FROM_END or found.holds(found.claimed, CLOSE):
                 return found.media.lasting(found.claimed)
-            if (checked := await self._checked(found, found.claimed)) is not None:
+            if (checked := await self._checked(found, found.claimed, end)) is not None:
                 return found.media.lasting(checked)
+        elif end and end.end is not None and found.media.container in COUNTED_TO_END:
+            start = Decimal(0) if found.media.container in FROM_ZERO else found.start
+            if start is not None:
+                return found.media.lasting(end.end - start)
         measured = await self._packets(found, from_second=None, seconds=self._limits.measure_seconds)
         return measured if isinstance(measured, Unread) else found.media.lasting(_length(found, measured))
 
-    async def _checked(self, found: Header, claimed: Decimal) -> Decimal | None:
+    async def _checked(self, found: Header, claimed: Decimal, end: packets.Span | None) -> Decimal | None:
         """The duration if the last packets bear the claim out, else None."""
+        if end and (checked := _borne_out(found, claimed, end)) is not None:
+            return checked
         start = found.start or Decimal(0)
         tail = await self._packets(found, from_second=start + claimed - TAIL, seconds=self._limits.seconds)
-        if isinstance(tail, Unread) or tail.end is None:
-            return None
-        is_mp3 = found.media.container == "mp3"
-        too_long, too_late = abs(tail.end - start - claimed), abs(tail.end - claimed)
-        if min(too_long, too_late) > max(CLOSE, claimed * CLOSE_IN_MP3 if is_mp3 else CLOSE):
-            return None
-        # Most containers claim a length, some the time of the end; MP3 counts the encoder's delay, which
-        # `start` skips.
-        return claimed - start if is_mp3 or too_late < too_long else claimed
+        return None if isinstance(tail, Unread) else _borne_out(found, claimed, tail)
 
     async def _packets(self, found: Header, *, from_second: Decimal | None, seconds: float) -> packets.Span | Unread:
         span = packets.Span(found.counted)
@@ -104,7 +147,7 @@ class _Probe:
         if unread := diagnosis.of_reading(ending):
             return unread
         if ending.status > 0 and span.end is None and not seeks:
-            raise TransientError("ffprobe couldn't open again what it had opened before")
+            raise TransientError(NOT_AGAIN)
         return span
 
     async def _run(
@@ -130,6 +173,19 @@ class _Probe:
             receive=receive,
             capacity=capacity,
         )
+
+
+def _borne_out(found: Header, claimed: Decimal, tail: packets.Span) -> Decimal | None:
+    """The duration if a file whose last packets are these may claim so much, else None."""
+    if tail.end is None:
+        return None
+    start = found.start or Decimal(0)
+    is_mp3 = found.media.container == "mp3"
+    too_long, too_late = abs(tail.end - start - claimed), abs(tail.end - claimed)
+    if min(too_long, too_late) > max(CLOSE, claimed * CLOSE_IN_MP3 if is_mp3 else CLOSE):
+        return None
+    # Most containers claim a length, some the time of the end; MP3 counts the encoder's delay, which `start` skips.
+    return claimed - start if is_mp3 or too_late < too_long else claimed
 
 
 def _length(found: Header, span: packets.Span) -> Decimal | None:

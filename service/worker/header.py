@@ -50,6 +50,16 @@ class Header:
         sound = [stream for stream in self.media.streams if stream.index in self.counted]
         return bool(sound) and all(stream.codec.startswith("pcm_") for stream in sound)
 
+    def holds(self, claimed: Decimal, within: Decimal) -> bool:
+        """Whether the file is as large as its PCM samples take for so long, and no larger than `within` seconds more.
+
+        Their packets would say no more than that: where one ends follows from its place in the file.
+        """
+        rate = sum(stream.bit_rate or 0 for stream in self.media.streams if stream.index in self.counted)
+        if not self.is_pcm or self.start or self.media.size is None or rate == 0:
+            return False
+        return 0 <= Decimal(self.media.size * 8) / rate - claimed <= within
+
 
 def error_code(document: bytes) -> int | None:
     """The AVERROR ffprobe ended with, None when it reports none."""

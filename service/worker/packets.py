@@ -3,7 +3,10 @@
 from collections.abc import Collection
 from decimal import Decimal, InvalidOperation
 
-ENTRIES = "packet=stream_index,pts_time,dts_time,duration_time"
+import orjson
+
+FIELDS = ("stream_index", "pts_time", "dts_time", "duration_time")
+ENTRIES = f"packet={','.join(FIELDS)}"
 FORMAT = "csv=print_section=0"
 LARGEST = 10**12  # seconds: what fits no calendar is no time, and would overflow Decimal's precision later
 LONGEST_LINE = 512  # four numbers; ffprobe never writes so much
@@ -35,6 +38,20 @@ class Span:
         self._rest = b""
         self.first: Decimal | None = None
         self.end: Decimal | None = None
+
+    @classmethod
+    def of_report(cls, document: bytes, counted: Collection[int]) -> "Span":
+        """From the packets in a report of ffprobe in JSON. Never raises: what can't be read holds no packets."""
+        span = cls(counted)
+        try:
+            report = orjson.loads(document)
+        except orjson.JSONDecodeError:
+            return span
+        listed = report.get("packets") if isinstance(report, dict) else None
+        for packet in listed if isinstance(listed, list) else []:
+            if isinstance(packet, dict):
+                span._packet([str(packet.get(name, "")) for name in FIELDS])
+        return span
 
     def feed(self, piece: bytes) -> None:
         """Takes the next bytes, wherever they were cut. Never raises."""

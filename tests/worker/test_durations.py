@@ -3,11 +3,12 @@
 import asyncio
 import random
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from service.worker.binary import Ffprobe
-from service.worker.contained import Limits
+from service.worker.contained import Limits, run
 from service.worker.ffprobe import probe
 from service.worker.media import Media, Unread
 from service.worker.verdict import Failed, Ready, judge
@@ -52,6 +53,33 @@ def test_a_file_cut_short_is_refused_or_lasts_as_long_as_what_is_left(
         assert isinstance(judge("audio", report), Failed)
         return
     assert report.duration < SECONDS, "the header was believed"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("moov-last.mp4", "moov-first.mp4", "sound.m4a", "film.mov", "film.mkv", "film.webm", "recorded.webm"),
+        *("constant.mp3", "variable-no-xing.mp3", "sound.wav", "sound.aiff", "sound.flac", "sound.ogg", "sound.aac"),
+    ],
+)
+def test_one_ffprobe_is_enough_for_an_ordinary_file(
+    name: str, ffprobe: Ffprobe, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starting it costs more than what it does: throughput is as good as this."""
+    if ffprobe.static:
+        pytest.skip("a static build starts in no time and takes as many passes as it likes")
+    make(name, storage.folder)
+    starts: list[object] = []
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        starts.append(arguments)
+        return run(*arguments, **options)
+
+    monkeypatch.setattr("service.worker.ffprobe.run", counted)
+
+    asyncio.run(probe(storage.url(name), ffprobe=ffprobe, limits=limits))
+
+    assert len(starts) == 1
 
 
 def test_a_recording_cut_in_its_middle_lasts_half_as_long(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:

@@ -118,6 +118,23 @@ def test_packets_are_the_same_however_they_are_cut(packets: list[tuple[int, Deci
     assert span.end == max((end for _, end in counted), default=None)
 
 
+@given(ANYTHING | st.fixed_dictionaries({"packets": ANYTHING | st.lists(ANYTHING)}))
+def test_any_report_holds_packets_or_none(report: object) -> None:
+    Span.of_report(json.dumps(report).encode(), {0})
+
+
+@given(LINES)
+def test_packets_are_the_same_in_a_report(packets: list[tuple[int, Decimal, Decimal]]) -> None:
+    listed = [
+        {"stream_index": index, "dts_time": str(start), "duration_time": str(length)}
+        for index, start, length in packets
+    ]
+    lines, report = Span({0, 1}), Span.of_report(json.dumps({"packets": listed}).encode(), {0, 1})
+    lines.feed("".join(f"{index},N/A,{start},{length}\n" for index, start, length in packets).encode())
+
+    assert (report.first, report.end) == (lines.first, lines.end)
+
+
 @given(st.lists(st.binary()))
 def test_no_packet_line_raises_or_is_kept(pieces: list[bytes]) -> None:
     span = Span({0})
