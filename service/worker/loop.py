@@ -31,8 +31,11 @@ from service.worker.purging import OwnerPurger, Purger
 from service.worker.queue import Job, Queue
 
 GRACE_SECONDS = 8.0  # for what is in hand when told to stop; the rest is given back
-BUSY_POLL, IDLE_POLL = 0.2, 1.0
-BUSY_FOR = 30.0  # seconds after the last job during which polling stays quick
+BUSY_POLL = 0.2  # seconds between two looks at an empty queue, for BUSY_FOR after the last job
+BUSY_FOR = 30.0
+# After that. A quarter of a second costs Postgres and PostgREST a percent of a core together (bench.worker); a
+# receiver of webhooks waits longer than somebody in front of an upload.
+IDLE_POLL, IDLE_POLL_FOR_LETTERS = 0.25, 1.0
 LONGEST_PAUSE = 15.0  # between attempts to reach a database that is away
 DELIVERIES_AT_A_TIME = 16  # they only wait; hands of their own, so that receivers which hang hold up no probe
 PROJECT = Path(__file__).parents[2]
@@ -77,7 +80,7 @@ async def run(settings: WorkerSettings, concurrency: int) -> int:
             house = asyncio.create_task(keep_house(queue))
             await asyncio.gather(
                 Worker(queue, hands, concurrency, stopping).run(),
-                Worker(queue, letters, DELIVERIES_AT_A_TIME, stopping).run(),
+                Worker(queue, letters, DELIVERIES_AT_A_TIME, stopping, idle_poll=IDLE_POLL_FOR_LETTERS).run(),
             )
             house.cancel()
             await asyncio.gather(house, return_exceptions=True)
@@ -114,11 +117,20 @@ def _serving_metrics(settings: WorkerSettings) -> Iterator[None]:
 class Worker:
     """Keeps up to `concurrency` jobs in hand until `stopping` is set; one that is `alone` by itself."""
 
-    def __init__(self, queue: Queue, hands: Mapping[str, Hand], concurrency: int, stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        hands: Mapping[str, Hand],
+        concurrency: int,
+        stopping: asyncio.Event,
+        *,
+        idle_poll: float = IDLE_POLL,
+    ) -> None:
         self._queue = queue
         self._hands = hands
         self._concurrency = concurrency
         self._stopping = stopping
+        self._idle_poll = idle_poll
         self._in_hand: dict[asyncio.Task[None], Job] = {}
         self._last_job = float("-inf")
         self._failures = 0
@@ -168,7 +180,7 @@ class Worker:
         if self._failures:
             seconds = min(0.25 * 2**self._failures, LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311 - jitter
         else:
-            seconds = BUSY_POLL if time.monotonic() - self._last_job < BUSY_FOR else IDLE_POLL
+            seconds = BUSY_POLL if time.monotonic() - self._last_job < BUSY_FOR else self._idle_poll
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait(
             {stop, *self._in_hand}, timeout=None if full else seconds, return_when=asyncio.FIRST_COMPLETED
