@@ -31,7 +31,7 @@ insert into private.errors (code, status, message) values
   ('upload_expired', 410, 'The upload window has closed and nothing can land any more. Reserve a new asset.'),
   ('asset_too_large', 413, 'Larger than the %s bytes an asset may have.'),
   ('validation_error', 422, 'Some fields are not valid; see "fields".'),
-  ('rate_limited', 429, 'More than %s reservations in a minute. Wait for as long as Retry-After says.'),
+  ('rate_limited', 429, 'More than %s in a minute. Wait for as long as Retry-After says.'),
   ('too_many_pending_uploads', 429, 'There are %s uploads waiting for their bytes. Finish or delete some, or wait.');
 
 create function private.fail(

@@ -11,6 +11,8 @@ create table private.jobs (
   asset_id uuid references app.assets on delete cascade,
   owner_id uuid,
   delivery_id uuid,
+  -- Whose webhook it is: one owner's receivers that hang must not hold every hand.
+  recipient uuid,
   available_at timestamptz not null default now(),
   -- Leases that ended without a word: whoever held them died of it, perhaps.
   attempts integer not null default 0,
@@ -25,6 +27,7 @@ create table private.jobs (
   check ((asset_id is not null) = (kind in ('probe', 'purge'))),
   check ((owner_id is not null) = (kind = 'purge_owner')),
   check ((delivery_id is not null) = (kind = 'deliver')),
+  check ((recipient is not null) = (kind = 'deliver')),
   check ((finished_at is null) = (outcome is null)),
   check (finished_at is null or lease_token is null),
   check (postponed = 0 or first_postponed_at is not null)
@@ -38,12 +41,15 @@ create index jobs_of_an_asset on private.jobs (asset_id) where asset_id is not n
 create unique index one_job_of_a_delivery on private.jobs (delivery_id) where delivery_id is not null;
 -- What the sweep for the exhausted reads: the few that were tried most, not the many that wait.
 create index jobs_tried_before on private.jobs (attempts) where finished_at is null and kind = 'probe' and attempts > 0;
+create index deliveries_of_a_recipient on private.jobs (recipient, available_at) where finished_at is null and kind = 'deliver';
+create index leased_deliveries on private.jobs (recipient) where lease_token is not null and kind = 'deliver';
 create index finished_jobs on private.jobs (finished_at) where finished_at is not null;
 create index dead_jobs on private.jobs (kind) where outcome = 'dead';
 comment on table private.jobs is 'Work for the worker. Open while finished_at is null; leased while lease_token is set and available_at lies ahead.';
 
 alter table private.settings
   add column max_attempts integer not null default 5 check (max_attempts > 0),
+  add column deliveries_at_once integer not null default 2 check (deliveries_at_once > 0),
   add column patience interval not null default '1 day' check (patience >= '0'),
   add column retry_base interval not null default '2 seconds' check (retry_base > '0'),
   add column retry_cap interval not null default '5 minutes' check (retry_cap > '0'),
@@ -53,6 +59,8 @@ comment on column private.settings.max_attempts is
   'After so many leases that ended without a word a probe is dead: the file kills whoever reads it. From the third on, and always at the last, a worker holds nothing beside it. Purges are tried for ever: bytes must not stay behind.';
 comment on column private.settings.patience is
   'For how long after it was first postponed a probe still is, while something beyond the file is in the way, before it is given up. An outage shorter than this costs no asset.';
+comment on column private.settings.deliveries_at_once is
+  'How many webhooks of one owner all workers together have under way at a time: receivers that hang cost their owner time, not others.';
 comment on column private.settings.keep_ended_rows is
   'How long expired assets, purged assets with their histories, and API keys that ended are remembered.';
 comment on column private.settings.retry_base is 'The wait after the first failed attempt; doubled with each further one, with jitter.';
@@ -110,6 +118,57 @@ $$;
 comment on function private.bury_job(private.jobs) is 'Gives up on a job whose asset and row the caller has locked: dead, and the asset failed with probe_crashed.';
 revoke all on function private.bury_job(private.jobs) from public, anon, authenticated, service_role;
 
+create function private.next_deliveries(max_jobs integer)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  at_once constant integer := (select s.deliveries_at_once from private.settings s);
+  nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+  first_asked constant uuid := gen_random_uuid();
+  asked uuid := first_asked;
+  wrapped boolean := false;
+  room integer;
+  chosen uuid[] := '{}';
+begin
+  if not exists (
+    select from private.jobs j where j.kind = 'deliver' and j.finished_at is null and j.available_at <= now()
+  ) then
+    return chosen;
+  end if;
+  -- Owner by owner, from anywhere in their circle, an index probe each: however many deliveries one of them is owed,
+  -- nobody stands behind all of those.
+  while cardinality(chosen) < max_jobs loop
+    select j.recipient into asked from private.jobs j
+    where j.kind = 'deliver' and j.finished_at is null and j.recipient > asked
+    order by j.recipient
+    limit 1;
+    if asked is null and not wrapped then
+      wrapped := true;
+      asked := nobody;
+      continue;
+    end if;
+    exit when asked is null or (wrapped and asked > first_asked);
+    -- Another call that is choosing for this owner would count what this one has not committed.
+    continue when not pg_try_advisory_xact_lock(hashtextextended('assetdock.deliveries ' || asked, 0));
+    select at_once - count(*) into room from private.jobs j
+    where j.recipient = asked and j.kind = 'deliver' and j.lease_token is not null and j.available_at > now();
+    chosen := chosen || array(
+      select j.id from private.jobs j
+      where j.recipient = asked and j.kind = 'deliver' and j.finished_at is null and j.available_at <= now()
+      order by j.available_at
+      limit greatest(0, least(room, max_jobs - cardinality(chosen)))
+      for update skip locked
+    );
+  end loop;
+  return chosen;
+end
+$$;
+comment on function private.next_deliveries(integer) is
+  'Locks up to max_jobs deliveries that are due, the oldest of each owner, and no more of one owner than private.settings.deliveries_at_once with those under way.';
+revoke all on function private.next_deliveries(integer) from public, anon, authenticated, service_role;
+
 -- security definer, as are all functions of the worker: its role holds no table at all.
 create function api.lease_jobs(
   worker text,
@@ -127,6 +186,7 @@ declare
   -- A worker that dies costs everything it held an attempt, and those come round again together. So the later attempts
   -- are made alone, the last one always: a file that kills is buried for deaths that were its own.
   suspect constant integer := least(2, patience - 1);
+  deliveries uuid[] := '{}';
   first_tries integer;
   alone boolean := false;
   exhausted private.jobs;
@@ -174,6 +234,10 @@ begin
     end if;
   end if;
 
+  if 'deliver' = any (kinds) then
+    deliveries := private.next_deliveries(max_jobs);
+  end if;
+
   -- Kind by kind, or the purges of an owner who left with a million assets would keep everyone's probes waiting.
   with available as (
     select found.id
@@ -181,6 +245,7 @@ begin
     cross join lateral (
       select j.id, j.available_at from private.jobs j
       where j.kind = wanted.kind
+        and j.kind <> 'deliver'
         and j.finished_at is null
         and j.available_at <= now()
         and case
@@ -194,14 +259,20 @@ begin
     order by wanted.urgency, found.available_at
     limit max_jobs
   ),
+  chosen as (
+    select a.id from available a
+    union all
+    select d.id from unnest(deliveries) d (id)
+    limit max_jobs
+  ),
   taken as (
     update private.jobs j
     set attempts = j.attempts + 1,
       lease_token = gen_random_uuid(),
       leased_by = worker,
       available_at = now() + make_interval(secs => lease_seconds)
-    from available
-    where j.id = available.id
+    from chosen
+    where j.id = chosen.id
     returning j.*
   )
   select coalesce(jsonb_agg(jsonb_build_object(

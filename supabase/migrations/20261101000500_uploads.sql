@@ -196,7 +196,7 @@ begin
     limit per_minute
   ) w;
   if lately >= per_minute then
-    perform private.fail('rate_limited', per_minute::text, retry_after => 60);
+    perform private.fail('rate_limited', format('%s reservations', per_minute), retry_after => 60);
   end if;
 end
 $$;

@@ -10,12 +10,15 @@ alter table private.settings
     default '{5 seconds,5 minutes,30 minutes,2 hours,5 hours,10 hours,14 hours,20 hours,24 hours}',
   add column webhook_patience interval not null default '5 days' check (webhook_patience >= '0'),
   add column keep_webhook_deliveries interval not null default '30 days' check (keep_webhook_deliveries >= '2 days'),
+  add column webhook_requests_per_minute integer not null default 60 check (webhook_requests_per_minute > 0),
   add column loopback_webhooks boolean not null default false;
 comment on column private.settings.webhook_retries is
   'The waits after the first failed attempt, the second, and so on, each with up to a fifth more at random. One attempt more than there are waits.';
 comment on column private.settings.webhook_patience is
   'An endpoint at which every attempt failed for so long is disabled.';
 comment on column private.settings.keep_webhook_deliveries is 'How long a delivery can be looked up and replayed.';
+comment on column private.settings.webhook_requests_per_minute is
+  'How many tests and replays together one owner may ask for in a minute: each is a request to somebody''s server.';
 comment on column private.settings.loopback_webhooks is
   'For a stack on one machine and for tests only: webhooks may go to loopback addresses, by http too. Elsewhere it would let callers reach what listens beside the worker.';
 
@@ -113,12 +116,51 @@ alter table private.jobs
   add constraint delivery_of_a_job foreign key (delivery_id) references private.webhook_deliveries
     on delete cascade not valid;
 
+-- What an owner had sent by asking. A replay makes no row that could be counted.
+create table private.webhook_requests (
+  owner_id uuid primary key,
+  minute timestamptz not null,
+  requests integer not null
+);
+alter table private.webhook_requests enable row level security;
+comment on table private.webhook_requests is 'Tests and replays of each owner in the last minute in which there were any.';
+
+create function private.count_webhook_request(owner uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  per_minute constant integer := (select s.webhook_requests_per_minute from private.settings s);
+  lately integer;
+begin
+  insert into private.webhook_requests as w (owner_id, minute, requests)
+  values (owner, date_trunc('minute', now()), 1)
+  on conflict (owner_id) do update
+  set minute = excluded.minute,
+    requests = case when w.minute = excluded.minute then w.requests + 1 else 1 end
+  where w.owner_id = owner
+  returning w.requests into lately;
+  if lately > per_minute then
+    perform private.fail('rate_limited', format('%s tests and replays of webhooks', per_minute),
+      retry_after => greatest(1, ceil(extract(epoch from date_trunc('minute', now()) + interval '1 minute' - now()))::integer));
+  end if;
+end
+$$;
+comment on function private.count_webhook_request(uuid) is
+  'Counts a delivery that an owner asks for; rate_limited beyond private.settings.webhook_requests_per_minute.';
+revoke all on function private.count_webhook_request(uuid) from public, anon, authenticated, service_role;
+
 create function private.queue_delivery(delivery_id uuid)
 returns void
 language sql
 set search_path = ''
 as $$
-  insert into private.jobs as j (kind, delivery_id) values ('deliver', delivery_id)
+  insert into private.jobs as j (kind, delivery_id, recipient)
+  select 'deliver', d.id, e.owner_id
+  from private.webhook_deliveries d
+  join app.webhook_endpoints e on e.id = d.webhook_endpoint_id
+  where d.id = queue_delivery.delivery_id
   on conflict (delivery_id) where delivery_id is not null do update
   set available_at = now(), attempts = 0, finished_at = null, outcome = null
   -- Someone is at it right now; that attempt will do.
@@ -472,6 +514,7 @@ begin
   end if;
   if replayed is null then
     -- Each is a request to somebody's server, at the caller's word.
+    perform private.count_webhook_request(caller.owner_id);
     if 5 <= (
       select count(*) from private.webhook_deliveries d
       where d.webhook_endpoint_id = endpoint.id and d.event_type = 'webhook.test' and d.state = 'pending'
@@ -551,6 +594,7 @@ begin
   if endpoint.disabled_at is not null and delivery.event_type <> 'webhook.test' then
     perform private.fail('conflict', 'the endpoint is disabled. A test that it answers with 2xx enables it again.');
   end if;
+  perform private.count_webhook_request(endpoint.owner_id);
   update private.webhook_deliveries d
   set state = 'pending',
     attempts = case when d.state = 'pending' then d.attempts else 0 end,
@@ -762,6 +806,7 @@ as $$
     returning e.id
   )
   delete from private.webhook_secrets s using leaving where s.webhook_endpoint_id = leaving.id;
+  delete from private.webhook_requests w where w.owner_id = owner;
 $$;
 comment on function private.leave_webhooks(uuid) is 'Ends the webhook endpoints of a user who leaves; what was still to be sent is not sent.';
 revoke all on function private.leave_webhooks(uuid) from public, anon, authenticated, service_role;

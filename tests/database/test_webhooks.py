@@ -166,6 +166,79 @@ def test_a_delivery_whose_attempts_all_break_off_is_given_up(hook: Json, asset_i
     assert deliveries(database, hook) == [("asset.deleted", "failed", "deleted", 0)]
 
 
+def lease(database: Database, number: int) -> list[str]:
+    row = database.execute("select api.lease_jobs('w', %s, 60, '{deliver}') -> 'jobs'", [number]).fetchone()
+    assert row is not None
+    return [job["id"] for job in row[0]]
+
+
+def test_receivers_that_hang_cost_their_owner_time_and_not_others(
+    owner: Caller, stranger: Caller, asset_id: str, database: Database
+) -> None:
+    hooks = [owner.hook("https://hooks.invalid/", "asset.deleted") for _ in range(5)]
+    other = stranger.hook("https://hooks.invalid/", "asset.deleted")
+    delete(database, asset_id)
+    # The stranger's comes last.
+    delete(database, stranger.reserve()["asset"]["id"])
+    recipients = "select j.recipient::text from private.jobs j where j.id = any(%s)"
+
+    first, second = lease(database, 16), lease(database, 16)
+
+    leased_of = sorted(row[0] for row in database.execute(recipients, [first]).fetchall())
+    assert leased_of == sorted([owner.owner_id] * 2 + [stranger.owner_id])
+    assert second == []
+    assert len(deliveries(database, other)) == 1
+    database.execute("update private.jobs set available_at = now() where id = any(%s)", [first])  # the leases end
+    assert len(lease(database, 1)) == 1
+    assert sum(len(deliveries(database, hook)) for hook in hooks) == 5
+
+
+def test_what_an_owner_is_owed_is_sent_oldest_first_in_the_end_all_of_it(
+    owner: Caller, asset_id: str, database: Database
+) -> None:
+    for _ in range(5):
+        owner.hook("https://hooks.invalid/", "asset.deleted")
+    delete(database, asset_id)
+    database.execute(
+        "update private.jobs j set available_at = now() - n.place * interval '1 s'"
+        " from (select id, row_number() over (order by id) as place from private.jobs where kind = 'deliver'"
+        " and finished_at is null) n where n.id = j.id"
+    )
+    waiting = database.execute(
+        "select id::text from private.jobs where kind = 'deliver' and finished_at is null order by available_at"
+    ).fetchall()
+    sent: list[str] = []
+    while jobs := lease(database, 16):
+        assert len(jobs) <= 2
+        sent += sorted(jobs, key=[row[0] for row in waiting].index)
+        database.execute(
+            "update private.jobs set finished_at = now(), outcome = 'done', lease_token = null where id = any(%s)",
+            [jobs],
+        )
+
+    assert sent == [row[0] for row in waiting]
+
+
+def test_tests_and_replays_have_a_rate_of_their_own(owner: Caller, hook: Json, database: Database) -> None:
+    with database.transaction(force_rollback=True):
+        database.execute("update private.settings set webhook_requests_per_minute = 2 where the_only_row")
+        database.execute(
+            "select set_config('request.jwt.claims', %s, true)",
+            [f'{{"role": "authenticated", "sub": "{owner.owner_id}"}}'],
+        )
+        test = "select api.test_webhook_endpoint(%s) ->> 'id'"
+        row = database.execute(test, [hook["id"]]).fetchone()
+        assert row is not None
+        replay = "select api.replay_webhook_delivery(%s, %s)"
+        database.execute(replay, [hook["id"], row[0]])
+        for call_again, arguments in ((test, [hook["id"]]), (replay, [hook["id"], row[0]])):
+            with pytest.raises(psycopg.Error, match="rate_limited") as refusal, database.transaction():
+                database.execute(call_again, arguments)
+            assert "2 tests and replays of webhooks in a minute" in str(refusal.value)
+        database.execute("update private.webhook_requests set minute = minute - interval '1 min'")
+        database.execute(replay, [hook["id"], row[0]])
+
+
 def test_a_delivery_is_not_put_off_like_a_probe(hook: Json, asset_id: str, database: Database) -> None:
     delete(database, asset_id)
     job = leased(database)
