@@ -65,20 +65,20 @@ def document(sections: Sequence[Section], seconds: float, foreign: float, *, qui
         "wrk": version("wrk", "-v"),
     }
     facts = "; ".join(f"{name} {text}" for name, text in versions.items())
-    warning = "**Made with `--quick`: the numbers say nothing.**\n\n" if quick else ""
-    return "\n\n".join(
-        [
-            "# What it costs",
-            f"{warning}Made by `make bench` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, in {seconds / 60:.0f} minutes, on "
-            f"{machine()}. Versions: {facts}. Foreign load on the machine meanwhile: {foreign:.2f} cores.",
-            "Numbers are medians over rounds with the least and the most in parentheses. They compare what ran side by side in "
-            "this one run; on another machine each will be different, and the ratios hardly.",
-            "## What was to be reached",
-            goals_table(sections),
-            *(section.markdown() for section in sections),
-            "",
-        ]
+    made = (
+        f"Made by `make bench` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, in {seconds / 60:.0f} minutes, on "
+        f"{machine()}. Versions: {facts}. Foreign load on the machine meanwhile: {foreign:.2f} cores."
     )
+    paragraphs = [
+        "# What it costs",
+        "**Made with `--quick`: the numbers say nothing.** " + made if quick else made,
+        "Numbers are medians over rounds, with the least and the most in parentheses. They compare what ran side by "
+        "side in this one run; on another machine each will be different, and the ratios hardly.",
+        "## What was to be reached",
+        goals_table(sections),
+        *(section.markdown() for section in sections),
+    ]
+    return "\n\n".join(paragraphs) + "\n"
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def measure(
     for samples, count, pause in ((short, lately, LATELY), (long, long_ago, LONG_AGO)):
         load = ForeignLoad()
         for file in islice(owner_files, count):
-            time.sleep(random.uniform(*pause))  # noqa: S311 - so that uploads don't march in step with the polls
+            time.sleep(random.uniform(*pause))
             _upload(installation, owner, file, samples)
         samples.foreign_cores = load.cores()
     worker.stop()
