@@ -64,7 +64,7 @@ from (
       then (n / %(spacing)s / %(watched)s) * (1000 / %(watched_assets)s)
       else (n * 617) %% 1000
     end as lot
-  from generate_series(%(first)s, %(last)s) n,
+  from generate_series(%(first)s::bigint, %(last)s) n,
     lateral (select n > 0 and n %% %(spacing)s = 0 and n <= %(watched)s * %(watched_assets)s * %(spacing)s) w (watched)
 ) p
 order by p.n;
