@@ -180,6 +180,8 @@ create function api.lease_jobs(
 returns jsonb
 language plpgsql security definer
 set search_path = ''
+-- Left to itself a session plans for each max_jobs anew, at every question a worker asks, and that costs more than the answer.
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   patience constant integer := (select s.max_attempts from private.settings s);
@@ -191,6 +193,7 @@ declare
   alone boolean := false;
   exhausted private.jobs;
   buried integer := 0;
+  found_ids uuid[];
   leased jsonb;
 begin
   if max_jobs not between 1 and 100 or lease_seconds not between 5 and 3600 or char_length(worker) not between 1 and 200
@@ -239,7 +242,7 @@ begin
   end if;
 
   -- Kind by kind, or the purges of an owner who left with a million assets would keep everyone's probes waiting.
-  with available as (
+  found_ids := array(
     select found.id
     from unnest(kinds) with ordinality wanted (kind, urgency)
     cross join lateral (
@@ -258,21 +261,20 @@ begin
     ) found
     order by wanted.urgency, found.available_at
     limit max_jobs
-  ),
-  chosen as (
-    select a.id from available a
-    union all
-    select d.id from unnest(deliveries) d (id)
-    limit max_jobs
-  ),
-  taken as (
+  );
+  found_ids := (found_ids || deliveries)[1:max_jobs];
+  if cardinality(found_ids) = 0 then
+    return jsonb_build_object('jobs', jsonb_build_array(), 'buried', buried);
+  end if;
+
+  -- By their ids, a statement of its own: however many jobs a plan without numbers expects above, here it probes.
+  with taken as (
     update private.jobs j
     set attempts = j.attempts + 1,
       lease_token = gen_random_uuid(),
       leased_by = worker,
       available_at = now() + make_interval(secs => lease_seconds)
-    from chosen
-    where j.id = chosen.id
+    where j.id = any (found_ids)
     returning j.*
   )
   select coalesce(jsonb_agg(jsonb_build_object(
