@@ -1,4 +1,4 @@
-"""How often a statement goes down an index: to look something up, and to put something in."""
+"""How often a statement goes down an index, to look something up or to enter something, and what it reads there."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +9,12 @@ from bench.statements import ASSUME
 
 _INDEXES = """
 select i.indexrelid, i.indrelid::regclass::text, pg_get_expr(i.indpred, i.indrelid)
+from pg_index i
+join pg_class c on c.oid = i.indrelid and c.relkind = 'r'
+where c.relnamespace = any ('{app,private,storage,auth}'::regnamespace[])
+"""
+_PAGES = """
+select coalesce(sum(pg_stat_get_xact_blocks_fetched(i.indexrelid)), 0)::bigint
 from pg_index i
 join pg_class c on c.oid = i.indrelid and c.relkind = 'r'
 where c.relnamespace = any ('{app,private,storage,auth}'::regnamespace[])
@@ -40,19 +46,33 @@ def descents(session: Session, sql: str, arguments: Mapping[str, Any]) -> int:
     return more_scans - scans + entries
 
 
+def index_pages(session: Session, sql: str, arguments: Mapping[str, Any]) -> int:
+    """Pages of indexes that one execution asks for, which is rolled back."""
+    with session.transaction(force_rollback=True):
+        before = _number(session, _PAGES)
+        session.execute(ASSUME, arguments)
+        session.execute(sql.encode(), arguments)
+        session.execute("reset role")
+        return _number(session, _PAGES) - before
+
+
 def _counts(session: Session, indexes: list[tuple[Any, ...]], tables: list[str]) -> tuple[int, dict[str, int]]:
-    scans = session.execute(_SCANS, [[index for index, _, _ in indexes]]).fetchone()
-    assert scans is not None  # noqa: S101 - a sum has one
-    return scans[0], dict(session.execute(_ENTERED, [tables]).fetchall())
+    scans = _number(session, _SCANS, [index for index, _, _ in indexes])
+    return scans, dict(session.execute(_ENTERED, [tables]).fetchall())
 
 
 def _entries(session: Session, table: str, predicate: str | None, new: int) -> int:
     """How many of the new rows the index takes. Subtransactions have numbers after their transaction's."""
     if predicate is None:
         return new
-    row = session.execute(
+    taken = (
         f"select count(*) from {table}"  # noqa: S608 - names from the catalogue
-        f" where xmin::text::bigint >= (pg_current_xact_id()::text::bigint & 4294967295) and ({predicate})".encode()
-    ).fetchone()
-    assert row is not None  # noqa: S101 - a count has one
-    return min(new, int(row[0]))
+        f" where xmin::text::bigint >= (pg_current_xact_id()::text::bigint & 4294967295) and ({predicate})"
+    )
+    return min(new, _number(session, taken))
+
+
+def _number(session: Session, query: str, *arguments: object) -> int:
+    row = session.execute(query.encode(), arguments or None).fetchone()
+    assert row is not None  # noqa: S101 - a sum or a count has one
+    return int(row[0])

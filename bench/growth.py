@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from bench.descents import descents
+from bench.descents import descents, index_pages
 from bench.plans import PLAN_CACHE_MODES, Execution, Scan, execute, scans_inside
 from bench.population import ASSETS_A_KEY, GROWING, Population
 from bench.statements import STATEMENTS, Scene, Statement
@@ -34,10 +34,11 @@ Session = psycopg.Connection[Any]
 
 @dataclass(frozen=True)
 class Cost:
-    """Medians of many executions."""
+    """Medians of many executions. `index_pages` are those of `pages` that belong to indexes."""
 
     milliseconds: float
     pages: int
+    index_pages: int
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Growth:
         return self._cost(statement, -1).milliseconds / self._cost(statement, 0).milliseconds
 
     def more_pages(self, statement: Statement) -> int:
-        """From the smallest size to the largest."""
-        return self._cost(statement, -1).pages - self._cost(statement, 0).pages
+        """Of indexes, from the smallest size to the largest."""
+        return self._cost(statement, -1).index_pages - self._cost(statement, 0).index_pages
 
     def _cost(self, statement: Statement, place: int) -> Cost:
         return self.costs[statement.name, self.sizes[place]]
@@ -99,10 +100,12 @@ class Growth:
                 control.append(_control(session))
                 for statement, execution in _executions(session, scene, WARM_UP + place * TURNS + turn):
                     samples[statement.name].append(execution)
-        for name, executions in samples.items():
-            self.costs[name, size] = Cost(
+        for statement in STATEMENTS:
+            executions = samples[statement.name]
+            self.costs[statement.name, size] = Cost(
                 statistics.median(each.milliseconds for each in executions),
                 round(statistics.median(each.pages for each in executions)),
+                round(statistics.median(_index_pages(session, scene, statement))),
             )
         self.control[size] = statistics.median(control)
 
@@ -128,6 +131,12 @@ def _executions(session: Session, scene: Scene, turn: int) -> Iterator[tuple[Sta
             pages = execute(session, statement.sql_for_pages, arguments).pages
             execution = Execution(execution.milliseconds, pages)
         yield statement, execution
+
+
+def _index_pages(session: Session, scene: Scene, statement: Statement) -> Iterator[int]:
+    turns = TURNS_OF_A_LONG_ONE if statement.grows else WARM_UP
+    for turn in range(turns):
+        yield index_pages(session, statement.sql, scene.arguments(statement, turn))
 
 
 def _control(session: Session) -> float:
