@@ -38,6 +38,7 @@ CLOSE_IN_MP3 = Decimal("0.015")
 MEASURED_FROM_END = {"mpegts", "mpeg", "ogg"}
 # Here ffprobe finds the end by reading every packet, or by the numbers of the frames there: it is as good as measured.
 COUNTED_TO_END = {"mp3", "aac", "ac3", "matroska", "webm", "flac"}
+TRAILER = 1024  # bytes that may follow the last packet: an ID3v1 tag has 128
 FROM_ZERO = {"aac", "ac3"}  # frames without time stamps: ffprobe counts them, and names no start
 MISSING = Unread("missing")
 NOT_AGAIN = "ffprobe couldn't open again what it had opened before"
@@ -92,7 +93,7 @@ class _Probe:
         ending = await self._run(
             [
                 *("-read_intervals", BEYOND, "-show_error"),
-                *("-show_entries", f"{header.ENTRIES}:{packets.ENTRIES}", "-print_format", "json=compact=1"),
+                *("-show_entries", f"{header.ENTRIES}:{packets.WITH_PLACES}", "-print_format", "json=compact=1"),
             ],
             seconds=min(GLANCE_SECONDS, self._limits.seconds),
             receive=document.extend,
@@ -119,10 +120,8 @@ class _Probe:
                 return found.media.lasting(found.claimed)
             if (checked := await self._checked(found, found.claimed, end)) is not None:
                 return found.media.lasting(checked)
-        elif end and end.end is not None and found.media.container in COUNTED_TO_END:
-            start = Decimal(0) if found.media.container in FROM_ZERO else found.start
-            if start is not None:
-                return found.media.lasting(end.end - start)
+        elif end and (counted := _counted(found, end)) is not None:
+            return found.media.lasting(counted)
         measured = await self._packets(found, from_second=None, seconds=self._limits.measure_seconds)
         return measured if isinstance(measured, Unread) else found.media.lasting(_length(found, measured))
 
@@ -186,6 +185,18 @@ def _borne_out(found: Header, claimed: Decimal, tail: packets.Span) -> Decimal |
         return None
     # Most containers claim a length, some the time of the end; MP3 counts the encoder's delay, which `start` skips.
     return claimed - start if is_mp3 or too_late < too_long else claimed
+
+
+def _counted(found: Header, end: packets.Span) -> Decimal | None:
+    """The duration where finding the last packets is as good as counting all, None elsewhere.
+
+    They have to end where the file does: a request that Storage refused half-way looks like the end, and not every
+    refusal stands in the log.
+    """
+    start = Decimal(0) if found.media.container in FROM_ZERO else found.start
+    if end.end is None or start is None or found.media.size is None or found.media.container not in COUNTED_TO_END:
+        return None
+    return end.end - start if 0 <= found.media.size - end.reach <= TRAILER else None
 
 
 def _length(found: Header, span: packets.Span) -> Decimal | None:

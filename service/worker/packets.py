@@ -7,6 +7,7 @@ import orjson
 
 FIELDS = ("stream_index", "pts_time", "dts_time", "duration_time")
 ENTRIES = f"packet={','.join(FIELDS)}"
+WITH_PLACES = f"{ENTRIES},size,pos"
 FORMAT = "csv=print_section=0"
 LARGEST = 10**12  # seconds: what fits no calendar is no time, and would overflow Decimal's precision later
 LONGEST_LINE = 512  # four numbers; ffprobe never writes so much
@@ -28,6 +29,7 @@ class Span:
     """Fed with ffprobe's output, knows the first start and the last end (Decimal seconds) of the streams that
     count.
 
+    `reach` is where in the file the furthest packet of any stream ends, in bytes; 0 when that isn't told.
     `first` and `end` are None until a packet of such a stream with a time was seen. What isn't a packet line
     is skipped: side data leaves blank lines behind, and a file can't be trusted to make ffprobe write only
     what it should.
@@ -38,10 +40,12 @@ class Span:
         self._rest = b""
         self.first: Decimal | None = None
         self.end: Decimal | None = None
+        self.reach = 0
 
     @classmethod
     def of_report(cls, document: bytes, counted: Collection[int]) -> "Span":
-        """From the packets in a report of ffprobe in JSON. Never raises: what can't be read holds no packets."""
+        """From the packets in a report of ffprobe in JSON, asked for `WITH_PLACES`. Never raises: what can't be read
+        holds no packets."""
         span = cls(counted)
         try:
             report = orjson.loads(document)
@@ -51,6 +55,7 @@ class Span:
         for packet in listed if isinstance(listed, list) else []:
             if isinstance(packet, dict):
                 span._packet([str(packet.get(name, "")) for name in FIELDS])
+                span.reach = max(span.reach, _bytes(packet.get("pos")) + _bytes(packet.get("size")))
         return span
 
     def feed(self, piece: bytes) -> None:
@@ -73,3 +78,8 @@ class Span:
             self.first = start
         if self.end is None or end > self.end:
             self.end = end
+
+
+def _bytes(text: object) -> int:
+    """A place or a size as ffprobe prints it; 0 for what is none."""
+    return int(text) if isinstance(text, str) and len(text) <= 16 and text.isascii() and text.isdigit() else 0
