@@ -16,6 +16,8 @@ from service.worker.binary import Ffprobe
 from service.worker.contained import Ending, Limits, run
 from service.worker.ffprobe import probe
 from service.worker.media import Report, TransientError, Unread
+from tests.bomb import MIB, bomb
+from tests.worker.conftest import ROOT
 from tests.worker.storage import Storage
 
 QUICK = Limits(seconds=20, measure_seconds=20, memory_bytes=512 * 1024 * 1024)
@@ -133,6 +135,33 @@ def test_a_program_that_eats_memory_gets_no_more_than_its_share(
     report = probed_by(program("held = []\nwhile True: held.append(bytearray(1 << 24))\n"), storage)
 
     assert report == Unread("crashed")
+
+
+# In a process of its own: RUSAGE_CHILDREN is the largest of all the children there ever were.
+MEASURED = """
+import asyncio, resource, sys
+from pathlib import Path
+from service.worker.binary import Ffprobe
+from service.worker.contained import Limits
+from service.worker.ffprobe import probe
+program, url, memory = sys.argv[1:]
+report = asyncio.run(probe(url, ffprobe=Ffprobe(Path(program)), limits=Limits(memory_bytes=int(memory))))
+print(report.reason, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+"""
+
+
+def test_a_decompression_bomb_takes_no_more_memory_than_it_may(ffprobe: Ffprobe, storage: Storage, media: Path) -> None:
+    (media / "bomb.mov").write_bytes(bomb(unpacked=640, claimed=640 * MIB))
+    limit = 448 * MIB  # the libraries of Debian's build take 300 MB of address space
+
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(ffprobe.path), storage.url("bomb.mov"), str(limit)],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+
+    reason, used = done.stdout.split()
+    assert reason == "crashed"
+    assert int(used) < limit
 
 
 def test_a_program_that_segfaults_has_crashed(program: Callable[[str], Path], storage: Storage) -> None:
