@@ -1,7 +1,8 @@
 """Known vulnerabilities in what is locked: pip-audit for requirements.txt, npm audit for package-lock.json.
 
-Fails for a vulnerability. Where the advisories cannot be reached it says so and passes: a machine without them must be
-able to run `make check`, and a check that did not happen must not look like one that did.
+Fails for a vulnerability, and for a package left out where others were looked up. Where the advisories cannot be reached
+it says so and passes: a machine without them must be able to run `make check`, and a check that did not happen must not
+look like one that did.
 """
 
 import json
@@ -17,12 +18,15 @@ NPM_AUDIT = ["npm", "audit", "--json", "--package-lock-only"]
 
 
 def python_findings(report: Any) -> list[str] | None:
-    """`name version: advisory` for each vulnerability in pip-audit's report; None when nothing could be looked up."""
+    """`name version: advisory` for each vulnerability in pip-audit's report, and what it could not look up beside
+    others that it could; None when it could look up nothing."""
     dependencies = report.get("dependencies", []) if isinstance(report, dict) else []
     audited = [each for each in dependencies if "vulns" in each]
     if not audited:
         return None
-    return [f"{each['name']} {each['version']}: {found['id']}" for each in audited for found in each["vulns"]]
+    vulnerable = [f"{each['name']} {each['version']}: {found['id']}" for each in audited for found in each["vulns"]]
+    skipped = [f"{each['name']}: NOT audited: {each['skip_reason']}" for each in dependencies if "skip_reason" in each]
+    return vulnerable + skipped
 
 
 def npm_findings(report: Any) -> list[str] | None:
@@ -51,7 +55,7 @@ def main() -> int:
         if findings is None:
             print(f"{what}: the advisories cannot be reached from here; NOT audited.")
         elif findings:
-            print(f"{what}: known vulnerabilities:\n  " + "\n  ".join(findings))
+            print(f"{what}: known vulnerabilities, or not audited:\n  " + "\n  ".join(findings))
             status = 1
         else:
             print(f"{what}: no known vulnerability.")

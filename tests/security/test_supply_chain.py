@@ -111,6 +111,8 @@ def test_an_audit_tells_a_vulnerability_from_advisories_that_were_not_reached() 
 
     assert python_findings(unreached) is None
     assert python_findings(None) is None
+    partly = {"dependencies": [*bad["dependencies"], *unreached["dependencies"]]}
+    assert python_findings(partly) == ["a 1: PYSEC-1", "a: NOT audited: not found"]
     assert python_findings(clean) == []
     assert python_findings(bad) == ["a 1: PYSEC-1"]
     assert npm_findings({"message": "405"}) is None
