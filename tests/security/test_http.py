@@ -11,6 +11,8 @@ import pytest
 from tests.callers import Caller, Project, error_of, refused
 from tests.processes import Service, until
 
+SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
 
 def raw(project: Project, request: bytes, seconds: float = 10) -> bytes:
     """Bytes as they are, and what comes back until the server closes or falls silent."""
@@ -50,7 +52,7 @@ def test_a_request_id_is_echoed_only_when_it_is_harmless(project: Project, reque
 
 
 def test_ambiguous_framing_is_refused_or_closes_the_connection(project: Project) -> None:
-    """The basics of request smuggling: two lengths, a length and chunks, a malformed chunk, a bare line feed."""
+    """The basics of request smuggling: two lengths, a length and chunks, lengths that are none."""
     host = urlsplit(project.api_url).netloc.encode()
     smuggled = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     for head in (
@@ -68,6 +70,25 @@ def test_ambiguous_framing_is_refused_or_closes_the_connection(project: Project)
         received = raw(project, request)
         # Whatever was made of it: the bytes of the body were never answered as a request of their own with 200.
         assert received.count(b"HTTP/1.1 200") == 0, (head, received[:300])
+
+
+@pytest.mark.parametrize(
+    "head_and_body",
+    [
+        *(b"Transfer-Encoding: chunked\r\n\r\n" + chunk
+          for chunk in (b"zz\r\n", b"5;\nabcde\r\n0\r\n\r\n", b"-1\r\n\r\n", b"0x0\r\n\r\n", b"f" * 18 + b"\r\n")),
+        b"X: y\nContent-Length: 40\r\nContent-Length: 0\r\n\r\n",
+        b"X: y\rContent-Length: 40\r\nContent-Length: 0\r\n\r\n",
+        b"Content-Length: 0\nTransfer-Encoding: chunked\n\n",
+    ],
+)  # fmt: skip
+def test_malformed_chunks_and_bare_line_feeds_smuggle_nothing(project: Project, head_and_body: bytes) -> None:
+    host = urlsplit(project.api_url).netloc.encode()
+    request = b"POST /api/v1/assets/upload-url HTTP/1.1\r\nHost: " + host + b"\r\n" + head_and_body + SMUGGLED
+
+    received = raw(project, request)
+
+    assert b"HTTP/1.1 200" not in received, received[:300]
 
 
 def test_headers_are_bounded(project: Project) -> None:

@@ -306,6 +306,29 @@ def test_odd_claims_are_judged_strictly(auth: Auth, claims: dict[str, Any], good
             asyncio.run(walk())
 
 
+@pytest.mark.parametrize(
+    ("again", "good"),
+    [
+        ('"role": "service_role"', False),
+        ('"exp": 5', False),
+        ('"sub": null', False),
+        ('"sub": "y"', True),
+        ('"api_key_id": "k", "role": "authenticated"', False),
+    ],
+)
+def test_a_claim_that_is_there_twice_is_judged_by_what_is_taken_for_it(auth: Auth, again: str, good: bool) -> None:
+    """Only Auth and the service sign, and neither repeats a claim; if one did, the last is judged and used."""
+    usual = {"iss": ISSUER, "aud": "authenticated", "sub": "x", "role": "authenticated", "exp": int(time.time()) + 60}
+    body = f"{json.dumps(usual)[:-1]}, {again}}}".encode()
+    token = jwt.api_jws.PyJWS().encode(body, auth.keys["first"], "ES256", {"kid": "first"})
+
+    if good:
+        assert asyncio.run(verifier(auth).verify(token))["sub"] == "y"
+    else:
+        with pytest.raises(Unauthenticated):
+            asyncio.run(verifier(auth).verify(token))
+
+
 @pytest.mark.parametrize(("skew", "good"), [(-5, True), (-15, False)])
 def test_ten_seconds_of_clock_skew_are_forgiven(auth: Auth, skew: int, good: bool) -> None:
     claims = {
