@@ -1,6 +1,6 @@
 """Known vulnerabilities in what is locked: pip-audit for requirements.txt, npm audit for package-lock.json.
 
-Fails for a vulnerability, and for a package left out where others were looked up. Where the advisories cannot be reached
+Fails for a vulnerability, and for a package left out where others were looked up. Where the advisories can't be reached
 it says so and passes: a machine without them must be able to run `make check`, and a check that did not happen must not
 look like one that did.
 """
