@@ -42,6 +42,9 @@ TRAILER = 1024  # bytes that may follow the last packet: an ID3v1 tag has 128
 FROM_ZERO = {"aac", "ac3"}  # frames without time stamps: ffprobe counts them, and names no start
 MISSING = Unread("missing")
 NOT_AGAIN = "ffprobe couldn't open again what it had opened before"
+# Here the claim is the number of samples in this one stream, which an encoder that can't know it leaves at zero: a file
+# with fewer lost its end on the way. Elsewhere a claim may be a longer text track's, or a guess (decision 41).
+COUNTS_ITS_SAMPLES = {"flac"}
 ESTIMATED = b"Estimating duration from bitrate"
 
 
@@ -123,7 +126,16 @@ class _Probe:
         elif end and (counted := _counted(found, end)) is not None:
             return found.media.lasting(counted)
         measured = await self._packets(found, from_second=None, seconds=self._limits.measure_seconds)
-        return measured if isinstance(measured, Unread) else found.media.lasting(_length(found, measured))
+        if isinstance(measured, Unread):
+            return measured
+        length = _length(found, measured)
+        if (
+            found.media.container in COUNTS_ITS_SAMPLES
+            and not estimated
+            and (found.claimed or 0) - (length or 0) > CLOSE
+        ):
+            return Unread("unreadable")
+        return found.media.lasting(length)
 
     async def _checked(self, found: Header, claimed: Decimal, end: packets.Span | None) -> Decimal | None:
         """The duration if the last packets bear the claim out, else None."""

@@ -80,13 +80,16 @@ def test_a_file_cut_short_fails_when_its_checksum_was_given(fails: Callable[...,
 
     code = fails(whole[: len(whole) * 2 // 3], sample.content_type, type=kind, sha256=hashlib.sha256(whole).hexdigest())
 
-    assert code == ("unreadable_media" if name == "moov-last.mp4" else "checksum_mismatch")
+    assert code == ("unreadable_media" if name in ("moov-last.mp4", "sound.flac") else "checksum_mismatch")
 
 
-def test_a_film_whose_index_is_cut_off_fails_by_itself(fails: Callable[..., str], media: Path) -> None:
-    whole = make("moov-last.mp4", media).read_bytes()
+@pytest.mark.parametrize("name", ["moov-last.mp4", "sound.flac"])
+def test_a_file_that_proves_its_own_cut_fails_by_itself(fails: Callable[..., str], media: Path, name: str) -> None:
+    whole, sample = make(name, media).read_bytes(), SAMPLES[name]
 
-    assert fails(whole[: len(whole) * 2 // 3]) == "unreadable_media"
+    code = fails(whole[: len(whole) * 2 // 3], sample.content_type, type=sample.content_type.split("/")[0])
+
+    assert code == "unreadable_media"
 
 
 @pytest.fixture

@@ -92,6 +92,26 @@ def test_a_recording_cut_in_its_middle_lasts_half_as_long(ffprobe: Ffprobe, stor
     assert report.duration == Decimal("6.000")
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_flac_that_counts_more_samples_than_it_has_was_cut_and_one_that_counts_none_is_measured(
+    counted: bool, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    sound = bytearray(make("sound.flac", storage.folder).read_bytes())
+    if not counted:  # STREAMINFO: 36 bits from the middle of byte 21 on
+        sound[21] &= 0xF0
+        sound[22:26] = bytes(4)
+    (storage.folder / "cut.flac").write_bytes(sound[: len(sound) // 2])
+
+    report = asyncio.run(probe(storage.url("cut.flac"), ffprobe=ffprobe, limits=limits))
+
+    if counted:
+        assert report == Unread("unreadable")
+    else:
+        assert isinstance(report, Media)
+        assert report.duration is not None
+        assert 0 < report.duration < SECONDS
+
+
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
 def test_a_wav_whose_header_knows_no_size_is_measured(
     size: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
