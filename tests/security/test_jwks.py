@@ -323,7 +323,7 @@ def test_a_claim_that_is_there_twice_is_judged_by_what_is_taken_for_it(auth: Aut
     token = jwt.api_jws.PyJWS().encode(body, auth.keys["first"], "ES256", {"kid": "first"})
 
     if good:
-        assert asyncio.run(verifier(auth).verify(token))["sub"] == "y"
+        assert asyncio.run(verifier(auth).verify(token)) == "y"
     else:
         with pytest.raises(Unauthenticated):
             asyncio.run(verifier(auth).verify(token))
