@@ -124,12 +124,9 @@ class Lives(RuleBasedStateMachine):
             assert answer is None, f"{what} answered a stranger"
             assert self.database.rows("select to_jsonb(a) from app.assets a where id = %s", asset) == before
 
-    @rule(
-        number=st.integers(1, 3),
-        kinds=st.sampled_from([["probe"], ["purge"], ["probe", "purge_owner", "purge"]]),
-        empty_handed=st.sampled_from([True, True, False]),
-    )
-    def lease(self, number: int, kinds: list[str], empty_handed: bool) -> None:
+    @rule(number=st.integers(1, 3), kinds=st.sampled_from([["probe"], ["purge"], ["probe", "purge_owner", "purge"]]))
+    def lease(self, number: int, kinds: list[str]) -> None:
+        empty_handed = number < 3
         live = {
             job
             for (job,) in self.database.rows(
@@ -181,7 +178,7 @@ class Lives(RuleBasedStateMachine):
         self.time_passes(f"update private.jobs set available_at = now() where {WAITING}")
         for _ in range(number):
             before = len(self.leases)
-            self.lease(1, list(words), True)
+            self.lease(1, list(words))
             for job in self.leases[before:]:
                 for word in words[job["kind"]]:
                     if not word:
@@ -190,6 +187,16 @@ class Lives(RuleBasedStateMachine):
                     answer = self.database.ask(WORKER, f"select api.{word}", job["id"], job["lease_token"])
                     assert answer is not None, f"an honest {word} was refused"
                     self.reached[word.split("(", maxsplit=1)[0]] += 1
+
+    @rule(owner=st.sampled_from(OWNERS))
+    def live_and_end(self, owner: str) -> None:
+        """A whole life, if there is room for it: by chance alone some runs would see no end at all."""
+        newest = len(self.assets)
+        self.reserve(owner, 100)
+        if len(self.assets) > newest:
+            self.land(newest, 100, by_tus=False)
+            self.call(newest, owner, "delete_asset")
+            self.work_honestly(3)
 
     @precondition(lambda self: self.leases)
     @rule(choice=CHOICE)
