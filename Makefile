@@ -83,11 +83,14 @@ chromium:
 shell-tools:
 	@command -v curl >/dev/null && command -v jq >/dev/null && command -v openssl >/dev/null || scripts/apt-install.sh curl jq openssl
 
-# wrk makes load, nginx stands for Supabase's gateway, pgbench is in Debian's package of the server.
+# wrk makes load, nginx stands for Supabase's gateway, pgbench comes with Debian's server. A server's package is only
+# unpacked: installed, it would start.
+UNPACKED := node_modules/.cache/debian
 bench-tools: node_modules/.ready
 	@command -v wrk >/dev/null || scripts/apt-install.sh wrk
-	@command -v pgbench >/dev/null || ls /usr/lib/postgresql/*/bin/pgbench >/dev/null 2>&1 || scripts/apt-install.sh postgresql-15
-	@scripts/unpack-nginx.sh
+	@command -v nginx >/dev/null || ls /usr/sbin/nginx $(UNPACKED)/usr/sbin/nginx >/dev/null 2>&1 || scripts/unpack-deb.sh nginx
+	@command -v pgbench >/dev/null || ls /usr/lib/postgresql/*/bin/pgbench $(UNPACKED)/usr/lib/postgresql/15/bin/pgbench >/dev/null 2>&1 \
+	  || { scripts/apt-install.sh libpq5 && scripts/unpack-deb.sh postgresql-15; }
 
 lock: ## Recompile requirements.txt from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --extra bench --universal --python-version 3.11 --generate-hashes \

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import request_path, sql, transfer, worker
-from bench.load import ToolMissingError
 from bench.processes import ForeignLoad, machine, version
 from bench.report import Section, goals_table
-from bench.upstreams import require_nginx
+from bench.serving.load import ToolMissingError
+from bench.serving.upstreams import require_nginx
+from bench.tables.pgbench import PgbenchError
 from devstack.binaries import find_postgres, find_postgrest
 from devstack.errors import StackError
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"== {name}", file=sys.stderr)
             sections.append(PARTS[name](options.quick))
         text = document(sections, time.monotonic() - started, foreign.cores(), quick=options.quick)
-    except (ToolMissingError, StackError) as error:
+    except (ToolMissingError, PgbenchError, StackError) as error:
         print(error, file=sys.stderr)
         return 2
     print(text)

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.endurance import endure
-from bench.load import Run, Target, load
 from bench.report import Goal, Section, Spread, Table
-from bench.routes import Route, Targets
-from bench.site import site
+from bench.serving.endurance import endure
+from bench.serving.load import Run, Target, load
+from bench.serving.routes import Route, Targets
+from bench.serving.site import site
 from devstack.scratch import scratch_directory
 
 CONNECTIONS = (1, 16, 64)
@@ -37,7 +37,7 @@ class Plan:
     minutes: int
 
 
-FULL = Plan(seconds=4, rounds=7, minutes=10)
+FULL = Plan(seconds=3, rounds=5, minutes=10)
 QUICK = Plan(seconds=1, rounds=2, minutes=0)
 
 

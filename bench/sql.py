@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psycopg
 
-from bench import growth_report, pgbench, policies
-from bench.growth import QUICK_ROUNDS, ROUNDS, Growth
-from bench.population import DISTRIBUTIONS, Population, create_owners
 from bench.report import Section, goals_table
-from bench.statements import LANDING_TOOL, Scene
+from bench.tables import growth_report, pgbench, policies
+from bench.tables.growth import QUICK_ROUNDS, ROUNDS, Growth
+from bench.tables.population import DISTRIBUTIONS, Population, create_owners
+from bench.tables.statements import LANDING_TOOL, Scene
 from devstack.ports import Ports
 from devstack.scratch import scratch_directory
 from devstack.stack import Stack

@@ -6,9 +6,9 @@ from typing import Any
 
 import psycopg
 
-from bench.plans import nodes
 from bench.report import Goal, Table
-from bench.statements import ASSUME, Scene, Statement
+from bench.tables.plans import nodes
+from bench.tables.statements import ASSUME, Scene, Statement
 
 # As a caller writes them, through PostgREST or, the last, as Storage looks up an object.
 QUERIES = (

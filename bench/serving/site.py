@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.load import ToolMissingError
-from bench.owners import Owner, populate
-from bench.upstreams import Upstreams
+from bench.serving.load import ToolMissingError
+from bench.serving.owners import Owner, populate
+from bench.serving.upstreams import Upstreams
 from devstack import service as programs
 from devstack.binaries import PROJECT
 from devstack.child import Child
@@ -82,14 +82,15 @@ def site(state: Path) -> Iterator[Site]:
             started.append(ours)
             ours.start()
             ours.wait_ready()
+            python = [sys.executable, "-m"]
             yield Site(
                 stack=stack,
                 upstream_url=upstreams.url,
                 postgrest_url=f"http://{HOST}:{stack.ports.postgrest}",
                 owners=owners,
                 service=Served(f"http://{HOST}:{port}", ours),
-                bare=serve("bare", lambda p: [sys.executable, "-m", "bench.bare", str(p), str(ANSWER_BYTES)], shared),
-                fastapi=serve("fastapi", lambda p: [sys.executable, "-m", "bench.peers.fastapi_peer", str(p)], shared),
+                bare=serve("bare", lambda p: [*python, "bench.serving.bare", str(p), str(ANSWER_BYTES)], shared),
+                fastapi=serve("fastapi", lambda p: [*python, "bench.peers.fastapi_peer", str(p)], shared),
                 fastify=serve("fastify", lambda p: [_node(), PROJECT / "bench/peers/fastify_peer.mjs", str(p)], shared),
                 scratch=state,
             )

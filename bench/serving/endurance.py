@@ -2,10 +2,10 @@
 
 import sys
 
-from bench.load import Target, load
 from bench.processes import usage
 from bench.report import Goal, Table
-from bench.site import Served
+from bench.serving.load import Target, load
+from bench.serving.site import Served
 
 CONNECTIONS = 16
 LARGEST = 120 * 2**20

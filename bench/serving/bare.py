@@ -1,6 +1,6 @@
 """A bare Starlette route under our server: what any service like ours costs before it does anything.
 
-`python -m bench.bare PORT BYTES`: reads the body and answers with BYTES of JSON.
+`python -m bench.serving.bare PORT BYTES`: reads the body and answers with BYTES of JSON.
 """
 
 import sys

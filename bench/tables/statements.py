@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from bench.population import OPEN, WATCHED, Distribution
+from bench.tables.population import OPEN, WATCHED, Distribution
 
 # What a claim is in a session of Supabase Auth. identify() reads three of them, and parses all.
 SESSION = {

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import jwt
 
-from bench.load import ToolMissingError
+from bench.serving.load import ToolMissingError
 from devstack.child import Child
 from devstack.ports import HOST, Ports
 from devstack.stack import Stack
 
 # Where `make bench` unpacks it: a system-wide package would start a web server on port 80.
-UNPACKED = Path(__file__).parents[1] / "node_modules/.cache/nginx/usr/sbin/nginx"
+UNPACKED = Path(__file__).parents[2] / "node_modules/.cache/debian/usr/sbin/nginx"
 DAY = 86_400
 NAME = "01a20bc8-9fa1-7d85-8938-770126c645ee"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from bench.statements import ASSUME
+from bench.tables.statements import ASSUME
 
 _INDEXES = """
 select i.indexrelid, i.indrelid::regclass::text, pg_get_expr(i.indpred, i.indrelid)

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from bench.population import GROWING
-from bench.statements import ASSUME, Scene, Statement
+from bench.tables.population import GROWING
+from bench.tables.statements import ASSUME, Scene, Statement
 
 # A page of a list, a minute's reservations, the open uploads of the one owner: no probe here needs to read more rows.
 ROWS_OF_A_PROBE = 500

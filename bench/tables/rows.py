@@ -1,4 +1,4 @@
-"""The statements that fill the tables, set by set. `bench.population` says how many rows, and whose."""
+"""The statements that fill the tables, set by set. `bench.tables.population` says how many rows, and whose."""
 
 TOOLS = """
 create schema bench;

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.load import Request, Target
-from bench.site import Served, Site
+from bench.serving.load import Request, Target
+from bench.serving.site import Served, Site
 
 WISH = {"type": "audio", "content_type": "audio/mpeg"}
 API = "/api/v1/assets"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from bench import rows
+from bench.tables import rows
 
 Distribution = Literal["one owner", "spread"]
 DISTRIBUTIONS: tuple[Distribution, ...] = ("one owner", "spread")

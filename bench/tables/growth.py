@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 
-from bench.descents import descents, index_pages
-from bench.plans import PLAN_CACHE_MODES, Execution, Scan, execute, scans_inside
-from bench.population import ASSETS_A_KEY, GROWING, Population
-from bench.statements import STATEMENTS, Scene, Statement
+from bench.tables.descents import descents, index_pages
+from bench.tables.plans import PLAN_CACHE_MODES, Execution, Scan, execute, scans_inside
+from bench.tables.population import ASSETS_A_KEY, GROWING, Population
+from bench.tables.statements import STATEMENTS, Scene, Statement
 
 ROUNDS = 5
 QUICK_ROUNDS = 2

@@ -12,9 +12,10 @@ from typing import Any
 
 import psycopg
 
-from bench.population import GROWING, OWNERS
 from bench.report import Goal, Spread, Table
-from bench.statements import SESSION
+from bench.tables.population import GROWING, OWNERS
+from bench.tables.statements import SESSION
+from devstack.binaries import PROJECT
 from devstack.ports import HOST
 from devstack.postgres import PASSWORD
 from devstack.stack import Stack
@@ -79,14 +80,17 @@ class Race:
         return self.rates["create_upload"].median / self.rates["bare INSERT, nothing around it"].median
 
 
+UNPACKED = PROJECT / "node_modules/.cache/debian"
+
+
 def find_pgbench() -> str:
-    """On PATH, or where Debian puts it. Raises PgbenchError."""
+    """On PATH, where Debian puts it, or where `make bench` unpacked it. Raises PgbenchError."""
     if on_path := shutil.which("pgbench"):
         return on_path
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/pgbench"))
-    if not installed:
-        raise PgbenchError("The benchmark needs pgbench, of any version. On Debian 12: apt-get install postgresql-15.")
-    return str(installed[-1])
+    for root in (Path("/"), UNPACKED):
+        if installed := sorted(root.glob("usr/lib/postgresql/*/bin/pgbench")):
+            return str(installed[-1])
+    raise PgbenchError("The benchmark needs pgbench, of any version: `make bench` gets it.")
 
 
 def race(stack: Stack, connection: psycopg.Connection[Any], directory: Path, *, assets: int, quick: bool) -> Race:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from bench.growth import TURNS, Growth
-from bench.plans import PLAN_CACHE_MODES, ROWS_OF_A_PROBE, Scan
-from bench.population import ASSETS_A_KEY, OPEN, OWNERS, WATCHED, WATCHED_ASSETS
 from bench.report import Goal, Table
-from bench.statements import STATEMENTS, Statement
+from bench.tables.growth import TURNS, Growth
+from bench.tables.plans import PLAN_CACHE_MODES, ROWS_OF_A_PROBE, Scan
+from bench.tables.population import ASSETS_A_KEY, OPEN, OWNERS, WATCHED, WATCHED_ASSETS
+from bench.tables.statements import STATEMENTS, Statement
 
 SLOWER_AT_MOST = 1.3
 FUNCTIONS = tuple(dict.fromkeys(statement.function for statement in STATEMENTS))

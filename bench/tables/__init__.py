@@ -1,0 +1,1 @@
+"""Rows, statements and their plans for the part on SQL."""

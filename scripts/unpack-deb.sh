@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# unpack-deb.sh PACKAGE: puts Debian's package below node_modules/.cache/debian without installing it. The packages of
+# servers would start them, on ports that may be wanted for something else.
+set -euo pipefail
+into=$PWD/node_modules/.cache/debian
+command -v apt-get >/dev/null || { echo "Missing: $1. Install it with this system's package manager." >&2; exit 1; }
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+if [ "$(id -u)" = 0 ]; then apt-get update -qq; fi
+apt-get download -qq "$1" 2>/dev/null || { echo "Missing: $1. Ask an administrator to run: apt-get update" >&2; exit 1; }
+mkdir -p "$into"
+dpkg-deb -x "$1"_*.deb "$into"
