@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from bench.report import Goal, Section, Spread, Table
 from bench.serving.endurance import endure
 from bench.serving.load import Run, Target, load
+from bench.serving.owners import forget_reservations
 from bench.serving.routes import Route, Targets
-from bench.serving.site import site
+from bench.serving.site import Site, site
 from devstack.scratch import scratch_directory
 
 CONNECTIONS = (1, 16, 64)
 AT = 16  # where goals and peers are
 INTRO = (
-    "wrk, one thread, closed loop. 2,000 owners in turn, each within its shipped limits; the service with its shipped "
+    "wrk, one thread, closed loop. 200 owners in turn, each within its shipped limits; the service with its shipped "
     "settings: rate limit, log and metrics on. Behind it real PostgREST and Postgres (fsync on), and in Storage's "
     "place a fixed answer from nginx: real Storage is in no package registry, and its stand-in here is Python, which "
     "would be most of what is measured. Whatever Storage costs would be in the floor and in the service alike, so it "
@@ -44,9 +45,10 @@ QUICK = Plan(seconds=1, rounds=2, minutes=0)
 class Measured:
     """All rounds of all targets."""
 
-    def __init__(self, plan: Plan, targets: Targets) -> None:
+    def __init__(self, plan: Plan, where: Site) -> None:
         self.plan = plan
-        self.targets = targets
+        self.where = where
+        self.targets = Targets.of(where)
         self._runs: dict[tuple[str, int], list[Run]] = {}
 
     def measure(self) -> None:
@@ -61,6 +63,7 @@ class Measured:
                 # Every other round backwards: what grows or wears out meanwhile weighs on all alike.
                 for target in targets if number % 2 == 0 else reversed(targets):
                     run = load(target, connections, self.plan.seconds)
+                    forget_reservations(self.where.stack)
                     self._runs.setdefault((target.name, connections), []).append(run)
                 print(f"{connections} connections, round {number + 1} of {self.plan.rounds}", file=sys.stderr)
 
@@ -108,9 +111,9 @@ def run(quick: bool) -> Section:
     """Measures all of it. Raises ToolMissingError, StackError."""
     plan = QUICK if quick else FULL
     with scratch_directory() as state, site(state) as where:
-        measured = Measured(plan, Targets.of(where))
+        measured = Measured(plan, where)
         measured.measure()
-        memory, memory_goals = endure(where.service, measured.targets.routes[0].ours, plan.minutes)
+        memory, memory_goals = endure(where, measured.targets.routes[0].ours, plan.minutes)
     foreign = Spread([each.foreign for each in measured.all_runs()])
     return Section(
         "The request path",

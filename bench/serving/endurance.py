@@ -5,19 +5,23 @@ import sys
 from bench.processes import usage
 from bench.report import Goal, Table
 from bench.serving.load import Target, load
-from bench.serving.site import Served
+from bench.serving.owners import forget_reservations
+from bench.serving.site import Site
 
 CONNECTIONS = 16
 LARGEST = 120 * 2**20
 GROWTH = 0.05  # of what it held after a minute: allocators round, and a minute more or less of memory is no leak
 
 
-def endure(service: Served, target: Target, minutes: int) -> tuple[Table, list[Goal]]:
+def endure(where: Site, target: Target, minutes: int) -> tuple[Table, list[Goal]]:
     """The memory that is resident before, and after each of so many minutes under load."""
+    service = where.service
     resident = [usage(service.pid).resident_bytes]
     answered = 0.0
     for minute in range(minutes):
-        answered += load(target, CONNECTIONS, 60).per_second * 60
+        for _ in range(6):
+            answered += load(target, CONNECTIONS, 10).per_second * 10
+            forget_reservations(where.stack)
         resident.append(usage(service.pid).resident_bytes)
         print(f"memory after minute {minute + 1}: {megabytes(resident[-1])}", file=sys.stderr)
     table = Table(

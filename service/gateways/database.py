@@ -120,11 +120,12 @@ class KeyDirectory:
 
     def __init__(self, postgrest: Postgrest, minter: Minter) -> None:
         self._call = postgrest.call
+        self._hot = postgrest.call_hot
         self._minter = minter
 
     async def resolve_api_key(self, sha256: str) -> ResolvedKey:
         """Whose key has this hash. Raises ApiError `unauthenticated`."""
-        found = await self._call(
+        found = await self._hot(
             "resolve_api_key", {"secret_sha256": sha256}, token=self._minter.for_gateway(), idempotent=True
         )
         return ResolvedKey(found["api_key_id"], found["owner_id"], found["prefix"])

@@ -4,11 +4,11 @@ import time
 from typing import Literal
 
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from service import metrics
 from service.errors import ApiError
+from service.routes.windows import Windows
 
 Header = Literal["RateLimit", "RateLimit-Policy"]
 WINDOW_SECONDS = 60
@@ -20,7 +20,7 @@ class RateLimit:
     def __init__(self, per_minute: int | None) -> None:
         """`per_minute` None: no limit."""
         self._item = RateLimitItemPerMinute(per_minute) if per_minute else None
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._limiter = SlidingWindowCounterRateLimiter(Windows())
 
     async def spend(self, owner_id: str) -> dict[str, str]:
         """Takes one request off the owner's allowance; the headers that tell what is left (draft-ietf-httpapi-
