@@ -72,7 +72,8 @@ class Scene:
 
     @classmethod
     def of(cls, connection: psycopg.Connection[Any], distribution: Distribution, keys: int) -> "Scene":
-        """A cursor stands in the middle of what its owner has."""
+        """A cursor stands in the middle of what its owner has. The one owner's stand in different places there: a page
+        that begins at the end of an index's leaf goes on to the next."""
         number = 1 if distribution == "one owner" else WATCHED
         owners = [
             row[0] for row in connection.execute("select bench.owner(n)::text from generate_series(1, %s) n", [number])
@@ -84,10 +85,10 @@ class Scene:
             _one(
                 connection,
                 "select private.cursor_after(owner_id, id) from app.assets where owner_id = %s order by id"
-                " offset (select count(*) from app.assets where owner_id = %s) / 2 limit 1",
-                each, each,
+                " offset (select count(*) * (100 + %s) / 200 from app.assets where owner_id = %s) limit 1",
+                owners[turn % number], turn if number == 1 else 0, owners[turn % number],
             )
-            for each in owners
+            for turn in range(WATCHED)
         ]  # fmt: skip
         open_assets = connection.execute(
             "select id::text, owner_id::text from app.assets"
@@ -118,7 +119,7 @@ class Scene:
         return {
             "role": statement.role,
             "claims": json.dumps(claims),
-            "cursor": self.cursors[place],
+            "cursor": self.cursors[turn % len(self.cursors)],
             "asset": asset,
             "owner": owner,
             "object": json.dumps(_LANDED),
@@ -183,7 +184,7 @@ STATEMENTS = (
 )
 
 
-def _one(connection: psycopg.Connection[Any], query: str, *arguments: str) -> str:
+def _one(connection: psycopg.Connection[Any], query: str, *arguments: str | int) -> str:
     row = connection.execute(query.encode(), arguments).fetchone()
     assert row is not None  # noqa: S101 - each of these queries has one
     return str(row[0])
