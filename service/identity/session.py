@@ -19,8 +19,9 @@ REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What is remembered of a token: the key that verified it, whose it is, and its end in Unix seconds."""
+    """What is remembered of a token: its header, the key that verified it, whose it is, and its end in Unix seconds."""
 
+    header: dict[str, Any]
     key: Any
     user_id: str
     expires_at: float
@@ -46,17 +47,14 @@ class SessionVerifier:
         """The user whose live session it is. Raises Unauthenticated, or `upstream_unavailable` without any key set."""
         if len(token) > LONGEST_TOKEN:
             raise Unauthenticated("The token is longer than any session token")
-        try:
-            header = jwt.get_unverified_header(token)
-        except jwt.InvalidTokenError:
-            raise Unauthenticated("The token is not a well-formed JWT") from None
-        key, algorithm = await self._key(header)
         digest = hashlib.sha256(token.encode()).digest()
         known = self._verified.get(digest)
+        header = known.header if known is not None else _header(token)
+        key, algorithm = await self._key(header)
         if known is not None and known.key is key and time.time() - LEEWAY_SECONDS < known.expires_at:
             return known.user_id
         claims = self._claims(token, key, algorithm)
-        self._verified[digest] = Verified(key, str(claims["sub"]), float(claims["exp"]))
+        self._verified[digest] = Verified(header, key, str(claims["sub"]), float(claims["exp"]))
         if len(self._verified) > REMEMBERED:
             self._verified.popitem(last=False)
         return str(claims["sub"])
@@ -92,3 +90,10 @@ class SessionVerifier:
             if key is not None and key.algorithm == algorithm:
                 return key.key, key.algorithm
         raise Unauthenticated("The token is not signed by a key of this project")
+
+
+def _header(token: str) -> dict[str, Any]:
+    try:
+        return jwt.get_unverified_header(token)
+    except jwt.InvalidTokenError:
+        raise Unauthenticated("The token is not a well-formed JWT") from None
