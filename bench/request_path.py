@@ -17,6 +17,8 @@ from devstack.scratch import scratch_directory
 
 CONNECTIONS = (1, 16, 64)
 AT = 16  # where goals and peers are
+# The goal for CPU was set where a request cost Fastify with supabase-js so many µs. No two machines are alike.
+NODE_PEER_THERE = 1017
 INTRO = (
     "wrk, one thread, closed loop. 200 owners in turn, each within its shipped limits; the service with its shipped "
     "settings: rate limit, log and metrics on. Behind it real PostgREST and Postgres (fsync on), and in Storage's "
@@ -34,12 +36,17 @@ class Plan:
     """How long a round takes, how many there are, and how long the service is kept under load afterwards."""
 
     seconds: int
-    rounds: int
+    rounds: int  # at the connections that goals are for
+    rounds_elsewhere: int
     minutes: int
 
+    def rounds_at(self, connections: int) -> int:
+        """How many there are."""
+        return self.rounds if connections == AT else self.rounds_elsewhere
 
-FULL = Plan(seconds=3, rounds=5, minutes=10)
-QUICK = Plan(seconds=1, rounds=2, minutes=0)
+
+FULL = Plan(seconds=3, rounds=5, rounds_elsewhere=3, minutes=10)
+QUICK = Plan(seconds=1, rounds=2, rounds_elsewhere=1, minutes=0)
 
 
 class Measured:
@@ -59,13 +66,14 @@ class Measured:
             targets = [*once, *(self.targets.peers if connections == AT else ())]
             for target in targets:
                 load(target, connections, 1)  # to warm up
-            for number in range(self.plan.rounds):
+            rounds = self.plan.rounds_at(connections)
+            for number in range(rounds):
                 # Every other round backwards: what grows or wears out meanwhile weighs on all alike.
                 for target in targets if number % 2 == 0 else reversed(targets):
                     run = load(target, connections, self.plan.seconds)
                     forget_reservations(self.where.stack)
                     self._runs.setdefault((target.name, connections), []).append(run)
-                print(f"{connections} connections, round {number + 1} of {self.plan.rounds}", file=sys.stderr)
+                print(f"{connections} connections, round {number + 1} of {rounds}", file=sys.stderr)
 
     def runs(self, target: Target, connections: int = AT) -> list[Run]:
         """The rounds of one target."""
@@ -128,10 +136,21 @@ def _goals(measured: Measured) -> list[Goal]:
     ratio, cpu = measured.ratio(by_key), measured.cpu(by_key.ours)
     ours, parts = measured.tails(by_key)
     void = sum(run.is_void for run in measured.all_runs())
+    node = measured.targets.peers[0]
+    there = Spread(
+        [ours / theirs * NODE_PEER_THERE for ours, theirs in zip(cpu.values, measured.cpu(node).values, strict=True)]
+    )
     name = f"upload-url by key, {AT} connections"
     goals = [
         Goal(f"{name}: ratio to the floor", "≥ 0.50, aim 0.60", ratio.text(2), ratio.median >= 0.5),
-        Goal(f"{name}: CPU of the service", "≤ 600 µs a request, aim 450", cpu.text(), cpu.median <= 600),
+        Goal(f"{name}: CPU of the service, here", "≤ 600 µs a request, aim 450", cpu.text(), cpu.median <= 600),
+        Goal(
+            f"{name}: the same on the machine that the goal was set on, with the Node peer for a yardstick "
+            f"({NODE_PEER_THERE} µs there, {measured.cpu(node).text()} here)",
+            "≤ 600 µs a request, aim 450",
+            there.text(),
+            there.median <= 600,
+        ),
         Goal(f"{name}: p99 to the sum of the parts' p99", "≤ 3", f"{ours / parts:.2f}", ours <= 3 * parts),
         Goal("rounds with an answer other than 2xx, or a broken connection", "0", str(void), void == 0),
     ]
@@ -165,8 +184,8 @@ def _routes(measured: Measured) -> Table:
             for route in measured.targets.routes
             for connections in CONNECTIONS
         ],
-        f"Medians of {measured.plan.rounds} rounds of {measured.plan.seconds} s (least-most). CPU is the service "
-        "process's, user and system.",
+        f"Medians of {measured.plan.rounds} rounds of {measured.plan.seconds} s at {AT} connections, of "
+        f"{measured.plan.rounds_elsewhere} elsewhere (least-most). CPU is the service process's, user and system.",
     )
 
 
