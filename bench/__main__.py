@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import request_path, sql, transfer, worker
+from bench.installation import BenchError
 from bench.processes import ForeignLoad, machine, version
 from bench.report import Section, goals_table
 from bench.serving.load import ToolMissingError
@@ -44,13 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.parts or PARTS:
             print(f"== {name}", file=sys.stderr)
             sections.append(PARTS[name](options.quick))
-        text = document(sections, time.monotonic() - started, foreign.cores(), quick=options.quick)
-    except (ToolMissingError, PgbenchError, StackError) as error:
+            text = document(sections, time.monotonic() - started, foreign.cores(), quick=options.quick)
+            if options.out is not None:
+                options.out.write_text(text)  # after each part: what was measured stays, whatever comes next
+    except (ToolMissingError, PgbenchError, BenchError, StackError) as error:
         print(error, file=sys.stderr)
         return 2
     print(text)
-    if options.out is not None:
-        options.out.write_text(text)
     return 0 if all(goal.met for section in sections for goal in section.goals) else 1
 
 

@@ -24,9 +24,9 @@ def run(quick: bool) -> Section:
             installation, media, rounds=2 if quick else 5, files=11 if quick else 100
         )
         single, landing_goals = landing.measure(
-            installation, media, lately=4 if quick else 44, long_ago=1 if quick else 15
+            installation, media, lately=4 if quick else 24, long_ago=1 if quick else 5
         )
-        polling, idle_goal = idle.measure(installation, seconds=3 if quick else 60, settle=0 if quick else 35)
+        polling, idle_goal = idle.measure(installation, seconds=3 if quick else 30, settle=0 if quick else 32)
         long = media if quick else make(installation.stack.state_dir / "long", times=5)
         read, read_goals = reads.measure(installation, long)
     goals = [throughput_goal, *landing_goals, idle_goal, *read_goals]
