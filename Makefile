@@ -45,7 +45,7 @@ screenshots: setup ffmpeg chromium ## Take the pictures in docs/images/ anew, in
 soak: setup ffmpeg ## Kill every part at random for minutes while uploads go on; prints what became of them
 	SOAK=1 $(PY) -W error -m pytest -s tests/faults/test_chaos.py tests/faults/test_properties.py
 
-bench: setup ffmpeg bench-tools ## Measure what it costs, and write bench/RESULTS.md (about an hour; leave the machine alone)
+bench: setup ffmpeg bench-tools ## Measure what it costs, and write bench/RESULTS.md (40 minutes; leave the machine alone)
 	$(PY) -m bench --out bench/RESULTS.md
 
 check: setup ## Lint and type-check: ruff, mypy --strict, squawk, tsc, eslint, prettier, deno; nothing may be said
