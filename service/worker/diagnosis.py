@@ -28,6 +28,12 @@ CANNOT_START = (126, 127)  # of a shell, of the dynamic loader, and of confine.p
 NETWORK = re.compile(rb"^\[(?:https?|tcp|tls) @ (?:0x)?[0-9a-f]+\] (.*)$", re.MULTILINE)
 STATUS = re.compile(rb"HTTP error (\d{3})\b")
 BROKEN = re.compile(rb"(?:Stream ends prematurely at|Will reconnect at) (\d+)(?:,| in 0 second)")
+# What the demuxers of the MP4 family and of Matroska say when a sample in the index, or an element, isn't all there.
+BROKE_OFF = re.compile(
+    rb"^\[(?:mov|matroska)[\w,]* @ (?:0x)?[0-9a-f]+\] "
+    rb"(?:stream \d+, offset 0x[0-9a-f]+: partial file|File ended prematurely)",
+    re.MULTILINE,
+)
 DEMUXER = re.compile(rb"^\[(?!https?|tcp|tls)[\w,]+ @ (?:0x)?[0-9a-f]+\] ", re.MULTILINE)
 
 

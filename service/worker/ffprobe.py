@@ -15,6 +15,7 @@ from decimal import Decimal
 from service.worker import diagnosis, header, packets
 from service.worker.binary import Ffprobe
 from service.worker.contained import Ending, Limits, run
+from service.worker.cut import MADE_UP
 from service.worker.header import Header
 from service.worker.media import Media, Report, TransientError, Unread
 
@@ -42,9 +43,11 @@ TRAILER = 1024  # bytes that may follow the last packet: an ID3v1 tag has 128
 FROM_ZERO = {"aac", "ac3"}  # frames without time stamps: ffprobe counts them, and names no start
 MISSING = Unread("missing")
 NOT_AGAIN = "ffprobe couldn't open again what it had opened before"
-# Here the claim is the number of samples in this one stream, which an encoder that can't know it leaves at zero: a file
-# with fewer lost its end on the way. Elsewhere a claim may be a longer text track's, or a guess (decision 41).
-COUNTS_ITS_SAMPLES = {"flac"}
+# Here the claim is the number of samples or frames in this one stream: a file with fewer lost its end on the way.
+# Others may claim as much as a longer text track lasts, and it takes the demuxer's word as well that bytes are missing.
+COUNTS_ITS_SAMPLES = {"flac", "mp3", "aiff"}
+LISTS_ITS_SAMPLES = {"mp4", "mov", "3gp"}
+SIZES_ITS_ELEMENTS = {"matroska", "webm"}
 ESTIMATED = b"Estimating duration from bitrate"
 
 
@@ -129,12 +132,8 @@ class _Probe:
         if isinstance(measured, Unread):
             return measured
         length = _length(found, measured)
-        if (
-            found.media.container in COUNTS_ITS_SAMPLES
-            and not estimated
-            and (found.claimed or 0) - (length or 0) > CLOSE
-        ):
-            return Unread("unreadable")
+        if not estimated and _lacks(found, measured, length):
+            return Unread("cut_off")
         return found.media.lasting(length)
 
     async def _checked(self, found: Header, claimed: Decimal, end: packets.Span | None) -> Decimal | None:
@@ -159,6 +158,7 @@ class _Probe:
             return unread
         if ending.status > 0 and span.end is None and not seeks:
             raise TransientError(NOT_AGAIN)
+        span.broke_off = diagnosis.BROKE_OFF.search(ending.errors) is not None
         return span
 
     async def _run(
@@ -209,6 +209,19 @@ def _counted(found: Header, end: packets.Span) -> Decimal | None:
     if end.end is None or start is None or found.media.size is None or found.media.container not in COUNTED_TO_END:
         return None
     return end.end - start if 0 <= found.media.size - end.reach <= TRAILER else None
+
+
+def _lacks(found: Header, span: packets.Span, length: Decimal | None) -> bool:
+    """Whether a file whose packets all were read holds less than it says, and proves it (decision 41)."""
+    claimed = found.claimed or Decimal(0)
+    if claimed - (length or 0) <= CLOSE or found.bytes_lasting(claimed) >= MADE_UP:
+        return False
+    container = found.media.container
+    if container in COUNTS_ITS_SAMPLES:
+        return True
+    return span.broke_off and (
+        container in SIZES_ITS_ELEMENTS or (container in LISTS_ITS_SAMPLES and found.lists_samples)
+    )
 
 
 def _length(found: Header, span: packets.Span) -> Decimal | None:

@@ -14,7 +14,7 @@ from service.worker.packets import seconds
 # output limit.
 ENTRIES = (
     "format=format_name,start_time,duration,size:format_tags=major_brand"
-    ":stream=index,codec_type,codec_name,width,height,avg_frame_rate,r_frame_rate,channels,sample_rate,bit_rate"
+    ":stream=index,codec_type,codec_name,width,height,avg_frame_rate,r_frame_rate,channels,sample_rate,bit_rate,nb_frames"
     ":stream_disposition=attached_pic,timed_thumbnails:stream_tags=rotate:stream_side_data=rotation"
 )
 KINDS: dict[object, Kind] = {"video": "video", "audio": "audio", "subtitle": "subtitle"}
@@ -37,6 +37,7 @@ class Header:
     media: Media
     start: Decimal | None  # seconds; where the first stream begins
     claimed: Decimal | None  # seconds; the duration, as the container says or ffprobe guesses
+    lists_samples: bool = False  # an index names every sample, as in an mp4 that isn't fragmented
 
     @property
     def counted(self) -> set[int]:
@@ -55,10 +56,21 @@ class Header:
 
         Their packets would say no more than that: where one ends follows from its place in the file.
         """
-        rate = sum(stream.bit_rate or 0 for stream in self.media.streams if stream.index in self.counted)
-        if not self.is_pcm or self.start or self.media.size is None or rate == 0:
+        rate = self._pcm_rate
+        if self.start or self.media.size is None or rate == 0:
             return False
         return 0 <= Decimal(self.media.size * 8) / rate - claimed <= within
+
+    def bytes_lasting(self, seconds: Decimal) -> int:
+        """How many bytes its PCM takes for so long; 0 for what isn't PCM."""
+        return int(seconds * self._pcm_rate / 8)
+
+    @property
+    def _pcm_rate(self) -> int:
+        """Bits a second; 0 for what isn't PCM."""
+        if not self.is_pcm:
+            return 0
+        return sum(stream.bit_rate or 0 for stream in self.media.streams if stream.index in self.counted)
 
 
 def error_code(document: bytes) -> int | None:
@@ -80,7 +92,12 @@ def read(document: bytes) -> Header:
     streams = tuple(_streams(report.get("streams")))
     container = _container(described, streams)
     media = Media(container, streams, size=_whole(described.get("size")))
-    return Header(media, start=_time(described.get("start_time")), claimed=_time(described.get("duration")))
+    return Header(
+        media,
+        start=_time(described.get("start_time")),
+        claimed=_time(described.get("duration")),
+        lists_samples=any(_positive(entry.get("nb_frames")) for entry in _objects(report.get("streams"))),
+    )
 
 
 def _container(described: dict[str, object], streams: tuple[Stream, ...]) -> str:
@@ -104,8 +121,7 @@ def _container(described: dict[str, object], streams: tuple[Stream, ...]) -> str
 
 
 def _streams(listed: object) -> Iterator[Stream]:
-    for entry in listed if isinstance(listed, list) else []:
-        found = _object(entry)
+    for found in _objects(listed):
         index = _whole(found.get("index"))
         if index is None:
             continue
@@ -134,9 +150,8 @@ def _streams(listed: object) -> Iterator[Stream]:
 
 def _rotation(found: dict[str, object]) -> int | None:
     """Degrees clockwise. The display matrix counts the other way round; the tag of older ffprobe doesn't."""
-    beside = found.get("side_data_list")
-    for entry in beside if isinstance(beside, list) else []:
-        turned = _object(entry).get("rotation")
+    for entry in _objects(found.get("side_data_list")):
+        turned = entry.get("rotation")
         if isinstance(turned, int) and abs(turned) <= 360:
             return -turned % 360
     tagged = _whole(_object(found.get("tags")).get("rotate"))
@@ -156,6 +171,10 @@ def _rate(fraction: object) -> str | None:
 
 def _object(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
+
+
+def _objects(value: object) -> list[dict[str, object]]:
+    return [_object(entry) for entry in value] if isinstance(value, list) else []
 
 
 def _text(value: object) -> str:

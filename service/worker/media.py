@@ -85,12 +85,13 @@ class Unread:
     """The bytes gave no media.
 
     unreadable  ffprobe could make nothing of them, or they are of a format that isn't accepted
+    cut_off     they are fewer than they say themselves
     missing     Storage says that there is no such object
     timed_out   reading them took longer than the limits allow
     crashed     they broke ffprobe, or took more memory than the limits allow
     """
 
-    reason: Literal["unreadable", "missing", "timed_out", "crashed"]
+    reason: Literal["unreadable", "cut_off", "missing", "timed_out", "crashed"]
 
 
 Report = Media | Unread

@@ -30,6 +30,7 @@ class Span:
     count.
 
     `reach` is where in the file the furthest packet of any stream ends, in bytes; 0 when that isn't told.
+    `broke_off` is for whoever runs the pass: whether ffprobe missed bytes that the container promises.
     `first` and `end` are None until a packet of such a stream with a time was seen. What isn't a packet line
     is skipped: side data leaves blank lines behind, and a file can't be trusted to make ffprobe write only
     what it should.
@@ -41,6 +42,7 @@ class Span:
         self.first: Decimal | None = None
         self.end: Decimal | None = None
         self.reach = 0
+        self.broke_off = False
 
     @classmethod
     def of_report(cls, document: bytes, counted: Collection[int]) -> "Span":

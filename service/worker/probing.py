@@ -9,11 +9,12 @@ from service.gateways.pool import Pool
 from service.gateways.storage import Storage
 from service.worker import counters
 from service.worker.binary import Ffprobe
-from service.worker.checksum import sha256
 from service.worker.contained import Limits
+from service.worker.cut import cut_off
 from service.worker.ffprobe import probe
-from service.worker.media import TransientError, Unread
+from service.worker.media import Media, TransientError, Unread
 from service.worker.queue import Job, Queue, Subject
+from service.worker.reading import sha256
 from service.worker.verdict import NOT_READ, OTHER_BYTES, Failed, Ready, judge
 
 BUCKET = "assets"
@@ -74,6 +75,12 @@ class Prober:
             return judge(asset.type, Unread("missing"))
         report = await probe(signed.url, ffprobe=self._ffprobe, limits=self._limits)
         verdict = judge(asset.type, report, asset.content_type)
+        if (
+            isinstance(report, Media)
+            and isinstance(verdict, Ready)
+            and await cut_off(self._pool.clients, signed.url, report)
+        ):
+            return NOT_READ["cut_off"]
         if isinstance(verdict, Failed) or asset.sha256 is None:
             return verdict
         signed = await self._storage.sign_download(self._token, BUCKET, asset.id)  # the first may be used up by now

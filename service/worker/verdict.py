@@ -48,6 +48,11 @@ UNREADABLE_CUTS = Failed(
     "The file isn't SubRip text with at least one cue. Export it as .srt and upload it as a new asset.",
 )
 NOT_READ = {
+    "cut_off": Failed(
+        "unreadable_media",
+        "The file ends before it is complete: its end was lost on the way, or whatever wrote it was interrupted. "
+        "Check that it plays to its end, or export it again, then upload it as a new asset.",
+    ),
     "missing": Failed("bytes_missing", "The uploaded file is no longer in storage. Upload it as a new asset."),
     "timed_out": Failed(
         "probe_timeout",

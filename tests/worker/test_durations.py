@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import subprocess
 from decimal import Decimal
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_a_file_cut_short_is_refused_or_lasts_as_long_as_what_is_left(
     report = asyncio.run(probe(storage.url(cut.name), ffprobe=ffprobe, limits=limits))
 
     if isinstance(report, Unread):
-        assert report.reason == "unreadable"
+        assert report.reason in ("unreadable", "cut_off")
         return
     if report.duration is None:
         assert isinstance(judge("audio", report), Failed)
@@ -81,9 +82,46 @@ def test_one_ffprobe_is_enough_for_an_ordinary_file(
     assert len(starts) == 1
 
 
-def test_a_recording_cut_in_its_middle_lasts_half_as_long(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
-    whole = make("sound.aiff", storage.folder).read_bytes()
-    (storage.folder / "half.aiff").write_bytes(whole[: 54 + (len(whole) - 54) // 2])
+@pytest.mark.parametrize(
+    "name", ["moov-first.mp4", "film.mkv", "sound.webm", "variable.mp3", "sound.aiff", "sound.flac"]
+)
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_file_that_has_less_than_it_counts_was_cut_off(
+    name: str, share: float, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    whole = make(name, storage.folder).read_bytes()
+    cut = storage.folder / f"{share}-{name}"
+    cut.write_bytes(whole[: int(len(whole) * share)])
+
+    assert asyncio.run(probe(storage.url(cut.name), ffprobe=ffprobe, limits=limits)) == Unread("cut_off")
+
+
+@pytest.mark.parametrize("name", ["long-titles.mp4", "long-titles.mkv"])
+def test_a_film_whose_titles_go_on_when_it_is_over_is_whole(
+    name: str, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    """It claims more than its pictures last, as one that was cut does."""
+    film, titles = make("moov-first.mp4", storage.folder), storage.folder / "long.srt"
+    titles.write_text("1\n00:00:01,000 --> 00:01:00,000\nThe end\n")
+    codec = "mov_text" if name.endswith("mp4") else "srt"
+    joined = ["ffmpeg", "-y", "-v", "error", "-nostdin", "-i", str(film), "-i", str(titles)]
+    subprocess.run([*joined, "-c", "copy", "-c:s", codec, str(storage.folder / name)], check=True, timeout=60)
+
+    report = asyncio.run(probe(storage.url(name), ffprobe=ffprobe, limits=limits))
+
+    assert isinstance(report, Media)
+    assert float(report.duration or 0) == pytest.approx(SECONDS, abs=2 * PICTURE)
+
+
+@pytest.mark.parametrize("claimed", [0, 0x7F000000 // 2])
+def test_an_aiff_whose_header_knows_no_size_is_measured(
+    claimed: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    sound = bytearray(make("sound.aiff", storage.folder).read_bytes())
+    frames = sound.index(b"COMM") + 10  # after the chunk's size and the number of channels
+    sound[frames : frames + 4] = claimed.to_bytes(4, "big")
+    half = sound[: 54 + (len(sound) - 54) // 2]
+    (storage.folder / "half.aiff").write_bytes(half)
 
     report = asyncio.run(probe(storage.url("half.aiff"), ffprobe=ffprobe, limits=limits))
 
@@ -104,7 +142,7 @@ def test_a_flac_that_counts_more_samples_than_it_has_was_cut_and_one_that_counts
     report = asyncio.run(probe(storage.url("cut.flac"), ffprobe=ffprobe, limits=limits))
 
     if counted:
-        assert report == Unread("unreadable")
+        assert report == Unread("cut_off")
     else:
         assert isinstance(report, Media)
         assert report.duration is not None

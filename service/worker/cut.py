@@ -1,0 +1,83 @@
+"""Whether a file lost its end on the way, for the containers about which ffprobe doesn't tell.
+
+The sizes read here are what the file says of itself; nothing is allocated or skipped by them beyond the few bytes that
+were read.
+"""
+
+import httpx
+
+from service.worker.media import Media
+from service.worker.reading import piece
+
+WAV_HEAD = 64 * 1024  # bytes in which a WAV's `data` chunk has begun, unless it carries long notes
+# Bytes of an Ogg page: its header, whose last byte counts the segments, and at most a table of 255 sizes up to 255 (RFC
+# 3533, section 6).
+OGG_HEADER = 27
+OGG_PAGE = OGG_HEADER + 255 + 255 * 255
+OGG = b"OggS\0"  # the capture pattern and the only version there is
+# Programs that write to a pipe can't know the size, and put zero there, or about as much as a signed or unsigned
+# 32-bit number holds.
+MADE_UP = 0x7E000000
+SLIP = 1024  # bytes nobody hears; some programs count the header as sound
+IN_DS64 = 0xFFFFFFFF  # RF64 and BW64: the size stands elsewhere (EBU Tech 3306)
+
+
+async def cut_off(pool: httpx.AsyncClient, url: str, media: Media) -> bool:
+    """Whether the file holds less than it says. Reads 64 KiB of a WAV or Ogg, and nothing of others.
+
+    Raises TransientError.
+    """
+    size = media.size or 0
+    if media.container == "wav":
+        return wav_lacks(await piece(pool, url, 0, min(size, WAV_HEAD)), size)
+    if media.container == "ogg":
+        length = min(size, OGG_PAGE)
+        return ogg_stops_within_a_page(await piece(pool, url, size - length, length))
+    return False
+
+
+def wav_lacks(head: bytes, size: int) -> bool:
+    """Whether a WAV of `size` bytes that begins with `head` has fewer bytes of sound than its header says.
+
+    False where that can't be told: sizes that programs make up, and a `data` chunk beyond `head`.
+    """
+    at, long_size = 12, 0
+    while at + 8 <= len(head):
+        name, length = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
+        if name == b"ds64":
+            long_size = int.from_bytes(head[at + 16 : at + 24], "little", signed=True)
+        if name == b"data":
+            if head[:4] in (b"RF64", b"BW64") and length == IN_DS64:
+                return long_size - (size - (at + 8)) > SLIP
+            return length < MADE_UP and length - (size - (at + 8)) > SLIP
+        at += 8 + length + length % 2
+    return False
+
+
+def ogg_stops_within_a_page(tail: bytes) -> bool:
+    """Whether an Ogg file that ends with `tail` ends in the midst of a page.
+
+    A recorder that was stopped writes no page with the end-of-stream flag, but whole pages. False when there is no page
+    in `tail`: something else may have been put behind the last one.
+    """
+    found = tail.find(OGG)
+    while found >= 0:
+        if (stops := _pages_stop_short(tail[found:])) is not None:
+            return stops
+        found = tail.find(OGG, found + 1)
+    return False
+
+
+def _pages_stop_short(pages: bytes) -> bool | None:
+    """Whether the last of these pages lacks bytes; None when they are no pages, or are followed by something else."""
+    while pages.startswith(OGG):
+        if len(pages) < OGG_HEADER:
+            return True
+        table = pages[OGG_HEADER : OGG_HEADER + pages[OGG_HEADER - 1]]
+        length = OGG_HEADER + pages[OGG_HEADER - 1] + sum(table)
+        if length > len(pages):
+            return True
+        pages = pages[length:]
+    if not pages:
+        return False
+    return True if OGG.startswith(pages) else None

@@ -1,0 +1,129 @@
+"""Sizes in the headers of WAV and Ogg, held against the bytes there are."""
+
+import asyncio
+import struct
+from pathlib import Path
+
+import pytest
+
+from service.gateways.pool import http_pool
+from service.worker.cut import OGG_PAGE, cut_off, ogg_stops_within_a_page, wav_lacks
+from service.worker.media import Media, TransientError
+from tests.media import make, silence
+from tests.worker.storage import Storage
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> bytes:
+    return silence(tmp_path / "plain.wav", seconds=2).read_bytes()
+
+
+@pytest.fixture
+def ogg(media: Path) -> bytes:
+    return make("sound.ogg", media).read_bytes()
+
+
+def _long(wav: bytes, form: bytes, size: int) -> bytes:
+    """The same sound as RF64 or BW64, with a 64-bit size in its ds64 chunk."""
+    head, sound = wav[12:36], wav[44:]
+    ds64 = b"ds64" + struct.pack("<Iqqqi", 28, len(wav), size, 0, 0)
+    return form + b"\xff" * 4 + b"WAVE" + ds64 + head + b"data" + b"\xff" * 4 + sound
+
+
+def test_a_whole_wav_lacks_nothing_and_one_cut_off_does(wav: bytes) -> None:
+    assert not wav_lacks(wav[:100], len(wav))
+    assert wav_lacks(wav[:100], len(wav) * 2 // 3)
+    assert not wav_lacks(wav[:100], len(wav) + 3_000_000), "a title behind the sound"
+
+
+@pytest.mark.parametrize("size", [0, 0x7F000000, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+def test_a_size_that_a_program_made_up_proves_nothing(wav: bytes, size: int) -> None:
+    piped = wav[:40] + size.to_bytes(4, "little") + wav[44:]
+
+    assert not wav_lacks(piped, len(piped))
+
+
+def test_a_program_that_counts_the_header_as_sound_is_forgiven(wav: bytes) -> None:
+    assert not wav_lacks(wav[:40] + len(wav).to_bytes(4, "little"), len(wav))
+
+
+@pytest.mark.parametrize("form", [b"RF64", b"BW64"])
+def test_the_long_size_counts_in_a_long_wav(wav: bytes, form: bytes) -> None:
+    whole = _long(wav, form, len(wav) - 44)
+
+    assert not wav_lacks(whole, len(whole))
+    assert wav_lacks(whole, len(whole) - 5_000)
+    assert not wav_lacks(_long(wav, form, -1), len(whole)), "unknown"
+    assert not wav_lacks(_long(wav, form, 0), len(whole)), "unknown"
+
+
+def test_sound_behind_long_notes_proves_nothing(wav: bytes) -> None:
+    notes = b"LIST" + (70_000).to_bytes(4, "little") + bytes(70_000)
+
+    assert not wav_lacks((wav[:12] + notes + wav[12:])[: 64 * 1024], 71_000)
+
+
+@pytest.mark.parametrize("head", [b"", b"RIFF", b"RIFF\0\0\0\0WAVEdata", b"\0" * 500, b"\xff" * 500])
+def test_what_is_no_wav_proves_nothing(head: bytes) -> None:
+    assert not wav_lacks(head, len(head))
+
+
+def test_an_ogg_file_may_end_after_any_of_its_pages_but_within_none(ogg: bytes) -> None:
+    borders = [at for at in range(1, len(ogg)) if ogg.startswith(b"OggS\0", at)]
+    assert len(borders) > 5
+
+    assert not ogg_stops_within_a_page(ogg[-OGG_PAGE:])
+    for border in borders:
+        assert not ogg_stops_within_a_page(ogg[:border][-OGG_PAGE:])
+        for lost in (1, 2, 20, 26, 30, 100):
+            assert ogg_stops_within_a_page(ogg[: border + lost][-OGG_PAGE:]), (border, lost)
+    for share in range(2, 100):
+        at = len(ogg) * share // 100
+        assert ogg_stops_within_a_page(ogg[:at][-OGG_PAGE:]) is (at not in borders)
+
+
+@pytest.mark.parametrize("behind", [b"TAG" + bytes(125), b"\0", b"OggX", b"OggS\1" + bytes(100)])
+def test_what_stands_behind_the_last_page_proves_nothing(ogg: bytes, behind: bytes) -> None:
+    assert not ogg_stops_within_a_page((ogg + behind)[-OGG_PAGE:])
+
+
+def test_a_tail_that_begins_within_a_page_is_read_from_the_next(ogg: bytes) -> None:
+    assert not ogg_stops_within_a_page(ogg[100:])
+    assert ogg_stops_within_a_page(ogg[100:-100])
+
+
+@pytest.mark.parametrize("tail", [b"", b"OggS", b"\0" * 1000, b"OggS\0"])
+def test_no_tail_breaks_the_reader(tail: bytes) -> None:
+    assert ogg_stops_within_a_page(tail) is (tail == b"OggS\0")
+
+
+def _asked(storage: Storage, name: str, container: str, size: int) -> bool:
+    async def ask() -> bool:
+        async with http_pool() as pool:
+            return await cut_off(pool.clients, storage.url(name), Media(container, (), size))
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("name", ["sound.wav", "sound.ogg"])
+def test_little_of_the_file_is_read(storage: Storage, name: str) -> None:
+    size, container = make(name, storage.folder).stat().st_size, name.rpartition(".")[2]
+
+    assert not _asked(storage, name, container, size)
+    assert [path.rpartition("/")[2].partition("?")[0] for path, _ in storage.requests] == [name]
+
+    assert not _asked(storage, name, "mp4", size)
+    assert len(storage.requests) == 1, "the others are ffprobe's business"
+
+
+def test_a_storage_in_trouble_says_nothing_about_the_bytes(storage: Storage) -> None:
+    size = make("sound.ogg", storage.folder).stat().st_size
+    storage.answers["sound.ogg"] = [503]
+
+    with pytest.raises(TransientError):
+        _asked(storage, "sound.ogg", "ogg", size)
+
+    del storage.answers["sound.ogg"]
+    storage.faults["sound.ogg"] = {2: "cut"}
+    with pytest.raises(TransientError):
+        _asked(storage, "sound.ogg", "ogg", size)
