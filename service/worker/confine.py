@@ -1,9 +1,7 @@
 """Lowers its own limits, then becomes the program it was given: the last thing that runs before ffprobe.
 
 Run as a script (`python -I -S confine.py PARENT CPU MEMORY FILES PROGRAM [ARGUMENT …]`), never imported. It
-exists because limits have to be set between fork and exec, and code there (`preexec_fn`) may deadlock in a
-parent that has threads. `prlimit` and `setpriv` would do the same on Debian, but not on macOS or on a BusyBox
-image.
+is for machines without util-linux's setpriv (confinement.py).
 """
 
 import ctypes
@@ -39,7 +37,6 @@ def main(arguments: list[str]) -> None:
     parent, cpu, memory, files = (int(argument) for argument in arguments[:4])
     program = arguments[4:]
     die_with_parent(parent)
-    os.nice(10)
     lower(resource.RLIMIT_CORE, 0)
     lower(resource.RLIMIT_FSIZE, 0)
     lower(resource.RLIMIT_NOFILE, files)

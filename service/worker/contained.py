@@ -5,14 +5,14 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Literal
 
-CONFINE = Path(__file__).with_name("confine.py")
+from service.worker.confinement import Bounds, confined
+
 CHUNK = 64 * 1024
+NICE = 10  # after the service's own work
 
 
 @dataclass(frozen=True)
@@ -86,20 +86,22 @@ async def run(
 
 
 def _start(command: Sequence[str], limits: Limits, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Starts confine.py, which becomes `command`. asyncio's own subprocesses are not used because they reap
-    the leader as soon as it ends: from then on its number may be another process's, and killing the group
-    would be a gamble."""
-    limited = (os.getpid(), limits.cpu_seconds, limits.memory_bytes, limits.open_files)
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(CONFINE), *map(str, limited), *command],
+    """Starts what becomes `command`. asyncio's own subprocesses are not used because they reap the leader as soon
+    as it ends: from then on its number may be another process's, and killing the group would be a gamble."""
+    bounds = Bounds(limits.cpu_seconds, limits.memory_bytes, limits.open_files)
+    arguments, variables = confined(command, bounds, environment)
+    process = subprocess.Popen(
+        arguments,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=dict(environment),
+        env=variables,
         cwd="/",
         start_new_session=True,
         bufsize=0,
     )
+    os.setpriority(os.PRIO_PROCESS, process.pid, NICE)  # not reaped yet, so it is there
+    return process
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from service.worker import confinement
 from service.worker.binary import Ffprobe
 from service.worker.contained import Ending, Limits, run
 from service.worker.ffprobe import probe
@@ -21,6 +22,17 @@ from tests.worker.conftest import ROOT
 from tests.worker.storage import Storage
 
 QUICK = Limits(seconds=20, measure_seconds=20, memory_bytes=512 * 1024 * 1024)
+
+
+@pytest.fixture(autouse=True, params=["setpriv", "python"])
+def started_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Everything is contained by whoever lowers the limits; processes that a test starts find no setpriv either."""
+    if request.param == "python":
+        monkeypatch.setenv("PATH", "/nowhere")
+    confinement.find_setpriv.cache_clear()
+    assert (confinement.find_setpriv() is None) is (request.param == "python")
+    yield
+    confinement.find_setpriv.cache_clear()
 
 
 @pytest.fixture
@@ -88,6 +100,7 @@ def test_limits_are_set_before_the_program_starts(program: Callable[[str], Path]
         "for name in ('CORE', 'FSIZE', 'NOFILE', 'CPU', 'AS'):\n"
         "    print(resource.getrlimit(getattr(resource, 'RLIMIT_' + name)))\n"
         "print(os.getsid(0) == os.getpid(), os.nice(0) >= 10, os.getcwd(), os.read(0, 1))\n"
+        "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('NoNewPrivs')])\n"
         "print(sorted(os.listdir('/proc/self/fd')))\n"
     )
 
@@ -100,8 +113,36 @@ def test_limits_are_set_before_the_program_starts(program: Callable[[str], Path]
         "(120, 121)",
         f"({QUICK.memory_bytes}, {QUICK.memory_bytes})",
         "True True / b''",
+        "['1']",
         "['0', '1', '2', '3']",  # 3 is the listing's own
     ]
+
+
+def test_a_limit_below_ours_that_was_inherited_stays(program: Callable[[str], Path]) -> None:
+    source = (
+        "import asyncio, resource, sys\n"
+        "from service.worker.contained import Limits, run\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (40, 40))\n"
+        "ending = asyncio.run(run([sys.argv[1]], limits=Limits(), seconds=60, environment={},"
+        " receive=lambda piece: print(piece.decode(), end=''), capacity=100))\n"
+        "print(ending)\n"
+    )
+    limits = program("import resource\nprint(resource.getrlimit(resource.RLIMIT_CPU))\n")
+
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(limits)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout.splitlines()[0] == "(40, 40)", done.stdout
+
+
+def test_a_program_gets_its_variables_and_arguments_as_they_are(program: Callable[[str], Path]) -> None:
+    odd = ["--", "a b", "$(id)", "'\"", "", "A=1", "-c"]
+
+    ending, printed = contain(program("import os, sys\nprint(sys.argv[1:], os.environ['KEPT'])\n"), *odd)
+
+    assert printed.decode() == f"{odd} yes\n"
+    assert ending.status == 0
 
 
 def test_a_program_that_hangs_is_killed_in_time(program: Callable[[str], Path], storage: Storage) -> None:
