@@ -4,12 +4,12 @@
 """
 
 import argparse
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import uvicorn
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
@@ -56,7 +56,8 @@ def create_app(settings: Settings) -> Starlette:
     keys = Keys.of(settings.state)
     auth_pool = _pool(settings, "supabase_auth_admin", size=5)
     storage_pool = _pool(settings, "supabase_storage_admin", size=20)
-    postgrest, functions = _client(settings.postgrest_port), _client(settings.functions_port)
+    rest = Forwarding(f"http://{HOST}:{settings.postgrest_port}", "/rest/v1", withheld=frozenset({"apikey"}))
+    edge = Forwarding(f"http://{HOST}:{settings.functions_port}", "/functions/v1")
 
     storage_app = storage.create_app(
         storage_pool,
@@ -69,11 +70,8 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         storing = storage_app.router.lifespan_context(storage_app)
-        async with auth_pool, storage_pool, postgrest, functions, storing:
+        async with auth_pool, storage_pool, rest.connected(), edge.connected(), storing:
             yield
-
-    rest = Forwarding(postgrest, "/rest/v1", withheld=frozenset({"apikey"}))
-    edge = Forwarding(functions, "/functions/v1")
 
     return Starlette(
         routes=[
@@ -94,15 +92,6 @@ def create_app(settings: Settings) -> Starlette:
     )
 
 
-def _client(port: int) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=f"http://{HOST}:{port}",
-        timeout=httpx.Timeout(60, connect=5),
-        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
-        trust_env=False,
-    )
-
-
 def _pool(settings: Settings, role: str, size: int) -> Pool:
     return AsyncConnectionPool(
         postgres.url(settings.postgres_port, role),
@@ -112,8 +101,15 @@ def _pool(settings: Settings, role: str, size: int) -> Pool:
         max_size=size,
         timeout=10,
         open=False,
-        check=AsyncConnectionPool.check_connection,  # Postgres may have been restarted since the last use
+        check=_check,
     )
+
+
+async def _check(connection: AsyncConnection[DictRow]) -> None:
+    """Postgres may have been restarted since the last use: then it said good-bye, and there is something to read on a
+    connection that nothing was asked on."""
+    if select.select([connection.fileno()], [], [], 0)[0]:
+        await AsyncConnectionPool.check_connection(connection)
 
 
 async def _health(_: Request) -> Response:

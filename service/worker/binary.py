@@ -6,7 +6,7 @@ import platform
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -15,6 +15,10 @@ from service.worker.contained import Limits, run
 from service.worker.media import TransientError
 
 INSTALL = "Install Debian's ffmpeg (apt-get install ffmpeg), or set ASSETDOCK_FFPROBE to another ffprobe."
+# Debian's ffprobe looks up 50 000 names in 215 libraries, one after the other, each time it starts. These, which define
+# a third of them, come first then: every name still leads to the same library (tests/worker/test_binary.py), after a
+# shorter search (docs/decisions/0082).
+SEARCHED_FIRST = ("libm.so.6", "libc.so.6", "libepoxy.so.0", "libcrypto.so.3", "libglib-2.0.so.0")
 ARCHITECTURES = {"x86_64": "x64", "AMD64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -94,9 +98,26 @@ async def find(
     if static and sys.platform == "linux":
         # No character set plug-ins: loading one, for the title in an MPEG-TS, is a segfault.
         environment["GCONV_PATH"] = os.devnull
+    elif await _loads(path, SEARCHED_FIRST, limits):
+        environment["LD_PRELOAD"] = ":".join(SEARCHED_FIRST)
     if trusted := environ.get("SSL_CERT_FILE"):
         environment["SSL_CERT_FILE"] = trusted
     return Ffprobe(path, static, b"-max_redirects" in printed, environment)
+
+
+async def _loads(path: Path, libraries: Sequence[str], limits: Limits) -> bool:
+    """Whether glibc's loader says that it takes all of these libraries to start this program."""
+    printed = bytearray()
+    await run(
+        [str(path), "-version"],
+        limits=limits,
+        seconds=30,
+        environment={"LD_TRACE_LOADED_OBJECTS": "1"},  # it only lists them then (ld.so(8))
+        receive=printed.extend,
+        capacity=limits.output_bytes,
+    )
+    loaded = {line.split()[0] for line in printed.decode(errors="replace").splitlines() if line.strip()}
+    return loaded.issuperset(libraries)
 
 
 def _located(project: Path, environ: Mapping[str, str]) -> Path:

@@ -66,6 +66,12 @@ def detected(container: str, *, has_video: bool) -> str:
     return CONTAINERS[container][0 if has_video else 1]
 
 
+def is_one_of(declared: str | None, containers: set[str]) -> bool:
+    """Whether a declared content type names some of these containers, and none beside them."""
+    named = _CONTAINERS_OF.get(_name(declared or ""), set())
+    return bool(named) and named <= containers
+
+
 def agrees(declared: str, container: str) -> bool:
     """Whether bytes of this container may be called `declared` (parameters and letter case don't matter).
 
@@ -73,9 +79,13 @@ def agrees(declared: str, container: str) -> bool:
     A type of audio or video that isn't known here can't be held against the bytes, any other unknown type is:
     media isn't `text/html`.
     """
-    name = declared.partition(";")[0].strip().lower()
+    name = _name(declared)
     if name in _SAYS_NOTHING:
         return True
     if name in _CONTAINERS_OF:
         return container in _CONTAINERS_OF[name]
     return name.startswith(("audio/", "video/")) and container != "srt"
+
+
+def _name(declared: str) -> str:
+    return declared.partition(";")[0].strip().lower()

@@ -15,6 +15,7 @@ from decimal import Decimal
 from service.worker import diagnosis, header, packets
 from service.worker.binary import Ffprobe
 from service.worker.contained import Ending, Limits, run
+from service.worker.content_types import is_one_of
 from service.worker.cut import MADE_UP
 from service.worker.header import Header
 from service.worker.media import Media, Report, TransientError, Unread
@@ -51,13 +52,18 @@ SIZES_ITS_ELEMENTS = {"matroska", "webm"}
 ESTIMATED = b"Estimating duration from bitrate"
 
 
-async def probe(url: str, *, ffprobe: Ffprobe, limits: Limits) -> Report:
-    """What the file behind a signed URL is, read by range requests.
+async def probe(url: str, *, ffprobe: Ffprobe, limits: Limits, declared: str | None = None) -> Report:
+    """What the file behind a signed URL is, read by range requests. Which are made first depends on its `declared`
+    content type, what is found doesn't.
 
     Raises TransientError when Storage or this machine is in trouble, and UnusableFfprobeError for a URL this
     ffprobe can't read.
     """
-    return await _Probe(await ffprobe.source(url), ffprobe, limits).report()
+    probing = _Probe(await ffprobe.source(url), ffprobe, limits)
+    # A static build starts in no time, and npm's finds no packets beyond the end. Where ffprobe looks at the end
+    # anyway, a seek to it would search for what is known.
+    at_a_glance = not ffprobe.static and not is_one_of(declared, MEASURED_FROM_END)
+    return await probing.report(at_a_glance=at_a_glance)
 
 
 class _Probe:
@@ -68,9 +74,8 @@ class _Probe:
         self._ffprobe = ffprobe
         self._limits = limits
 
-    async def report(self) -> Report:
-        # A static build starts in no time, and npm's finds no packets beyond the end.
-        glance = MISSING if self._ffprobe.static else await self._glance()
+    async def report(self, *, at_a_glance: bool) -> Report:
+        glance = await self._glance() if at_a_glance else MISSING
         if glance is not None and glance != MISSING:
             return glance
         document = bytearray()

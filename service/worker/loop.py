@@ -36,6 +36,10 @@ BUSY_FOR = 30.0
 # After that. A quarter of a second costs Postgres and PostgREST a percent of a core together (bench.worker); a
 # receiver of webhooks waits longer than somebody in front of an upload.
 IDLE_POLL, IDLE_POLL_FOR_LETTERS = 0.25, 1.0
+# A job is taken ahead while every one in hand is younger: its URL is signed, and those before it are recorded, while
+# ffprobes keep the cores busy. One that probes for longer may do so for minutes; nothing is to wait behind it here that
+# another worker could do.
+BRISK = 1.0  # seconds
 LONGEST_PAUSE = 15.0  # between attempts to reach a database that is away
 DELIVERIES_AT_A_TIME = 16  # they only wait; hands of their own, so that receivers which hang hold up no probe
 PROJECT = Path(__file__).parents[2]
@@ -64,7 +68,15 @@ async def run(settings: WorkerSettings, concurrency: int) -> int:
             lease_seconds=settings.lease_seconds,
         )
         storage = Storage(pool, url=connection.storage_url, publishable_key=connection.publishable_key)
-        prober = Prober(queue=queue, storage=storage, pool=pool, token=settings.token, ffprobe=ffprobe, limits=limits)
+        prober = Prober(
+            queue=queue,
+            storage=storage,
+            pool=pool,
+            token=settings.token,
+            ffprobe=ffprobe,
+            limits=limits,
+            turns=asyncio.Semaphore(concurrency),
+        )
         # In the order of urgency. Kinds that are not here are left to workers that know them.
         hands: Mapping[str, Hand] = {
             "probe": prober.work,
@@ -79,7 +91,7 @@ async def run(settings: WorkerSettings, concurrency: int) -> int:
             log.info("worker_started", concurrency=concurrency, kinds=[*hands, *letters], ffprobe=str(ffprobe.path))
             house = asyncio.create_task(keep_house(queue))
             await asyncio.gather(
-                Worker(queue, hands, concurrency, stopping).run(),
+                Worker(queue, hands, concurrency, stopping, ahead=concurrency).run(),
                 Worker(queue, letters, DELIVERIES_AT_A_TIME, stopping, idle_poll=IDLE_POLL_FOR_LETTERS).run(),
             )
             house.cancel()
@@ -115,7 +127,8 @@ def _serving_metrics(settings: WorkerSettings) -> Iterator[None]:
 
 
 class Worker:
-    """Keeps up to `concurrency` jobs in hand until `stopping` is set; one that is `alone` by itself."""
+    """Keeps up to `concurrency` jobs in hand until `stopping` is set, and `ahead` more while they go fast; one that is
+    `alone` by itself."""
 
     def __init__(
         self,
@@ -124,14 +137,16 @@ class Worker:
         concurrency: int,
         stopping: asyncio.Event,
         *,
+        ahead: int = 0,
         idle_poll: float = IDLE_POLL,
     ) -> None:
         self._queue = queue
         self._hands = hands
         self._concurrency = concurrency
         self._stopping = stopping
+        self._ahead = ahead
         self._idle_poll = idle_poll
-        self._in_hand: dict[asyncio.Task[None], Job] = {}
+        self._in_hand: dict[asyncio.Task[None], tuple[Job, float]] = {}  # and since when, of time.monotonic
         self._last_job = float("-inf")
         self._failures = 0
 
@@ -141,7 +156,7 @@ class Worker:
             leased = await self._lease() if self._free else []
             for job in leased:
                 task = asyncio.create_task(self._keep(job))
-                self._in_hand[task] = job
+                self._in_hand[task] = job, time.monotonic()
                 task.add_done_callback(self._in_hand.pop)
             await self._pause(full=not self._free)
         if self._in_hand:
@@ -153,9 +168,12 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        if any(job.alone for job in self._in_hand.values()):
+        if any(job.alone for job, _ in self._in_hand.values()):
             return 0
-        return self._concurrency - len(self._in_hand)
+        free = self._concurrency - len(self._in_hand)
+        if self._ahead and all(time.monotonic() - since < BRISK for _, since in self._in_hand.values()):
+            return free + self._ahead if free >= 0 else 0
+        return max(0, free)
 
     async def _lease(self) -> list[Job]:
         try:

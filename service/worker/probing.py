@@ -1,6 +1,9 @@
 """One probe job from its lease to its outcome."""
 
+import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -19,12 +22,17 @@ from service.worker.verdict import NOT_READ, OTHER_BYTES, Failed, Ready, judge
 
 BUCKET = "assets"
 UNSPECIFIC = "application/octet-stream"
+LONGEST_TURN = 2.0  # seconds a job waits for its turn; then another worker, which may be free, can have it
 
 log = structlog.get_logger()
 
 
+class _NoTurnError(Exception):
+    """Nothing was begun."""
+
+
 class Prober:
-    """Does probe jobs. Holds nothing between them."""
+    """Does probe jobs. Holds nothing between them but `turns`: how many ffprobes may run at a time."""
 
     def __init__(
         self,
@@ -35,6 +43,7 @@ class Prober:
         token: str,
         ffprobe: Ffprobe,
         limits: Limits,
+        turns: asyncio.Semaphore,
     ) -> None:
         self._queue = queue
         self._storage = storage
@@ -42,14 +51,18 @@ class Prober:
         self._token = token
         self._ffprobe = ffprobe
         self._limits = limits
+        self._turns = turns
 
     async def work(self, job: Job) -> str:
-        """Probes the asset's bytes and records the outcome, which it returns: `done`, `postponed` or `dead`. Raises
-        ApiError when it can't be recorded."""
+        """Probes the asset's bytes and records the outcome, which it returns: `done`, `postponed` or `dead`; or
+        gives the job back when its turn doesn't come: `released`. Raises ApiError when it can't be recorded."""
         started = time.perf_counter()
         asset = job.asset
         try:
             verdict = await self._verdict(asset)
+        except _NoTurnError:
+            await self._queue.release_job(job)
+            return "released"
         except (TransientError, ApiError) as error:
             outcome = await self._queue.retry_job(job, f"{type(error).__name__}: {error}")
             log.warning("probe_postponed", attempt=job.attempt, outcome=outcome, why=str(error))
@@ -73,7 +86,8 @@ class Prober:
         signed = await self._storage.sign_download(self._token, BUCKET, asset.id)
         if signed is None:
             return judge(asset.type, Unread("missing"))
-        report = await probe(signed.url, ffprobe=self._ffprobe, limits=self._limits)
+        async with self._turn():
+            report = await probe(signed.url, ffprobe=self._ffprobe, limits=self._limits, declared=asset.content_type)
         verdict = judge(asset.type, report, asset.content_type)
         if (
             isinstance(report, Media)
@@ -91,3 +105,15 @@ class Prober:
             if await sha256(self._pool.clients, signed.url, asset.size_bytes or 0) == asset.sha256
             else OTHER_BYTES
         )
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(LONGEST_TURN):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise _NoTurnError from error
+        try:
+            yield
+        finally:
+            self._turns.release()

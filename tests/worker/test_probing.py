@@ -41,6 +41,7 @@ def test_a_probe_given_up_counts_as_a_failed_asset_and_one_put_off_does_not(
         token="t",
         ffprobe=cast(Any, None),
         limits=cast(Any, None),
+        turns=asyncio.Semaphore(1),
     )
     before = _crashed()
 
