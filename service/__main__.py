@@ -7,6 +7,7 @@ import os
 import sys
 
 import uvicorn
+import uvloop
 
 from service.app import create_app
 from service.config import ConfigError, service_settings, worker_settings
@@ -82,7 +83,7 @@ def _work(concurrency: int) -> int:
 
     settings = worker_settings(os.environ)
     configure_logging(settings.log_level)
-    return asyncio.run(run(settings, concurrency))
+    return uvloop.run(run(settings, concurrency))
 
 
 def _reconcile(*, repair: bool) -> int:
