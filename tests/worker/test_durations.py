@@ -56,6 +56,7 @@ def test_a_file_cut_short_is_refused_or_lasts_as_long_as_what_is_left(
     assert report.duration < SECONDS, "the header was believed"
 
 
+@pytest.mark.parametrize("declared", [True, False])
 @pytest.mark.parametrize(
     "name",
     [
@@ -64,7 +65,7 @@ def test_a_file_cut_short_is_refused_or_lasts_as_long_as_what_is_left(
     ],
 )
 def test_one_ffprobe_is_enough_for_an_ordinary_file(
-    name: str, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
+    name: str, declared: bool, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Starting the one on PATH costs more than what it does; npm's starts in no time, and takes more passes."""
     ffprobe = asyncio.run(find(storage.folder))
@@ -77,7 +78,11 @@ def test_one_ffprobe_is_enough_for_an_ordinary_file(
 
     monkeypatch.setattr("service.worker.ffprobe.run", counted)
 
-    asyncio.run(probe(storage.url(name), ffprobe=ffprobe, limits=limits))
+    asyncio.run(
+        probe(
+            storage.url(name), ffprobe=ffprobe, limits=limits, declared=SAMPLES[name].content_type if declared else None
+        )
+    )
 
     assert len(starts) == 1
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+import pytest
+
 from service.worker.loop import Worker
 from service.worker.queue import Job
 
@@ -52,6 +54,37 @@ def test_a_worker_says_whether_its_hands_are_empty_and_takes_nothing_beside_a_jo
     asyncio.run(walk())
 
     assert queue.asked == [(3, True), (2, False), (3, True), (3, True)]
+
+
+def test_a_worker_takes_jobs_ahead_while_those_in_hand_go_fast_and_none_behind_a_long_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.worker.loop.BRISK", 0.3)
+    queue = Leasing([[job("a"), job("b"), job("c")], []])
+    gates = {name: asyncio.Event() for name in "abc"}
+
+    async def hand(held: Job) -> str:
+        await gates[held.id].wait()
+        return "done"
+
+    async def walk() -> None:
+        stopping = asyncio.Event()
+        worker = asyncio.create_task(Worker(cast(Any, queue), {"probe": hand}, 2, stopping, ahead=2).run())
+        await _until(lambda: len(queue.asked) == 1)
+        await asyncio.sleep(0.5)  # three in hand, which are two too many to begin with another, and then old
+        assert queue.asked == [(4, True)]
+        gates["a"].set()
+        await asyncio.sleep(0.3)
+        assert queue.asked == [(4, True)], "two long ones fill both hands"
+        gates["b"].set()
+        await _until(lambda: len(queue.asked) == 2)
+        stopping.set()
+        gates["c"].set()
+        await worker
+
+    asyncio.run(walk())
+
+    assert queue.asked[1] == (1, False)
 
 
 async def _until(condition: Any) -> None:

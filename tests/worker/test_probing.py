@@ -1,6 +1,7 @@
 """What becomes of a probe that cannot be done."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -9,6 +10,9 @@ from service.errors import ApiError
 from service.worker import counters
 from service.worker.probing import Prober
 from service.worker.queue import Job, Subject
+
+SUBJECT = Subject(id="a", type="audio", content_type=None, size_bytes=1, sha256=None)
+JOB = Job(id="j", kind="probe", attempt=1, lease_token="t", owner_id=None, subject=SUBJECT, alone=False)
 
 
 class Away:
@@ -32,8 +36,6 @@ class Patience:
 def test_a_probe_given_up_counts_as_a_failed_asset_and_one_put_off_does_not(
     outcome: str, ended: str, counted: int
 ) -> None:
-    subject = Subject(id="a", type="audio", content_type=None, size_bytes=1, sha256=None)
-    job = Job(id="j", kind="probe", attempt=1, lease_token="t", owner_id=None, subject=subject, alone=False)
     prober = Prober(
         queue=cast(Any, Patience(outcome)),
         storage=cast(Any, Away()),
@@ -45,9 +47,51 @@ def test_a_probe_given_up_counts_as_a_failed_asset_and_one_put_off_does_not(
     )
     before = _crashed()
 
-    assert asyncio.run(prober.work(job)) == ended
+    assert asyncio.run(prober.work(JOB)) == ended
 
     assert _crashed() - before == counted
+
+
+class Ready:
+    """A Storage that signs."""
+
+    async def sign_download(self, *_: object) -> Any:
+        return SimpleNamespace(url="http://127.0.0.1:9/never-asked")
+
+
+class Returns:
+    """A queue that takes jobs back."""
+
+    def __init__(self) -> None:
+        self.released: list[str] = []
+
+    async def release_job(self, job: Job) -> None:
+        self.released.append(job.id)
+
+
+def test_a_job_whose_turn_does_not_come_is_given_back_untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.worker.probing.LONGEST_TURN", 0.05)
+    queue = Returns()
+
+    async def behind_a_long_one() -> str:
+        turns = asyncio.Semaphore(1)
+        prober = Prober(
+            queue=cast(Any, queue),
+            storage=cast(Any, Ready()),
+            pool=cast(Any, None),
+            token="t",
+            ffprobe=cast(Any, None),
+            limits=cast(Any, None),
+            turns=turns,
+        )
+        async with turns:
+            outcome = await prober.work(JOB)
+        assert not turns.locked()
+        return outcome
+
+    assert asyncio.run(behind_a_long_one()) == "released"
+
+    assert queue.released == ["j"]
 
 
 def _crashed() -> float:

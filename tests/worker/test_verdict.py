@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from service.worker.content_types import CONTAINERS, agrees
+from service.worker.content_types import CONTAINERS, agrees, is_one_of
 from service.worker.media import Media, Stream, Unread
 from service.worker.verdict import AssetType, Failed, Ready, judge
 
@@ -112,6 +112,20 @@ def test_a_name_of_another_family_does_not_fit(declared: str, container: str) ->
     verdict = judge("audio", Media(container, (SOUND,), duration=LASTS), declared)
     assert isinstance(verdict, Failed)
     assert verdict.code in ("content_type_mismatch", "no_media_stream")
+
+
+@pytest.mark.parametrize(
+    ("declared", "ogg"),
+    [
+        ("audio/ogg; codecs=opus", True),
+        ("video/OGG", True),
+        ("audio/opus", False),
+        ("audio/flac", False),
+        (None, False),
+    ],
+)
+def test_a_name_that_may_be_another_container_too_names_none(declared: str | None, ogg: bool) -> None:
+    assert is_one_of(declared, {"ogg", "mpeg"}) is ogg
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
