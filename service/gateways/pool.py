@@ -12,14 +12,15 @@ import aiohttp
 import httpx
 import orjson
 from httpx_aiohttp import AiohttpTransport
-from yarl import URL
 
 from service import metrics
 from service.errors import ApiError
+from service.gateways import wire
 
 # A little over eight seconds, the statement_timeout of `authenticated` on hosted: the database gives up first.
 TIMEOUT = httpx.Timeout(10.0, connect=3.0, pool=3.0)
 MAX_CONNECTIONS = 200
+MAX_OF_CLIENTS = 50  # beside those
 T = TypeVar("T")
 
 UNAVAILABLE = (502, 503)
@@ -28,25 +29,35 @@ TIMED_OUT = (504, 544)  # 544: Supabase Storage's own word for a database that t
 
 @dataclass(frozen=True)
 class Pool:
-    """One set of connections. `clients` is what the Supabase clients are built around. A call through them costs about
-    five times what `post` does (docs/decisions/0080), so what nearly every request calls is called with `post`.
+    """`clients` is what the Supabase clients are built around. A call through them costs many times what one straight
+    to a `server` does (docs/decisions/0080), so what nearly every request calls is called that way.
     """
 
     clients: httpx.AsyncClient
-    _session: aiohttp.ClientSession
+    _server: Callable[[str], wire.Server]
 
-    async def post(self, url: URL, document: bytes, headers: Mapping[str, str]) -> tuple[int, Any]:
-        """Sends JSON; the status and the JSON that came back, None for a body that is none.
+    def server(self, url: str) -> "Straight":
+        """The server at this URL, to be called directly."""
+        return Straight(self._server(url))
 
-        Raises ApiError for answers that mean "not now", TimeoutError and aiohttp.ClientError.
+
+@dataclass(frozen=True)
+class Straight:
+    """A server that takes JSON and answers with JSON."""
+
+    _server: wire.Server
+
+    async def post(self, path: str, document: bytes, headers: Mapping[str, str]) -> tuple[int, Any]:
+        """The status and the JSON that came back, None for a body that is none.
+
+        Raises ApiError for answers that mean "not now", TimeoutError and wire.BrokenError.
         """
-        async with self._session.post(url, data=document, headers=headers, allow_redirects=False) as response:
-            _refuse_unavailable(response.status)
-            body = await response.read()
+        status, body = await self._server.post(path, document, headers)
+        _refuse_unavailable(status)
         try:
-            return response.status, orjson.loads(body)
+            return status, orjson.loads(body)
         except orjson.JSONDecodeError:
-            return response.status, None
+            return status, None
 
 
 @asynccontextmanager
@@ -56,21 +67,31 @@ async def http_pool() -> AsyncIterator[Pool]:
     Building a client costs a TLS context, so there is one for the process. The Supabase clients built around it cost
     next to nothing and must never be closed: that would close the pool.
     """
-    metrics.connection_limit.set(MAX_CONNECTIONS)
+    metrics.connection_limit.set(MAX_CONNECTIONS + MAX_OF_CLIENTS)
     tls = httpx.create_ssl_context(trust_env=False)
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=4.0, ssl=tls),
-        timeout=aiohttp.ClientTimeout(total=TIMEOUT.read, connect=TIMEOUT.connect),
+        connector=aiohttp.TCPConnector(limit=MAX_OF_CLIENTS, keepalive_timeout=4.0, ssl=tls),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,  # httpx does it, and would do it twice
         skip_auto_headers=("User-Agent", "Accept-Encoding"),
     ) as session:
-        # The transport takes timeouts from httpx, so those of the session are for `post` alone.
         transport = AiohttpTransport(client=session, verify=tls)
         async with httpx.AsyncClient(
             transport=transport, timeout=TIMEOUT, event_hooks={"response": [_look_at]}, trust_env=False
         ) as clients:
-            yield Pool(clients, session)
+            servers: list[wire.Server] = []
+            places = asyncio.Semaphore(MAX_CONNECTIONS)
+
+            def server(url: str) -> wire.Server:
+                found = wire.Server(
+                    url, tls=tls, places=places, seconds=TIMEOUT.read or 0, connect_seconds=TIMEOUT.connect or 0
+                )
+                servers.append(found)
+                return found
+
+            yield Pool(clients, server)
+            for each in servers:
+                each.close()
 
 
 async def _look_at(response: httpx.Response) -> None:
@@ -111,7 +132,7 @@ async def _attempt(call: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
     try:
         return await _translated(call)
     except ApiError as error:
-        broke = isinstance(error.__cause__, httpx.TransportError | aiohttp.ClientError)
+        broke = isinstance(error.__cause__, httpx.TransportError | wire.BrokenError)
         if not (idempotent and broke) or error.status == 504:
             raise
     await asyncio.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - jitter, not a secret
@@ -122,9 +143,9 @@ async def _translated(call: Callable[[], Awaitable[T]]) -> T:
     try:
         return await call()
     # httpx-aiohttp says ConnectTimeout of a connection that closed under us, too.
-    except (httpx.ConnectTimeout, aiohttp.ConnectionTimeoutError) as error:
+    except httpx.ConnectTimeout as error:
         raise unavailable() from error
     except (httpx.TimeoutException, TimeoutError) as error:
         raise ApiError("upstream_timeout") from error
-    except (httpx.TransportError, aiohttp.ClientError, OSError) as error:
+    except (httpx.TransportError, OSError) as error:
         raise unavailable() from error

@@ -9,7 +9,6 @@ import structlog
 from storage3 import AsyncStorageClient
 from storage3.exceptions import StorageApiError
 from storage3.utils import StorageException
-from yarl import URL
 
 from service.errors import ApiError, Unauthenticated
 from service.gateways.pool import Pool, attempt, unavailable
@@ -35,6 +34,7 @@ class Storage:
     def __init__(self, pool: Pool, *, url: str, publishable_key: str) -> None:
         self._pool = pool
         self._url = url
+        self._server = pool.server(url)
         self._publishable_key = publishable_key
 
     @property
@@ -81,10 +81,9 @@ class Storage:
 
     async def _sign(self, token: str, path: str, wish: bytes, operation: str) -> SignedUrl:
         # Not through storage3: nearly every request signs something (see Pool).
-        url = URL(f"{self._url}{path}", encoded=True)
-        headers = {**self._headers(token), "Content-Type": "application/json"}
+        headers = self._headers(token)
         status, answer = await attempt(
-            lambda: self._pool.post(url, wish, headers), server="storage", operation=operation, idempotent=True
+            lambda: self._server.post(path, wish, headers), server="storage", operation=operation, idempotent=True
         )
         try:
             if status == 200:

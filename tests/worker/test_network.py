@@ -1,22 +1,18 @@
 """How the bytes are reached: what Storage may answer, and what a file can't make ffprobe do."""
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
 import sys
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.worker.binary import Ffprobe, UnusableFfprobeError, find
 from service.worker.contained import Limits
 from service.worker.ffprobe import probe
 from service.worker.media import Media, Report, TransientError, Unread
 from service.worker.verdict import Failed, judge
+from tests.certificate import localhost_certificate
 from tests.media import make, silence
 from tests.worker.storage import Storage, serving
 
@@ -196,37 +192,11 @@ def test_a_file_that_points_elsewhere_opens_nothing(
     assert verdict.code == "unreadable_media"
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for localhost with its key, signed by itself, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "certificate.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
 def test_https_is_read_only_from_a_server_that_proves_its_name(
-    ffprobe: Ffprobe, media: Path, certificate: Path, limits: Limits
+    ffprobe: Ffprobe, media: Path, tmp_path: Path, limits: Limits
 ) -> None:
     make("sound.flac", media)
+    certificate = localhost_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     trusting = asyncio.run(find(media, {"ASSETDOCK_FFPROBE": str(ffprobe.path), "SSL_CERT_FILE": str(certificate)}))

@@ -1,0 +1,301 @@
+"""The connections of the hot calls: kept, given up, and never mixed up."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devstack.ports import Ports
+from service.gateways import wire
+from service.gateways.wire import BrokenError, Server
+from tests.certificate import localhost_certificate
+
+HEADERS = {"apikey": "key", "Authorization": "Bearer token"}
+Script = Callable[["Upstream", int, asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+class Upstream:
+    """A server whose connections each follow a script; remembers how many there were, and what was asked."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.connections = 0
+        self.requests: list[bytes] = []
+        self.port = 0
+
+    async def request(self, reader: asyncio.StreamReader) -> bytes:
+        """The next request on a connection. Raises IncompleteReadError at its end."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        whole = head + await reader.readexactly(length)
+        self.requests.append(whole)
+        return whole
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        self.connections += 1
+        try:
+            await self._script(self, self.connections, reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def upstream(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
+    """The server, while it runs."""
+    served = Upstream(script)
+    server = await asyncio.start_server(served.serve, "127.0.0.1", 0, ssl=tls)
+    served.port = server.sockets[0].getsockname()[1]
+    try:
+        yield served
+    finally:
+        server.close()
+
+
+def server(port: int, *, scheme: str = "http", places: int = 200, seconds: float = 5, **options: Any) -> Server:
+    """Ours to call it by."""
+    return Server(
+        f"{scheme}://localhost:{port}/rest/v1/",
+        tls=options.get("tls") or ssl.create_default_context(),
+        places=asyncio.Semaphore(places),
+        seconds=seconds,
+        connect_seconds=options.get("connect_seconds", 2),
+    )
+
+
+def answer(body: bytes, status: bytes = b"200 OK", extra: bytes = b"") -> bytes:
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(body), extra, body)
+
+
+CHUNKED = b'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n4\r\n": 1\r\n1\r\n}\r\n0\r\n\r\n'
+EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+
+
+def test_calls_share_a_connection_and_say_what_they_must() -> None:
+    answers = [answer(b'{"n":1}'), CHUNKED, answer(b"", b"204 No Content"), EARLY + answer(b"[]", b"409 Conflict")]
+
+    async def script(served: Upstream, _: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for each in answers:
+            await served.request(reader)
+            for byte in range(0, len(each), 5):  # however it is cut on the way
+                writer.write(each[byte : byte + 5])
+                await writer.drain()
+                await asyncio.sleep(0)
+
+    async def walk() -> tuple[list[tuple[int, bytes]], Upstream]:
+        async with upstream(script) as served:
+            ours = server(served.port)
+            done = [await ours.post("rpc/f", b'{"x":"\xc3\xa9"}', HEADERS) for _ in answers]
+            ours.close()
+            return done, served
+
+    done, served = asyncio.run(walk())
+
+    assert done == [(200, b'{"n":1}'), (201, b'{"a": 1}'), (204, b""), (409, b"[]")]
+    assert served.connections == 1
+    assert served.requests[0] == (
+        b"POST /rest/v1/rpc/f HTTP/1.1\r\nHost: localhost:%d\r\napikey: key\r\nAuthorization: Bearer token\r\n"
+        b'Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{"x":"\xc3\xa9"}' % served.port
+    )
+
+
+def asked_twice(script: Script, pause: float = 0.05) -> tuple[list[object], Upstream]:
+    """What came of two calls, one after the other, and the server they went to."""
+
+    async def walk() -> tuple[list[object], Upstream]:
+        done: list[object] = []
+        async with upstream(script) as served:
+            ours = server(served.port, seconds=0.5)
+            for _ in range(2):
+                try:
+                    done.append(await ours.post("rpc/f", b"{}", HEADERS))
+                except (BrokenError, TimeoutError) as error:
+                    done.append(type(error))
+                await asyncio.sleep(pause)
+            ours.close()
+        return done, served
+
+    return asyncio.run(walk())
+
+
+def first_then_well(first: bytes, *, closing: bool = False, silent: bool = False) -> Script:
+    """The first connection answers `first` to everything, later ones as they should."""
+
+    async def script(served: Upstream, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await served.request(reader)
+            writer.write(first if number == 1 else answer(b"well"))
+            await writer.drain()
+            if number == 1 and closing:
+                return
+            if number == 1 and silent:
+                await asyncio.sleep(0.7)  # longer than the call waits
+                writer.write(answer(b"late"))
+
+    return script
+
+
+WELL = (200, b"well")
+
+
+@pytest.mark.parametrize(
+    ("script", "first"),
+    [
+        (first_then_well(answer(b"1", extra=b"Connection: close\r\n")), (200, b"1")),
+        (first_then_well(answer(b"1"), closing=True), (200, b"1")),
+        (first_then_well(answer(b"1") + answer(b"nobody asked")), (200, b"1")),
+        (first_then_well(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", closing=True), BrokenError),
+        (first_then_well(b"", closing=True), BrokenError),
+        (first_then_well(b"SSH-2.0-OpenSSH\r\n"), BrokenError),
+        (first_then_well(b"HTTP/1.1 200 OK\r\n\r\nuntil the end", closing=True), BrokenError),
+        (first_then_well(b"", silent=True), TimeoutError),
+        (first_then_well(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", silent=True), TimeoutError),
+    ],
+    ids=[
+        *("said to close", "closed", "more than was asked for", "cut off", "no answer", "no HTTP", "no length"),
+        *("silent", "half and silent"),
+    ],
+)
+def test_a_connection_that_may_be_out_of_step_is_not_used_again(script: Script, first: object) -> None:
+    done, served = asked_twice(script)
+
+    assert done == [first, WELL]
+    assert served.connections == 2
+
+
+def test_what_comes_while_nothing_was_asked_ends_the_connection() -> None:
+    async def script(served: Upstream, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await served.request(reader)
+        writer.write(answer(b"1"))
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(answer(b"unasked"))
+        await served.request(reader)
+
+    done, served = asked_twice(script, pause=0.1)
+
+    assert done == [(200, b"1"), (200, b"1")]
+    assert served.connections == 2
+
+
+def test_a_connection_left_too_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "KEPT_SECONDS", 0.01)
+
+    done, served = asked_twice(first_then_well(answer(b"1")))
+
+    assert done == [(200, b"1"), WELL]
+    assert served.connections == 2
+
+
+def test_the_answer_to_a_call_that_was_given_up_goes_to_no_other() -> None:
+    async def script(served: Upstream, _: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await served.request(reader)
+            await asyncio.sleep(0.05)
+            writer.write(answer(request.rpartition(b"\r\n")[2]))
+
+    async def walk() -> tuple[list[bytes], Upstream]:
+        async with upstream(script) as served:
+            ours = server(served.port)
+            given_up = asyncio.create_task(ours.post("rpc/f", b'"given up"', HEADERS))
+            await asyncio.sleep(0.02)
+            given_up.cancel()
+            bodies = [(await ours.post("rpc/f", b"%d" % number, HEADERS))[1] for number in range(3)]
+            ours.close()
+            return bodies, served
+
+    bodies, served = asyncio.run(walk())
+
+    assert bodies == [b"0", b"1", b"2"]
+    assert served.connections == 2
+
+
+async def _slowly(served: Upstream, _: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        request = await served.request(reader)
+        await asyncio.sleep(0.05)
+        writer.write(answer(request.rpartition(b"\r\n")[2]))
+
+
+def test_calls_at_once_take_connections_of_their_own_and_no_more_than_there_are_places() -> None:
+    async def walk() -> Upstream:
+        async with upstream(_slowly) as served:
+            ours = server(served.port, places=3)
+            bodies = await asyncio.gather(*(ours.post("rpc/f", b"%d" % number, HEADERS) for number in range(9)))
+            assert [body for _, body in bodies] == [b"%d" % number for number in range(9)]
+            ours.close()
+            return served
+
+    assert asyncio.run(walk()).connections == 3
+
+
+def test_a_call_that_finds_no_place_in_time_is_broken_off_and_takes_none() -> None:
+    async def walk() -> None:
+        async with upstream(_slowly) as served:
+            ours = server(served.port, places=1, connect_seconds=0.02)
+            held = asyncio.create_task(ours.post("rpc/f", b"1", HEADERS))
+            await asyncio.sleep(0.01)
+            with pytest.raises(BrokenError, match="all connections are taken"):
+                await ours.post("rpc/f", b"2", HEADERS)
+            assert (await held)[1] == b"1"
+            assert (await ours.post("rpc/f", b"3", HEADERS))[1] == b"3"
+            ours.close()
+
+    asyncio.run(walk())
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("rpc/f", {"Authorization": "Bearer t\r\nX-Forged: yes"}),
+        ("rpc/f", {"Authorization": "Bearer t\n"}),
+        ("rpc/f", {"X\r\nForged": "yes"}),
+        ("rpc/f", {"Authorization": "Bearer \N{SNOWMAN}"}),
+        ("rpc/f HTTP/1.1\r\nX-Forged: yes", {}),
+        ("rpc/f\r\n", {}),
+        ("rpc/\N{SNOWMAN}", {}),
+    ],
+)
+def test_what_would_break_the_request_is_not_sent(path: str, headers: dict[str, str]) -> None:
+    async def script(*_: object) -> None:
+        """Nothing comes here."""
+
+    async def walk() -> int:
+        async with upstream(script) as served:
+            with pytest.raises(ValueError, match=r"request|ordinal"):
+                await server(served.port).post(path, b"{}", headers)
+            return served.connections
+
+    assert asyncio.run(walk()) == 0
+
+
+def test_a_server_is_believed_over_tls_only_with_its_certificate(tmp_path: Path) -> None:
+    certificate = localhost_certificate(tmp_path)
+    proving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    proving.load_cert_chain(certificate)
+
+    async def walk() -> tuple[int, bytes]:
+        async with upstream(first_then_well(answer(b"well")), proving) as served:
+            with pytest.raises(BrokenError):
+                await server(served.port, scheme="https").post("rpc/f", b"{}", HEADERS)
+            trusting = ssl.create_default_context(cafile=str(certificate))
+            ours = server(served.port, scheme="https", tls=trusting)
+            done = await ours.post("rpc/f", b"{}", HEADERS)
+            ours.close()
+            return done
+
+    assert asyncio.run(walk()) == WELL
+
+
+def test_a_server_that_is_not_there_is_broken() -> None:
+    async def walk() -> None:
+        with pytest.raises(BrokenError, match="no connection"):
+            await server(Ports.free().gateway).post("rpc/f", b"{}", HEADERS)
+
+    asyncio.run(walk())
