@@ -41,6 +41,7 @@ MEASURED_FROM_END = {"mpegts", "mpeg", "ogg"}
 # Here ffprobe finds the end by reading every packet, or by the numbers of the frames there: it is as good as measured.
 COUNTED_TO_END = {"mp3", "aac", "ac3", "matroska", "webm", "flac"}
 TRAILER = 1024  # bytes that may follow the last packet: an ID3v1 tag has 128
+LARGE_MP3 = 4 * 1024 * 1024  # bytes from which on reading them costs more than starting ffprobe once more
 FROM_ZERO = {"aac", "ac3"}  # frames without time stamps: ffprobe counts them, and names no start
 MISSING = Unread("missing")
 NOT_AGAIN = "ffprobe couldn't open again what it had opened before"
@@ -52,9 +53,11 @@ SIZES_ITS_ELEMENTS = {"matroska", "webm"}
 ESTIMATED = b"Estimating duration from bitrate"
 
 
-async def probe(url: str, *, ffprobe: Ffprobe, limits: Limits, declared: str | None = None) -> Report:
+async def probe(
+    url: str, *, ffprobe: Ffprobe, limits: Limits, declared: str | None = None, size: int | None = None
+) -> Report:
     """What the file behind a signed URL is, read by range requests. Which are made first depends on its `declared`
-    content type, what is found doesn't.
+    content type and its `size` in bytes, what is found doesn't.
 
     Raises TransientError when Storage or this machine is in trouble, and UnusableFfprobeError for a URL this
     ffprobe can't read.
@@ -62,7 +65,9 @@ async def probe(url: str, *, ffprobe: Ffprobe, limits: Limits, declared: str | N
     probing = _Probe(await ffprobe.source(url), ffprobe, limits)
     # A static build starts in no time, and npm's finds no packets beyond the end. Where ffprobe looks at the end
     # anyway, a seek to it would search for what is known.
-    at_a_glance = not ffprobe.static and not is_one_of(declared, MEASURED_FROM_END)
+    # The end of an MP3 is found by reading through it, which takes longer than another start from some size on.
+    sought = is_one_of(declared, MEASURED_FROM_END) or (is_one_of(declared, {"mp3"}) and (size or 0) >= LARGE_MP3)
+    at_a_glance = not ffprobe.static and not sought
     return await probing.report(at_a_glance=at_a_glance)
 
 
@@ -129,6 +134,8 @@ class _Probe:
         if found.claimed is not None and found.claimed > 0 and (found.is_pcm or not estimated):
             if found.media.container in MEASURED_FROM_END or found.holds(found.claimed, CLOSE):
                 return found.media.lasting(found.claimed)
+            if end is None and await self._is_constant(found, found.claimed):
+                return found.media.lasting(found.claimed - (found.start or 0))
             if (checked := await self._checked(found, found.claimed, end)) is not None:
                 return found.media.lasting(checked)
         elif end and (counted := _counted(found, end)) is not None:
@@ -148,6 +155,26 @@ class _Probe:
         start = found.start or Decimal(0)
         tail = await self._packets(found, from_second=start + claimed - TAIL, seconds=self._limits.seconds)
         return None if isinstance(tail, Unread) else _borne_out(found, claimed, tail)
+
+    async def _is_constant(self, found: Header, claimed: Decimal) -> bool:
+        """Whether a large MP3 of a constant bit rate is as large as what it claims takes: then nothing in between has
+        to be read. Of a variable one nothing but reading it says so."""
+        if found.media.container != "mp3" or (found.media.size or 0) < LARGE_MP3:
+            return False
+        document = bytearray()
+        ending = await self._run(
+            [
+                *("-fflags", "+fastseek", "-read_intervals", f"%+#1,{BEYOND}"),
+                *("-show_entries", packets.WITH_PLACES, "-print_format", "json=compact=1"),
+            ],
+            seconds=self._limits.seconds,
+            receive=document.extend,
+            capacity=self._limits.output_bytes,
+        )
+        if diagnosis.of_reading(ending):
+            return False
+        frames = packets.Frames.of_report(bytes(document), found.counted)
+        return frames.at_both_ends(found.media.size, TRAILER) and frames.last(claimed)
 
     async def _packets(self, found: Header, *, from_second: Decimal | None, seconds: float) -> packets.Span | Unread:
         span = packets.Span(found.counted)

@@ -1,6 +1,7 @@
 """Where the packets of a file begin and end, from ffprobe's lines, in constant memory."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 import orjson
@@ -49,15 +50,9 @@ class Span:
         """From the packets in a report of ffprobe in JSON, asked for `WITH_PLACES`. Never raises: what can't be read
         holds no packets."""
         span = cls(counted)
-        try:
-            report = orjson.loads(document)
-        except orjson.JSONDecodeError:
-            return span
-        listed = report.get("packets") if isinstance(report, dict) else None
-        for packet in listed if isinstance(listed, list) else []:
-            if isinstance(packet, dict):
-                span._packet([str(packet.get(name, "")) for name in FIELDS])
-                span.reach = max(span.reach, _bytes(packet.get("pos")) + _bytes(packet.get("size")))
+        for packet in _listed(document):
+            span._packet([str(packet.get(name, "")) for name in FIELDS])
+            span.reach = max(span.reach, _bytes(packet.get("pos")) + _bytes(packet.get("size")))
         return span
 
     def feed(self, piece: bytes) -> None:
@@ -80,6 +75,54 @@ class Span:
             self.first = start
         if self.end is None or end > self.end:
             self.end = end
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A few frames of a stream of one constant bit rate, from both ends of a file. Empty where there are none."""
+
+    begin: int  # where in the file the first begins, and the last ends, in bytes
+    end: int
+    sizes: tuple[int, ...]  # bytes
+    seconds: frozenset[Decimal]  # how long each lasts
+
+    @classmethod
+    def of_report(cls, document: bytes, counted: Collection[int]) -> "Frames":
+        """From a report of ffprobe in JSON, asked for `WITH_PLACES`. Never raises."""
+        seen = [
+            (_bytes(packet.get("pos")), _bytes(packet.get("size")), seconds(str(packet.get("duration_time"))))
+            for packet in _listed(document)
+            if packet.get("stream_index") in counted and packet.get("pos")
+        ]
+        return cls(
+            begin=min((place for place, _, _ in seen), default=0),
+            end=max((place + size for place, size, _ in seen), default=0),
+            sizes=tuple(size for _, size, _ in seen),
+            seconds=frozenset(lasts for _, _, lasts in seen if lasts),
+        )
+
+    def at_both_ends(self, size: int | None, trailer: int) -> bool:
+        """Whether more than one was seen, the last of which ends where a file of `size` bytes does."""
+        return len(self.sizes) > 1 and size is not None and 0 <= size - self.end <= trailer
+
+    def last(self, claimed: Decimal) -> bool:
+        """Whether frames as large as these, from the first to the last, take as long as `claimed` seconds.
+
+        A constant bit rate makes frames of two sizes, a byte apart; a variable one of many.
+        """
+        if max(self.sizes) - min(self.sizes) > 1 or len(self.seconds) != 1:
+            return False
+        frames, spare = claimed / next(iter(self.seconds)), 2 * max(self.sizes)
+        return frames * min(self.sizes) - spare <= self.end - self.begin <= frames * max(self.sizes) + spare
+
+
+def _listed(document: bytes) -> list[dict[str, object]]:
+    try:
+        report = orjson.loads(document)
+    except orjson.JSONDecodeError:
+        return []
+    listed = report.get("packets") if isinstance(report, dict) else None
+    return [packet for packet in listed if isinstance(packet, dict)] if isinstance(listed, list) else []
 
 
 def _bytes(text: object) -> int:

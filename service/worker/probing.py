@@ -87,7 +87,13 @@ class Prober:
         if signed is None:
             return judge(asset.type, Unread("missing"))
         async with self._turn():
-            report = await probe(signed.url, ffprobe=self._ffprobe, limits=self._limits, declared=asset.content_type)
+            report = await probe(
+                signed.url,
+                ffprobe=self._ffprobe,
+                limits=self._limits,
+                declared=asset.content_type,
+                size=asset.size_bytes,
+            )
         verdict = judge(asset.type, report, asset.content_type)
         if (
             isinstance(report, Media)
