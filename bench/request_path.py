@@ -20,7 +20,8 @@ AT = 16  # where goals and peers are
 # The goal for CPU was set where a request cost Fastify with supabase-js so many µs. No two machines are alike.
 NODE_PEER_THERE = 1017
 INTRO = (
-    "wrk, one thread, closed loop. 200 owners in turn, each within its shipped limits; the service with its shipped "
+    "wrk, one thread, closed loop; a second to warm up before each round. 200 owners in turn, each within its shipped "
+    "limits; the service with its shipped "
     "settings: rate limit, log and metrics on. Behind it real PostgREST and Postgres (fsync on), and in Storage's "
     "place a fixed answer from nginx: real Storage is in no package registry, and its stand-in here is Python, which "
     "would be most of what is measured. Whatever Storage costs would be in the floor and in the service alike, so it "
@@ -64,12 +65,11 @@ class Measured:
         once = list({target.name: target for target in ours}.values())
         for connections in CONNECTIONS:
             targets = [*once, *(self.targets.peers if connections == AT else ())]
-            for target in targets:
-                load(target, connections, 1)  # to warm up
             rounds = self.plan.rounds_at(connections)
             for number in range(rounds):
                 # Every other round backwards: what grows or wears out meanwhile weighs on all alike.
                 for target in targets if number % 2 == 0 else reversed(targets):
+                    load(target, connections, 1)  # what V8 forgets meanwhile is not held against it
                     run = load(target, connections, self.plan.seconds)
                     forget_reservations(self.where.stack)
                     self._runs.setdefault((target.name, connections), []).append(run)
