@@ -284,7 +284,8 @@ def test_many_workers_at_once_never_share_a_job(stack: Stack, owner: Caller, dat
     for thread in threads:
         thread.join()
 
-    assert sorted(taken) == sorted(reserved)
+    assert len(taken) == len(set(taken))
+    assert set(taken) >= set(reserved)  # and what other tests left behind, whose leases ended meanwhile
     with database.transaction():
         database.execute("set local storage.allow_delete_query = 'true'")
         database.execute("delete from storage.objects where name = any(%s)", [reserved])
