@@ -108,7 +108,9 @@ def _pool(settings: Settings, role: str, size: int) -> Pool:
 async def _check(connection: AsyncConnection[DictRow]) -> None:
     """Postgres may have been restarted since the last use: then it said good-bye, and there is something to read on a
     connection that nothing was asked on."""
-    if select.select([connection.fileno()], [], [], 0)[0]:
+    said = select.poll()
+    said.register(connection.fileno(), select.POLLIN)
+    if said.poll(0):
         await AsyncConnectionPool.check_connection(connection)
 
 

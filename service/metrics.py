@@ -38,7 +38,7 @@ calls_in_flight = Gauge(
     registry=REGISTRY,
 )
 connection_limit = Gauge(
-    "assetdock_upstream_connection_limit", "Connections that the pool may have open; calls beyond wait.",
+    "assetdock_upstream_connection_limit", "Connections for what nearly every request calls; calls beyond wait.",
     registry=REGISTRY,
 )  # fmt: skip
 waiting = Gauge("assetdock_waiting_requests", "Requests that wait for an asset to come to rest.", registry=REGISTRY)

@@ -178,3 +178,14 @@ def silence(path: Path, seconds: int, rate: int = 8000) -> Path:
         sound.setframerate(rate)
         sound.writeframes(bytes(2 * rate * seconds))
     return path
+
+
+def with_long_titles(folder: Path, name: str) -> Path:
+    """A film of SECONDS, an .mp4 or .mkv, whose titles go on for a minute: it claims to last as long as they do."""
+    path = folder / name
+    film, titles = make("moov-first.mp4", folder), folder / "long.srt"
+    titles.write_text("1\n00:00:01,000 --> 00:01:00,000\nThe end\n")
+    codec = "mov_text" if path.suffix == ".mp4" else "srt"
+    joined = ["ffmpeg", "-y", "-v", "error", "-nostdin", "-i", str(film), "-i", str(titles), "-c", "copy"]
+    subprocess.run([*joined, "-c:s", codec, str(path)], check=True, timeout=60)
+    return path

@@ -19,7 +19,7 @@ from service.gateways import wire
 
 # A little over eight seconds, the statement_timeout of `authenticated` on hosted: the database gives up first.
 TIMEOUT = httpx.Timeout(10.0, connect=3.0, pool=3.0)
-MAX_CONNECTIONS = 200
+MAX_CONNECTIONS = 200  # of the hot calls
 MAX_OF_CLIENTS = 50  # beside those
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ async def http_pool() -> AsyncIterator[Pool]:
     Building a client costs a TLS context, so there is one for the process. The Supabase clients built around it cost
     next to nothing and must never be closed: that would close the pool.
     """
-    metrics.connection_limit.set(MAX_CONNECTIONS + MAX_OF_CLIENTS)
+    metrics.connection_limit.set(MAX_CONNECTIONS)
     tls = httpx.create_ssl_context(trust_env=False)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=MAX_OF_CLIENTS, keepalive_timeout=4.0, ssl=tls),
@@ -89,9 +89,11 @@ async def http_pool() -> AsyncIterator[Pool]:
                 servers.append(found)
                 return found
 
-            yield Pool(clients, server)
-            for each in servers:
-                each.close()
+            try:
+                yield Pool(clients, server)
+            finally:
+                for each in servers:
+                    each.close()
 
 
 async def _look_at(response: httpx.Response) -> None:
@@ -133,6 +135,7 @@ async def _attempt(call: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
         return await _translated(call)
     except ApiError as error:
         broke = isinstance(error.__cause__, httpx.TransportError | wire.BrokenError)
+        broke = broke and not isinstance(error.__cause__, wire.CrowdedError)  # asking again would only crowd it more
         if not (idempotent and broke) or error.status == 504:
             raise
     await asyncio.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - jitter, not a secret

@@ -9,18 +9,24 @@ import asyncio
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
 import httptools
 
+KNOWN_SECONDS = 10.0  # for which the addresses of a name are believed
 KEPT_SECONDS = 4.0  # less than what any server or proxy in between keeps an idle connection for
 
 
 class BrokenError(ConnectionError):
     """No connection, or one that ended before the answer did."""
+
+
+class CrowdedError(BrokenError):
+    """All connections are taken, and none became free in time."""
 
 
 class Server:
@@ -38,7 +44,10 @@ class Server:
         self._places = places
         self._seconds = seconds
         self._connect_seconds = connect_seconds
-        self._idle: list[_Wire] = []
+        self._idle: deque[_Wire] = deque()  # in the order in which they were left
+        self._sweep: asyncio.TimerHandle | None = None
+        self._found: tuple[float, list[Any]] | None = None  # when its addresses were looked up, and which they are
+        self._looking: asyncio.Task[list[Any]] | None = None
 
     async def post(self, path: str, document: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """Sends JSON to `path` below the server's URL; status and body of the answer.
@@ -70,16 +79,29 @@ class Server:
             finally:
                 self._places.release()
         if wire.is_reusable:
-            wire.idle_since = time.monotonic()
-            self._idle.append(wire)
+            self._keep(wire)
         else:
             wire.abort()
         return answer
 
     def close(self) -> None:
         """Ends the connections that nobody uses."""
+        if self._sweep:
+            self._sweep.cancel()
         while self._idle:
             self._idle.pop().abort()
+
+    def _keep(self, wire: "_Wire") -> None:
+        wire.idle_since = time.monotonic()
+        self._idle.append(wire)
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._let_go)
+
+    def _let_go(self) -> None:
+        """Ends the connections that nobody used for too long."""
+        while self._idle and time.monotonic() - self._idle[0].idle_since >= KEPT_SECONDS:
+            self._idle.popleft().abort()
+        self._sweep = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._let_go) if self._idle else None
 
     async def _place(self) -> None:
         if not self._places.locked():
@@ -89,7 +111,7 @@ class Server:
             async with asyncio.timeout(self._connect_seconds):
                 await self._places.acquire()
         except TimeoutError as error:
-            raise BrokenError("all connections are taken") from error
+            raise CrowdedError("all connections are taken") from error
 
     def _kept(self) -> "_Wire | None":
         """The connection that was used last, for those below it may have been left too long by now."""
@@ -104,7 +126,7 @@ class Server:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_seconds):
-                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+                found = await self._addresses()
                 connection = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=0.25, loop=loop)
                 try:
                     _, wire = await loop.create_connection(
@@ -117,8 +139,26 @@ class Server:
                     connection.close()
                     raise
         except (OSError, TimeoutError) as error:
+            self._found = None
             raise BrokenError("no connection") from error
         return wire
+
+    async def _addresses(self) -> list[Any]:
+        """What the host's name stands for: looked up once for all who want to know it, and again after a while."""
+        if self._found and time.monotonic() - self._found[0] < KNOWN_SECONDS:
+            return self._found[1]
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_up())
+            self._looking.add_done_callback(self._looked)
+        return await asyncio.shield(self._looking)
+
+    async def _look_up(self) -> list[Any]:
+        return await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+
+    def _looked(self, looking: "asyncio.Task[list[Any]]") -> None:
+        self._looking = None
+        if not looking.cancelled() and looking.exception() is None:
+            self._found = time.monotonic(), looking.result()
 
 
 class _Wire(asyncio.Protocol):
@@ -154,6 +194,9 @@ class _Wire(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._break(error)
+
+    def eof_received(self) -> None:
+        self.is_reusable = False  # and the transport closes itself
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._break(exc)

@@ -25,7 +25,7 @@ SCRIPT = """\
 [ "$PPID" = "$1" ] && ulimit -c 0 && ulimit -f 0 && ulimit -n "$2" && ulimit -St "$3" && ulimit -Ht "$4" \
 && ulimit -v "$5" || exit 127
 shift 5
-unset PWD OLDPWD
+unset PWD OLDPWD SHLVL
 while [ "$1" != -- ]; do export "$1"; shift; done
 shift
 exec "$@"
@@ -46,10 +46,14 @@ def confined(
 ) -> tuple[list[str], dict[str, str]]:
     """What to start, and with which environment, so that it becomes `command` with `environment` and nothing else."""
     setpriv = find_setpriv()
-    limits: tuple[int, ...]
     if setpriv is None:
         limits = (os.getpid(), bounds.cpu_seconds, bounds.memory_bytes, bounds.open_files)
         return [sys.executable, "-I", "-S", str(CONFINE), *map(str, limits), *command], dict(environment)
+    # What is meant for the program, such as libraries to load first, is not for those that start it.
+    return _by_shell(setpriv, bounds, environment, command), {}
+
+
+def _by_shell(setpriv: str, bounds: Bounds, environment: Mapping[str, str], command: Sequence[str]) -> list[str]:
     limits = (
         os.getpid(),
         _at_most(bounds.open_files, resource.RLIMIT_NOFILE),
@@ -58,19 +62,17 @@ def confined(
         _at_most(bounds.memory_bytes, resource.RLIMIT_AS) // 1024,
     )
     assigned = [f"{name}={value}" for name, value in environment.items()]
-    # What is meant for the program, such as libraries to load first, is not for those that start it.
-    return [setpriv, *SETPRIV, SHELL, "-c", SCRIPT, "sh", *map(str, limits), *assigned, "--", *command], {}
+    return [setpriv, *SETPRIV, SHELL, "-c", SCRIPT, "sh", *map(str, limits), *assigned, "--", *command]
 
 
 @functools.cache
 def find_setpriv() -> str | None:
-    """util-linux's setpriv, if it is there and may do here what it is for."""
+    """util-linux's setpriv, if it is there, and it and the shell may do here what they are for."""
     path = shutil.which("setpriv")
     if path is None or sys.platform != "linux":
         return None
-    tried = subprocess.run(
-        [path, *SETPRIV, SHELL, "-c", ":"], stdin=subprocess.DEVNULL, capture_output=True, env={}, check=False
-    )
+    trial = _by_shell(path, Bounds(cpu_seconds=10, memory_bytes=2**29, open_files=32), {}, [SHELL, "-c", ":"])
+    tried = subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, env={}, check=False)
     return path if tried.returncode == 0 else None
 
 

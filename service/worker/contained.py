@@ -81,7 +81,7 @@ async def run(
             process.wait()  # blocks only after a second cancellation, and not long: SIGKILL can't be caught
             for pipe in (process.stdout, process.stderr):
                 if pipe:
-                    pipe.close()  # a cancellation may have come before its transport
+                    pipe.close()
     return Ending(how, process.returncode, bytes(errors))
 
 
@@ -133,17 +133,31 @@ async def _end_of(process: subprocess.Popen[bytes]) -> None:
 async def _drain(
     pipe: IO[bytes] | None, receive: Callable[[bytes], None], capacity: int, overflow: Callable[[], None]
 ) -> None:
-    """Hands on what comes through the pipe until its end, or until it is more than `capacity` bytes."""
-    reader = asyncio.StreamReader(limit=CHUNK)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), pipe
-    )
-    try:
-        while piece := await reader.read(CHUNK):
-            capacity -= len(piece)
-            if capacity < 0:
-                overflow()
-                return
+    """Hands on what comes through the pipe until its end, or until it is more than `capacity` bytes. Leaves the pipe
+    open: a transport would close it, and uvloop's does so twice."""
+    if pipe is None:
+        return
+    loop = asyncio.get_running_loop()
+    descriptor, ended = pipe.fileno(), asyncio.Event()
+    os.set_blocking(descriptor, False)
+
+    def read() -> None:
+        nonlocal capacity
+        try:
+            piece = os.read(descriptor, CHUNK)
+        except BlockingIOError:
+            return
+        capacity -= len(piece)
+        if piece and capacity >= 0:
             receive(piece)
+            return
+        if piece:
+            overflow()
+        loop.remove_reader(descriptor)
+        ended.set()
+
+    loop.add_reader(descriptor, read)
+    try:
+        await ended.wait()
     finally:
-        transport.close()
+        loop.remove_reader(descriptor)

@@ -60,24 +60,27 @@ def ogg_stops_within_a_page(tail: bytes) -> bool:
     A recorder that was stopped writes no page with the end-of-stream flag, but whole pages. False when there is no page
     in `tail`: something else may have been put behind the last one.
     """
-    found = tail.find(OGG)
-    while found >= 0:
-        if (stops := _pages_stop_short(tail[found:])) is not None:
-            return stops
-        found = tail.find(OGG, found + 1)
+    at = tail.find(OGG)
+    while at >= 0:
+        behind = _behind_pages(tail, at)
+        if behind is None:
+            return True
+        if behind == len(tail):
+            return False
+        # No page stands there: what was found were bytes of a page that happen to look like one, or something follows.
+        at = tail.find(OGG, max(at + 1, behind))
     return False
 
 
-def _pages_stop_short(pages: bytes) -> bool | None:
-    """Whether the last of these pages lacks bytes; None when they are no pages, or are followed by something else."""
-    while pages.startswith(OGG):
-        if len(pages) < OGG_HEADER:
-            return True
-        table = pages[OGG_HEADER : OGG_HEADER + pages[OGG_HEADER - 1]]
-        length = OGG_HEADER + pages[OGG_HEADER - 1] + sum(table)
-        if length > len(pages):
-            return True
-        pages = pages[length:]
-    if not pages:
-        return False
-    return True if OGG.startswith(pages) else None
+def _behind_pages(tail: bytes, at: int) -> int | None:
+    """Where the pages end of which one begins `at`; None where one isn't all there."""
+    while tail.startswith(OGG, at):
+        if at + OGG_HEADER > len(tail):
+            return None
+        segments = tail[at + OGG_HEADER - 1]
+        table = tail[at + OGG_HEADER : at + OGG_HEADER + segments]
+        at += OGG_HEADER + segments + sum(table)
+        if at > len(tail):
+            return None
+    begun = tail[at : at + len(OGG)]
+    return None if begun and len(begun) < len(OGG) and OGG.startswith(begun) else at

@@ -40,6 +40,7 @@ CLOSE_IN_MP3 = Decimal("0.015")
 MEASURED_FROM_END = {"mpegts", "mpeg", "ogg"}
 # Here ffprobe finds the end by reading every packet, or by the numbers of the frames there: it is as good as measured.
 COUNTED_TO_END = {"mp3", "aac", "ac3", "matroska", "webm", "flac"}
+NEAR = 64 * 1024  # bytes, beside those of a packet that isn't all there, from the last whole one to a cut
 TRAILER = 1024  # bytes that may follow the last packet: an ID3v1 tag has 128
 LARGE_MP3 = 4 * 1024 * 1024  # bytes from which on reading them costs more than starting ffprobe once more
 FROM_ZERO = {"aac", "ac3"}  # frames without time stamps: ffprobe counts them, and names no start
@@ -109,7 +110,7 @@ class _Probe:
         ending = await self._run(
             [
                 *("-read_intervals", BEYOND, "-show_error"),
-                *("-show_entries", f"{header.ENTRIES}:{packets.WITH_PLACES}", "-print_format", "json=compact=1"),
+                *("-show_entries", f"{header.ENTRIES}:{packets.ENTRIES}", "-print_format", "json=compact=1"),
             ],
             seconds=min(GLANCE_SECONDS, self._limits.seconds),
             receive=document.extend,
@@ -145,6 +146,9 @@ class _Probe:
             return measured
         length = _length(found, measured)
         if not estimated and _lacks(found, measured, length):
+            # Not every refusal of Storage stands in the log; it looks like the end, but somewhere else.
+            if (found.media.size or 0) - measured.reach > measured.largest + NEAR:
+                raise TransientError("the file was not read to its end")
             return Unread("cut_off")
         return found.media.lasting(length)
 
@@ -165,7 +169,7 @@ class _Probe:
         ending = await self._run(
             [
                 *("-fflags", "+fastseek", "-read_intervals", f"%+#1,{BEYOND}"),
-                *("-show_entries", packets.WITH_PLACES, "-print_format", "json=compact=1"),
+                *("-show_entries", packets.ENTRIES, "-print_format", "json=compact=1"),
             ],
             seconds=self._limits.seconds,
             receive=document.extend,
@@ -225,7 +229,7 @@ def _borne_out(found: Header, claimed: Decimal, tail: packets.Span) -> Decimal |
     start = found.start or Decimal(0)
     is_mp3 = found.media.container == "mp3"
     too_long, too_late = abs(tail.end - start - claimed), abs(tail.end - claimed)
-    if min(too_long, too_late) > max(CLOSE, claimed * CLOSE_IN_MP3 if is_mp3 else CLOSE):
+    if min(too_long, too_late) > _close(found, claimed):
         return None
     # Most containers claim a length, some the time of the end; MP3 counts the encoder's delay, which `start` skips.
     return claimed - start if is_mp3 or too_late < too_long else claimed
@@ -243,10 +247,15 @@ def _counted(found: Header, end: packets.Span) -> Decimal | None:
     return end.end - start if 0 <= found.media.size - end.reach <= TRAILER else None
 
 
+def _close(found: Header, claimed: Decimal) -> Decimal:
+    """Seconds by which a claim may differ from what there is."""
+    return max(CLOSE, claimed * CLOSE_IN_MP3) if found.media.container == "mp3" else CLOSE
+
+
 def _lacks(found: Header, span: packets.Span, length: Decimal | None) -> bool:
     """Whether a file whose packets all were read holds less than it says, and proves it (decision 41)."""
     claimed = found.claimed or Decimal(0)
-    if claimed - (length or 0) <= CLOSE or found.bytes_lasting(claimed) >= MADE_UP:
+    if claimed - (length or 0) <= _close(found, claimed) or found.bytes_lasting(claimed) >= MADE_UP:
         return False
     container = found.media.container
     if container in COUNTS_ITS_SAMPLES:

@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -40,6 +40,7 @@ IDLE_POLL, IDLE_POLL_FOR_LETTERS = 0.25, 1.0
 # ffprobes keep the cores busy. One that probes for longer may do so for minutes; nothing is to wait behind it here that
 # another worker could do.
 BRISK = 1.0  # seconds
+MOST_AT_ONCE = 100  # jobs that api.lease_jobs gives in one answer
 LONGEST_PAUSE = 15.0  # between attempts to reach a database that is away
 DELIVERIES_AT_A_TIME = 16  # they only wait; hands of their own, so that receivers which hang hold up no probe
 PROJECT = Path(__file__).parents[2]
@@ -91,7 +92,7 @@ async def run(settings: WorkerSettings, concurrency: int) -> int:
             log.info("worker_started", concurrency=concurrency, kinds=[*hands, *letters], ffprobe=str(ffprobe.path))
             house = asyncio.create_task(keep_house(queue))
             await asyncio.gather(
-                Worker(queue, hands, concurrency, stopping, ahead=concurrency).run(),
+                Worker(queue, hands, concurrency, stopping, ahead=("probe",)).run(),
                 Worker(queue, letters, DELIVERIES_AT_A_TIME, stopping, idle_poll=IDLE_POLL_FOR_LETTERS).run(),
             )
             house.cancel()
@@ -127,8 +128,8 @@ def _serving_metrics(settings: WorkerSettings) -> Iterator[None]:
 
 
 class Worker:
-    """Keeps up to `concurrency` jobs in hand until `stopping` is set, and `ahead` more while they go fast; one that is
-    `alone` by itself."""
+    """Keeps up to `concurrency` jobs in hand until `stopping` is set; one that is `alone` by itself. While all in hand
+    go fast, as many again of the kinds `ahead`, which wait for their turns by themselves."""
 
     def __init__(
         self,
@@ -137,7 +138,7 @@ class Worker:
         concurrency: int,
         stopping: asyncio.Event,
         *,
-        ahead: int = 0,
+        ahead: Sequence[str] = (),
         idle_poll: float = IDLE_POLL,
     ) -> None:
         self._queue = queue
@@ -153,12 +154,13 @@ class Worker:
     async def run(self) -> None:
         """Returns when told to stop and everything in hand is finished or given back."""
         while not self._stopping.is_set():
-            leased = await self._lease() if self._free else []
+            room, kinds = self._room
+            leased = await self._lease(room, kinds) if room else []
             for job in leased:
                 task = asyncio.create_task(self._keep(job))
                 self._in_hand[task] = job, time.monotonic()
                 task.add_done_callback(self._in_hand.pop)
-            await self._pause(full=not self._free)
+            await self._pause(full=not self._room[0])
         if self._in_hand:
             await asyncio.wait(self._in_hand, timeout=GRACE_SECONDS)
         remaining = list(self._in_hand)
@@ -167,17 +169,20 @@ class Worker:
         await asyncio.gather(*remaining, return_exceptions=True)
 
     @property
-    def _free(self) -> int:
+    def _room(self) -> tuple[int, Sequence[str]]:
+        """How many jobs may be asked for, and of which kinds."""
         if any(job.alone for job, _ in self._in_hand.values()):
-            return 0
+            return 0, ()
         free = self._concurrency - len(self._in_hand)
-        if self._ahead and all(time.monotonic() - since < BRISK for _, since in self._in_hand.values()):
-            return free + self._ahead if free >= 0 else 0
-        return max(0, free)
+        if free > 0:
+            return min(free, MOST_AT_ONCE), list(self._hands)
+        if free == 0 and self._ahead and all(time.monotonic() - since < BRISK for _, since in self._in_hand.values()):
+            return min(self._concurrency, MOST_AT_ONCE), self._ahead
+        return 0, ()
 
-    async def _lease(self) -> list[Job]:
+    async def _lease(self, room: int, kinds: Sequence[str]) -> list[Job]:
         try:
-            jobs, buried = await self._queue.lease_jobs(self._free, list(self._hands), empty_handed=not self._in_hand)
+            jobs, buried = await self._queue.lease_jobs(room, kinds, empty_handed=not self._in_hand)
         except ApiError as error:
             self._failures += 1
             if self._failures == 1:

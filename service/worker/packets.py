@@ -6,12 +6,11 @@ from decimal import Decimal, InvalidOperation
 
 import orjson
 
-FIELDS = ("stream_index", "pts_time", "dts_time", "duration_time")
+FIELDS = ("stream_index", "pts_time", "dts_time", "duration_time", "size", "pos")  # in ffprobe's own order
 ENTRIES = f"packet={','.join(FIELDS)}"
-WITH_PLACES = f"{ENTRIES},size,pos"
 FORMAT = "csv=print_section=0"
 LARGEST = 10**12  # seconds: what fits no calendar is no time, and would overflow Decimal's precision later
-LONGEST_LINE = 512  # four numbers; ffprobe never writes so much
+LONGEST_LINE = 512  # six numbers; ffprobe never writes so much
 
 
 def seconds(text: str | None) -> Decimal | None:
@@ -30,7 +29,8 @@ class Span:
     """Fed with ffprobe's output, knows the first start and the last end (Decimal seconds) of the streams that
     count.
 
-    `reach` is where in the file the furthest packet of any stream ends, in bytes; 0 when that isn't told.
+    `reach` is where in the file the furthest packet of any stream ends, in bytes; 0 when that isn't told. `largest` is
+    the size of the largest.
     `broke_off` is for whoever runs the pass: whether ffprobe missed bytes that the container promises.
     `first` and `end` are None until a packet of such a stream with a time was seen. What isn't a packet line
     is skipped: side data leaves blank lines behind, and a file can't be trusted to make ffprobe write only
@@ -43,16 +43,16 @@ class Span:
         self.first: Decimal | None = None
         self.end: Decimal | None = None
         self.reach = 0
+        self.largest = 0
         self.broke_off = False
 
     @classmethod
     def of_report(cls, document: bytes, counted: Collection[int]) -> "Span":
-        """From the packets in a report of ffprobe in JSON, asked for `WITH_PLACES`. Never raises: what can't be read
+        """From the packets in a report of ffprobe in JSON, asked for `ENTRIES`. Never raises: what can't be read
         holds no packets."""
         span = cls(counted)
         for packet in _listed(document):
             span._packet([str(packet.get(name, "")) for name in FIELDS])
-            span.reach = max(span.reach, _bytes(packet.get("pos")) + _bytes(packet.get("size")))
         return span
 
     def feed(self, piece: bytes) -> None:
@@ -63,7 +63,13 @@ class Span:
             self._packet(line.decode("ascii", "replace").split(","))
 
     def _packet(self, fields: list[str]) -> None:
-        if len(fields) < 4 or fields[0] not in self._counted:
+        if len(fields) < len(FIELDS):
+            return
+        size, place = _bytes(fields[4]), _bytes(fields[5])
+        if place:
+            self.reach = max(self.reach, place + size)
+            self.largest = max(self.largest, size)
+        if fields[0] not in self._counted:
             return
         start = seconds(fields[1])
         if start is None:
@@ -88,7 +94,7 @@ class Frames:
 
     @classmethod
     def of_report(cls, document: bytes, counted: Collection[int]) -> "Frames":
-        """From a report of ffprobe in JSON, asked for `WITH_PLACES`. Never raises."""
+        """From a report of ffprobe in JSON, asked for `ENTRIES`. Never raises."""
         seen = [
             (_bytes(packet.get("pos")), _bytes(packet.get("size")), seconds(str(packet.get("duration_time"))))
             for packet in _listed(document)

@@ -402,12 +402,13 @@ declare
   job private.jobs := private.hold_lease(job_id, lease_token);
 begin
   update private.jobs j
-  set lease_token = null, available_at = now(), attempts = j.attempts - 1
+  -- Back to where it stood in the queue: its turn had come once.
+  set lease_token = null, available_at = least(now(), private.uuid7_instant(j.id)), attempts = j.attempts - 1
   where j.id = job.id;
   return jsonb_build_object('outcome', 'released');
 end
 $$;
-comment on function api.release_job(uuid, uuid) is 'For workers: gives a job back untried, as a worker that is told to stop does.';
+comment on function api.release_job(uuid, uuid) is 'For workers: gives a job back untried, as a worker that is told to stop does. It keeps its place in the queue.';
 revoke all on function api.release_job(uuid, uuid) from public, anon, authenticated, service_role;
 grant execute on function api.release_job(uuid, uuid) to asset_worker;
 

@@ -40,7 +40,7 @@ def test_requests_and_what_they_cost_are_counted_by_route_template(owner: Caller
     assert grown("assetdock_http_request_seconds_count", route) == 2
     assert grown("assetdock_upstream_seconds_count", "get_asset", "database") == 1
     assert after["assetdock_upstream_calls_in_flight",] == 0
-    assert after["assetdock_upstream_connection_limit",] == 250
+    assert after["assetdock_upstream_connection_limit",] == 200
     assert asset_id not in httpx.get(f"{owner.project.api_url}/metrics").text
 
 

@@ -2,17 +2,29 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from devstack.ports import Ports
+from service.errors import ApiError
 from service.gateways import wire
-from service.gateways.wire import BrokenError, Server
+from service.gateways.pool import attempt
+from service.gateways.wire import BrokenError, CrowdedError, Server
 from tests.certificate import localhost_certificate
+
+
+@pytest.fixture(autouse=True, params=["uvloop", "asyncio"])
+def loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both event loops: uvloop is what the service runs on, and its transports are not asyncio's."""
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy() if request.param == "uvloop" else None)
+    yield
+    asyncio.set_event_loop_policy(None)
+
 
 HEADERS = {"apikey": "key", "Authorization": "Bearer token"}
 Script = Callable[["Upstream", int, asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -241,13 +253,77 @@ def test_a_call_that_finds_no_place_in_time_is_broken_off_and_takes_none() -> No
             ours = server(served.port, places=1, connect_seconds=0.02)
             held = asyncio.create_task(ours.post("rpc/f", b"1", HEADERS))
             await asyncio.sleep(0.01)
-            with pytest.raises(BrokenError, match="all connections are taken"):
+            with pytest.raises(CrowdedError):
                 await ours.post("rpc/f", b"2", HEADERS)
             assert (await held)[1] == b"1"
             assert (await ours.post("rpc/f", b"3", HEADERS))[1] == b"3"
             ours.close()
 
     asyncio.run(walk())
+
+
+@pytest.mark.parametrize(("error", "times"), [(BrokenError("x"), 2), (CrowdedError("x"), 1)])
+def test_asking_again_is_for_what_broke_and_not_for_a_crowd(error: BrokenError, times: int) -> None:
+    asked = 0
+
+    async def call() -> None:
+        nonlocal asked
+        asked += 1
+        raise error
+
+    async def walk() -> str:
+        with pytest.raises(ApiError) as refused:
+            await attempt(call, server="database", operation="f", idempotent=True)
+        return refused.value.code
+
+    assert asyncio.run(walk()) == "upstream_unavailable"
+    assert asked == times
+
+
+def test_connections_that_nobody_uses_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "KEPT_SECONDS", 0.1)
+
+    async def walk() -> None:
+        async with upstream(_slowly) as served:
+            ours = server(served.port)
+            await asyncio.gather(*(ours.post("rpc/f", b"1", HEADERS) for _ in range(5)))
+            assert len(ours._idle) == 5
+            async with asyncio.timeout(5):
+                while ours._idle:  # noqa: ASYNC110 - a timer of its own does it
+                    await asyncio.sleep(0.02)
+            ours.close()
+
+    asyncio.run(walk())
+
+
+def test_a_name_is_looked_up_once_for_all_and_again_when_what_it_stood_for_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up = 0
+    look_up = Server._look_up
+
+    async def counted(self: Server) -> list[Any]:
+        nonlocal looked_up
+        looked_up += 1
+        return await look_up(self)
+
+    monkeypatch.setattr(Server, "_look_up", counted)
+
+    async def walk() -> None:
+        async with upstream(_slowly) as served:
+            ours = server(served.port)
+            await asyncio.gather(*(ours.post("rpc/f", b"1", HEADERS) for _ in range(20)))
+            ours.close()
+            await ours.post("rpc/f", b"1", HEADERS)
+            assert looked_up == 1
+            ours.close()
+        for _ in range(2):
+            with pytest.raises(BrokenError):
+                await ours.post("rpc/f", b"1", HEADERS)
+
+    asyncio.run(walk())
+
+    assert looked_up == 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,16 @@ def test_a_tail_that_begins_within_a_page_is_read_from_the_next(ogg: bytes) -> N
 @pytest.mark.parametrize("tail", [b"", b"OggS", b"\0" * 1000, b"OggS\0"])
 def test_no_tail_breaks_the_reader(tail: bytes) -> None:
     assert ogg_stops_within_a_page(tail) is (tail == b"OggS\0")
+
+
+def test_a_tail_made_to_be_read_again_and_again_is_read_once() -> None:
+    pages = (OGG_PAGE // 27) * (b"OggS\0" + bytes(22))
+    began = time.process_time()
+
+    assert not ogg_stops_within_a_page(pages + b"\1")
+    assert not ogg_stops_within_a_page(b"OggS" * (OGG_PAGE // 4))
+
+    assert time.process_time() - began < 1  # it was four
 
 
 def _asked(storage: Storage, name: str, container: str, size: int) -> bool:

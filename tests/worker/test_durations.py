@@ -13,7 +13,7 @@ from service.worker.contained import Limits, run
 from service.worker.ffprobe import probe
 from service.worker.media import Media, Report, Unread
 from service.worker.verdict import Failed, Ready, judge
-from tests.media import MP3_FRAME, PICTURE, SAMPLES, SECONDS, SUBRIP, Sample, make, silence
+from tests.media import MP3_FRAME, PICTURE, SAMPLES, SECONDS, SUBRIP, Sample, make, silence, with_long_titles
 from tests.worker.storage import Storage
 
 
@@ -106,11 +106,7 @@ def test_a_film_whose_titles_go_on_when_it_is_over_is_whole(
     name: str, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     """It claims more than its pictures last, as one that was cut does."""
-    film, titles = make("moov-first.mp4", storage.folder), storage.folder / "long.srt"
-    titles.write_text("1\n00:00:01,000 --> 00:01:00,000\nThe end\n")
-    codec = "mov_text" if name.endswith("mp4") else "srt"
-    joined = ["ffmpeg", "-y", "-v", "error", "-nostdin", "-i", str(film), "-i", str(titles)]
-    subprocess.run([*joined, "-c", "copy", "-c:s", codec, str(storage.folder / name)], check=True, timeout=60)
+    with_long_titles(storage.folder, name)
 
     report = asyncio.run(probe(storage.url(name), ffprobe=ffprobe, limits=limits))
 

@@ -25,6 +25,7 @@ class Leasing:
 
     async def lease_jobs(self, max_jobs: int, kinds: Sequence[str], *, empty_handed: bool) -> tuple[list[Job], int]:
         assert list(kinds) == ["probe"]
+        assert 1 <= max_jobs <= 100, "what api.lease_jobs refuses"
         self.asked.append((max_jobs, empty_handed))
         return (self._batches.pop(0) if self._batches else []), 0
 
@@ -60,7 +61,7 @@ def test_a_worker_takes_jobs_ahead_while_those_in_hand_go_fast_and_none_behind_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("service.worker.loop.BRISK", 0.3)
-    queue = Leasing([[job("a"), job("b"), job("c")], []])
+    queue = Leasing([[job("a"), job("b")], [job("c")], []])
     gates = {name: asyncio.Event() for name in "abc"}
 
     async def hand(held: Job) -> str:
@@ -69,22 +70,43 @@ def test_a_worker_takes_jobs_ahead_while_those_in_hand_go_fast_and_none_behind_a
 
     async def walk() -> None:
         stopping = asyncio.Event()
-        worker = asyncio.create_task(Worker(cast(Any, queue), {"probe": hand}, 2, stopping, ahead=2).run())
-        await _until(lambda: len(queue.asked) == 1)
-        await asyncio.sleep(0.5)  # three in hand, which are two too many to begin with another, and then old
-        assert queue.asked == [(4, True)]
+        worker = asyncio.create_task(Worker(cast(Any, queue), {"probe": hand}, 2, stopping, ahead=("probe",)).run())
+        await _until(lambda: len(queue.asked) == 2)
+        await asyncio.sleep(0.5)  # three in hand: one ahead, and then all are old
+        assert queue.asked == [(2, True), (2, False)]
         gates["a"].set()
         await asyncio.sleep(0.3)
-        assert queue.asked == [(4, True)], "two long ones fill both hands"
+        assert queue.asked == [(2, True), (2, False)], "two long ones fill both hands"
         gates["b"].set()
-        await _until(lambda: len(queue.asked) == 2)
+        await _until(lambda: len(queue.asked) == 3)
         stopping.set()
         gates["c"].set()
         await worker
 
     asyncio.run(walk())
 
-    assert queue.asked[1] == (1, False)
+    assert queue.asked[2] == (1, False)
+
+
+def test_a_worker_with_many_hands_asks_for_no_more_than_it_is_given() -> None:
+    queue = Leasing([[job(str(number)) for number in range(100)], [job(str(number)) for number in range(100, 200)], []])
+
+    async def walk() -> None:
+        stopping, done = asyncio.Event(), asyncio.Event()
+
+        async def hand(_: Job) -> str:
+            await done.wait()
+            return "done"
+
+        worker = asyncio.create_task(Worker(cast(Any, queue), {"probe": hand}, 200, stopping, ahead=("probe",)).run())
+        await _until(lambda: len(queue.asked) == 3)
+        stopping.set()
+        done.set()
+        await worker
+
+    asyncio.run(walk())
+
+    assert queue.asked == [(100, True), (100, False), (100, False)]
 
 
 async def _until(condition: Any) -> None:

@@ -13,7 +13,7 @@ from service.worker.ffprobe import probe
 from service.worker.media import Media, Report, TransientError, Unread
 from service.worker.verdict import Failed, judge
 from tests.certificate import localhost_certificate
-from tests.media import make, silence
+from tests.media import SECONDS, make, silence, with_long_titles
 from tests.worker.storage import Storage, serving
 
 
@@ -106,6 +106,31 @@ def test_a_storage_that_goes_down_half_way_shortens_no_recording(
     except TransientError:
         return
     assert report == whole  # all that was needed had come
+
+
+@pytest.mark.parametrize("status", [302, 401, 503])
+@pytest.mark.parametrize("name", ["long-titles.mp4", "film.mkv", "variable.mp3", "sound.flac", "sound.aiff"])
+def test_no_whole_file_is_taken_for_one_cut_off_whatever_storage_refuses(
+    name: str, status: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    """Every request breaks half-way once, and all that come after it are refused. long-titles.mp4 claims more than its
+    pictures last, so that all its packets are read."""
+    if name == "long-titles.mp4":
+        with_long_titles(storage.folder, name)
+    else:
+        make(name, storage.folder)
+    probed(name, ffprobe, storage, limits)
+    for broken in range(1, len(storage.requests) + 1):
+        storage.requests.clear()
+        storage.faults[name] = {broken: "cut"}
+        storage.answers[name] = [*([0] * broken), status]
+        try:
+            report = probed(name, ffprobe, storage, limits)
+        except TransientError:
+            continue
+        assert report != Unread("cut_off"), broken
+        if isinstance(report, Media):
+            assert float(report.duration or 0) == pytest.approx(SECONDS, abs=0.25), broken
 
 
 @pytest.mark.parametrize("served", [2, 3, 4])  # the first pass makes two requests of this file

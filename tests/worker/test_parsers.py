@@ -101,14 +101,29 @@ def test_a_deep_report_is_malformed() -> None:
 
 
 LINES = st.lists(
-    st.tuples(st.integers(0, 3), st.decimals(0, 10**6, places=6), st.decimals(0, 100, places=6)), min_size=1
+    st.tuples(
+        st.integers(0, 3),
+        st.decimals(0, 10**6, places=6),
+        st.decimals(0, 100, places=6),
+        st.integers(0, 10**7),
+        st.integers(1, 10**12) | st.just("N/A"),
+    ),
+    min_size=1,
 )
+Line = tuple[int, Decimal, Decimal, int, int | str]
+
+
+def _reach(packets: list[Line]) -> tuple[int, int]:
+    """Where the last of those ends whose place is told, and the size of the largest."""
+    told = [(place + size, size) for *_, size, place in packets if isinstance(place, int)]
+    return max((end for end, _ in told), default=0), max((size for _, size in told), default=0)
 
 
 @given(LINES, st.integers(1, 7))
-def test_packets_are_the_same_however_they_are_cut(packets: list[tuple[int, Decimal, Decimal]], size: int) -> None:
-    text = "".join(f"{index},{start},N/A,{length}\n\n" for index, start, length in packets).encode()
-    counted = [(start, start + length) for index, start, length in packets if index in (0, 1)]
+def test_packets_are_the_same_however_they_are_cut(packets: list[Line], size: int) -> None:
+    lines = [f"{index},{start},N/A,{length},{large},{place}\n\n" for index, start, length, large, place in packets]
+    text = "".join(lines).encode()
+    counted = [(start, start + length) for index, start, length, *_ in packets if index in (0, 1)]
 
     span = Span({0, 1})
     for offset in range(0, len(text), size):
@@ -116,6 +131,7 @@ def test_packets_are_the_same_however_they_are_cut(packets: list[tuple[int, Deci
 
     assert span.first == min((start for start, _ in counted), default=None)
     assert span.end == max((end for _, end in counted), default=None)
+    assert (span.reach, span.largest) == _reach(packets)
 
 
 @given(ANYTHING | st.fixed_dictionaries({"packets": ANYTHING | st.lists(ANYTHING)}))
@@ -124,15 +140,23 @@ def test_any_report_holds_packets_or_none(report: object) -> None:
 
 
 @given(LINES)
-def test_packets_are_the_same_in_a_report(packets: list[tuple[int, Decimal, Decimal]]) -> None:
+def test_packets_are_the_same_in_a_report(packets: list[Line]) -> None:
     listed = [
-        {"stream_index": index, "dts_time": str(start), "duration_time": str(length)}
-        for index, start, length in packets
+        {
+            "stream_index": index,
+            "dts_time": str(start),
+            "duration_time": str(length),
+            "size": str(size),
+            "pos": str(place),
+        }
+        for index, start, length, size, place in packets
     ]
     lines, report = Span({0, 1}), Span.of_report(json.dumps({"packets": listed}).encode(), {0, 1})
-    lines.feed("".join(f"{index},N/A,{start},{length}\n" for index, start, length in packets).encode())
+    for index, start, length, size, place in packets:
+        lines.feed(f"{index},N/A,{start},{length},{size},{place}\n".encode())
 
     assert (report.first, report.end) == (lines.first, lines.end)
+    assert (report.reach, report.largest) == (lines.reach, lines.largest) == _reach(packets)
 
 
 @given(st.lists(st.binary()))
@@ -142,7 +166,7 @@ def test_no_packet_line_raises_or_is_kept(pieces: list[bytes]) -> None:
         span.feed(piece)
     span.feed(b"0," + b"9" * 1_000_000)
     assert len(span._rest) <= 512
-    span.feed(b"\n0,1.000000,1.000000,0.500000\n")
+    span.feed(b"\n0,1.000000,1.000000,0.500000,1,N/A\n")
     assert span.end is not None
 
 
