@@ -88,6 +88,7 @@ class Server:
         """Ends the connections that nobody uses."""
         if self._sweep:
             self._sweep.cancel()
+            self._sweep = None
         while self._idle:
             self._idle.pop().abort()
 
