@@ -160,7 +160,8 @@ class Worker:
                 task = asyncio.create_task(self._keep(job))
                 self._in_hand[task] = job, time.monotonic()
                 task.add_done_callback(self._in_hand.pop)
-            await self._pause(full=not self._room[0])
+            if not leased or len(leased) < room:  # else there may be more, and room for it
+                await self._pause(full=not self._room[0])
         if self._in_hand:
             await asyncio.wait(self._in_hand, timeout=GRACE_SECONDS)
         remaining = list(self._in_hand)

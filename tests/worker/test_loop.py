@@ -70,6 +70,7 @@ def test_a_worker_takes_jobs_ahead_while_those_in_hand_go_fast_and_none_behind_a
 
     async def walk() -> None:
         stopping = asyncio.Event()
+        monkeypatch.setattr("service.worker.loop.BUSY_POLL", 60)  # a full answer is followed by a question at once
         worker = asyncio.create_task(Worker(cast(Any, queue), {"probe": hand}, 2, stopping, ahead=("probe",)).run())
         await _until(lambda: len(queue.asked) == 2)
         await asyncio.sleep(0.5)  # three in hand: one ahead, and then all are old
