@@ -98,6 +98,25 @@ def test_a_worker_that_overslept_its_lease_can_change_nothing(database: Database
     assert fresh["lease_token"] != stale["lease_token"]
 
 
+@pytest.mark.usefixtures("paused_worker")
+def test_a_released_job_keeps_its_place_before_those_that_came_later(database: Database, owner: Caller) -> None:
+    first, second = (owner.reserve()["asset"]["id"] for _ in range(2))
+    for asset_id in (first, second):
+        land(database, asset_id)
+    [job] = lease(database)
+    assert job["asset"]["id"] == first
+
+    database.execute("select api.release_job(%s, %s)", [job["id"], job["lease_token"]])
+
+    again = [*lease(database), *lease(database)]
+    assert [each["asset"]["id"] for each in again] == [first, second]
+    for each in again:
+        complete(database, each)
+    with database.transaction():
+        database.execute("set local storage.allow_delete_query = 'true'")
+        database.execute("delete from storage.objects where name = any(%s)", [[first, second]])
+
+
 def test_a_released_job_is_there_at_once_and_counts_no_attempt(database: Database, asset_id: str) -> None:
     [job] = lease(database)
 
