@@ -91,6 +91,12 @@ class Caller:
         asset_id: str = reservation["asset"]["id"]
         return asset_id
 
+    def delete_one(self) -> str:
+        """Reserves an asset and deletes it: one change of state. Its id."""
+        asset_id: str = self.reserve()["asset"]["id"]
+        assert self.http.delete(f"/assets/{asset_id}").status_code == 204
+        return asset_id
+
     def asset(self, asset_id: str) -> Json:
         """GET /assets/{id}."""
         answer = self.http.get(f"/assets/{asset_id}")

@@ -108,13 +108,12 @@ insert into app.asset_events (asset_id, owner_id, from_state, to_state, at, acto
 select p.id, p.owner, e.from_state, e.to_state, p.at, e.actor, e.reason
 from plan p
 join (values
-  (1, null, 'pending_upload', 'session', 'reserved',
-    '{open,pending_upload,expired,processing,failed,ready,deleted,purged}'::text[]),
-  (2, 'pending_upload', 'processing', 'session', 'the bytes landed', '{processing,failed,ready,deleted,purged}'),
-  (2, 'pending_upload', 'expired', 'system', 'the upload window closed without bytes', '{expired}'),
-  (3, 'processing', 'failed', 'worker', 'unreadable_media', '{failed}'),
-  (3, 'processing', 'ready', 'worker', 'the media was read', '{ready,deleted,purged}'),
-  (4, 'ready', 'deleted', 'session', 'deleted', '{deleted,purged}')
+  (1, 'pending_upload', 'processing', 'session', 'the bytes landed',
+    '{processing,failed,ready,deleted,purged}'::text[]),
+  (1, 'pending_upload', 'expired', 'system', 'the upload window closed without bytes', '{expired}'),
+  (2, 'processing', 'failed', 'worker', 'unreadable_media', '{failed}'),
+  (2, 'processing', 'ready', 'worker', 'the media was read', '{ready,deleted,purged}'),
+  (3, 'ready', 'deleted', 'session', 'deleted', '{deleted,purged}')
 ) e (place, from_state, to_state, actor, reason, fates) on p.fate = any (e.fates)
 order by p.n, e.place;
 

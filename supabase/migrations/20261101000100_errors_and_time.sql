@@ -113,6 +113,8 @@ begin atomic
 end;
 comment on function private.uuid7_instant(uuid) is 'The instant inside a UUIDv7.';
 revoke all on function private.uuid7_instant(uuid) from public, anon, authenticated, service_role;
+-- The views that callers read say by it when something began.
+grant execute on function private.uuid7_instant(uuid) to authenticated;
 
 create function private.uuid7_floor(at timestamptz)
 returns uuid

@@ -27,8 +27,9 @@ comment on table app.api_keys is 'API keys, without their secrets. Callers read 
 
 -- Apart from app.api_keys, so that no grant or policy on that table can ever reach it.
 create table private.api_key_secrets (
-  sha256 bytea primary key check (octet_length(sha256) = 32),
-  api_key_id uuid not null unique references app.api_keys on delete cascade
+  sha256 bytea check (octet_length(sha256) = 32),
+  api_key_id uuid not null unique references app.api_keys on delete cascade,
+  primary key (sha256) include (api_key_id)
 );
 alter table private.api_key_secrets enable row level security;
 comment on table private.api_key_secrets is

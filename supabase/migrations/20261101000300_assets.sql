@@ -11,7 +11,6 @@ create table app.assets (
   type text not null check (type in ('audio', 'video', 'rendered_video', 'cut_file')),
   state text not null default 'pending_upload'
     check (state in ('pending_upload', 'processing', 'ready', 'failed', 'expired', 'deleted')),
-  created_at timestamptz not null generated always as (private.uuid7_instant(id)) stored,
   -- Who reserved it, as histories name a caller: 'session' or a key's prefix.
   reserved_by text not null,
 
@@ -137,19 +136,19 @@ for each row when (new.state <> 'pending_upload')
 execute function private.refuse_unusual_birth();
 
 create table app.asset_events (
-  id bigint generated always as identity primary key,
+  id bigint generated always as identity,
   asset_id uuid not null references app.assets on delete cascade,
   owner_id uuid not null,
-  from_state text,
+  from_state text not null,
   to_state text not null,
   at timestamptz not null default clock_timestamp(),
   actor text not null,
-  reason text not null
+  reason text not null,
+  primary key (asset_id, id)
 );
 alter table app.asset_events enable row level security;
-create index events_of_an_asset on app.asset_events (asset_id, id);
 comment on table app.asset_events is
-  'The history: one row for each change of state. An asset''s rows are in order of id, because the asset is locked while it changes.';
+  'The history: one row for each change of state. An asset''s rows are in order of id, because the asset is locked while it changes. How it began stands in the asset''s own row.';
 comment on column app.asset_events.actor is '''session'', an API key''s prefix, ''worker'' or ''system''.';
 
 create function private.record_change_of_state()
@@ -157,33 +156,26 @@ returns trigger
 language plpgsql
 set search_path = ''
 as $$
-declare
-  before text := case tg_op when 'UPDATE' then old.state end;
 begin
   insert into app.asset_events (asset_id, owner_id, from_state, to_state, actor, reason)
   select
-    new.id, new.owner_id, before, new.state,
+    new.id, new.owner_id, old.state, new.state,
     case
       -- Bytes land as Storage's service_role, which says nothing about who sent them: it was whoever reserved.
-      when before is null or (before = 'pending_upload' and new.state = 'processing') then new.reserved_by
-      when private.claims() ->> 'role' = 'asset_worker' and before = 'processing' and new.state <> 'deleted' then 'worker'
+      when old.state = 'pending_upload' and new.state = 'processing' then new.reserved_by
+      when private.claims() ->> 'role' = 'asset_worker' and old.state = 'processing' and new.state <> 'deleted' then 'worker'
       when private.claims() ->> 'role' = 'asset_worker' then 'system'
       else coalesce((private.identify()).actor, 'system')
     end,
     case
-      when before is null then 'reserved'
-      when new.state = 'failed' and before = 'processing' then new.error_code
-      else (select t.reason from private.transitions t where t.from_state = before and t.to_state = new.state)
+      when new.state = 'failed' and old.state = 'processing' then new.error_code
+      else (select t.reason from private.transitions t where t.from_state = old.state and t.to_state = new.state)
     end;
   return null;
 end
 $$;
-comment on function private.record_change_of_state() is 'Writes an asset''s birth and every change of its state into app.asset_events.';
+comment on function private.record_change_of_state() is 'Writes every change of an asset''s state into app.asset_events.';
 revoke all on function private.record_change_of_state() from public, anon, authenticated, service_role;
-
-create trigger record_birth
-after insert on app.assets
-for each row execute function private.record_change_of_state();
 
 create trigger record_change_of_state
 after update of state on app.assets
@@ -199,7 +191,7 @@ for select to authenticated
 using (owner_id = (select private.owner_with('assets:read')));
 
 grant select (
-  id, owner_id, type, state, created_at, reserved_content_type, reserved_size_bytes, filename, metadata,
+  id, owner_id, type, state, reserved_content_type, reserved_size_bytes, filename, metadata,
   source_asset_id, upload_expires_at, size_bytes, content_type, duration_seconds, media, ready_at,
   error_code, error_message, deleted_at
 ) on app.assets to authenticated;
@@ -211,7 +203,7 @@ select
   id, type, state,
   coalesce(size_bytes, reserved_size_bytes) as size_bytes,
   coalesce(content_type, reserved_content_type) as content_type,
-  duration_seconds, created_at, filename, metadata, source_asset_id, error_code, error_message, media,
+  duration_seconds, private.uuid7_instant(id) as created_at, filename, metadata, source_asset_id, error_code, error_message, media,
   upload_expires_at, ready_at, deleted_at
 from app.assets;
 comment on view api.assets is 'Your assets. Until the bytes land, size_bytes and content_type are what was reserved.';
@@ -220,7 +212,8 @@ grant select on api.assets to authenticated;
 
 create view api.asset_events with (security_invoker = true) as
 select asset_id, from_state, to_state, at, actor, reason from app.asset_events;
-comment on view api.asset_events is 'What happened to your assets; in order of at within one asset.';
+comment on view api.asset_events is
+  'Every change of state of your assets, in order of at within one asset. api.list_asset_events begins with the reservation.';
 revoke all on api.asset_events from public, anon, authenticated, service_role;
 grant select on api.asset_events to authenticated;
 
@@ -237,7 +230,7 @@ begin atomic
     'size_bytes', coalesce(asset.size_bytes, asset.reserved_size_bytes),
     'content_type', coalesce(asset.content_type, asset.reserved_content_type),
     'duration_seconds', asset.duration_seconds::text,
-    'created_at', private.rfc3339(asset.created_at),
+    'created_at', private.rfc3339(private.uuid7_instant(asset.id)),
     'filename', asset.filename,
     'metadata', asset.metadata,
     'source_asset_id', asset.source_asset_id,

@@ -71,19 +71,22 @@ as $$
 declare
   settings private.settings;
   asset app.assets;
+  limits private.limits;
 begin
   select * into strict settings from private.settings;
   select * into strict asset from app.assets a where a.id = open_window.asset_id for no key update;
   if asset.state = 'pending_upload' and asset.upload_expires_at <= now() then
-    -- A window that had closed counts as a new one.
-    perform private.check_room(asset.owner_id, private.limits_of(asset.owner_id), asset.reserved_size_bytes);
+    -- A window that had closed counts as a new one, but is no new reservation.
+    limits := private.limits_of(asset.owner_id);
+    limits.reservations_per_minute := null;
+    perform private.check_room(asset.owner_id, limits, asset.reserved_size_bytes);
   end if;
   -- A window only ever grows: a URL that was handed out keeps its promise.
   update app.assets a
   set upload_expires_at = greatest(a.upload_expires_at, now() + make_interval(secs => window_seconds)),
     finish_by = greatest(a.finish_by, now() + make_interval(secs => window_seconds) + settings.finish_grace)
   where a.id = open_window.asset_id and a.state = 'pending_upload' and a.finish_by > now()
-    and now() < a.created_at + settings.renewable_for
+    and now() < private.uuid7_instant(a.id) + settings.renewable_for
   returning * into asset;
   if asset.id is null then
     select * into strict asset from app.assets a where a.id = open_window.asset_id;
@@ -122,64 +125,57 @@ comment on function private.replayed_reservation(uuid, integer) is
   'The answer to a request that was made before: a fresh target while the asset is pending, none once it landed, upload_expired when it is over.';
 revoke all on function private.replayed_reservation(uuid, integer) from public, anon, authenticated, service_role;
 
-create function private.check_rate(owner uuid, per_minute integer)
-returns void
-language plpgsql
-set search_path = ''
-as $$
-declare
-  lately bigint;
-begin
-  if per_minute is null then
-    return;
-  end if;
-  -- Reads the ids of the last minute, as many as there are, and never more than the limit.
-  select count(*) into lately
-  from (
-    select from app.assets a
-    where a.owner_id = owner and a.id >= private.uuid7_floor(now() - interval '1 minute')
-    limit per_minute
-  ) w;
-  if lately >= per_minute then
-    perform private.fail('rate_limited', format('%s reservations', per_minute), retry_after => 60);
-  end if;
-end
-$$;
-comment on function private.check_rate(uuid, integer) is 'Refuses a reservation when the owner made as many as allowed in the last minute.';
-revoke all on function private.check_rate(uuid, integer) from public, anon, authenticated, service_role;
-
 create function private.check_room(owner uuid, limits private.limits, size_bytes bigint)
-returns void
+returns boolean
 language plpgsql stable
 set search_path = ''
 as $$
 declare
-  stored bigint;
+  lately bigint;
+  pending bigint;
   first_end timestamptz;
+  stored bigint;
 begin
-  if limits.pending_uploads is not null then
-    -- Counts no further than the limit. A call does not see those in flight beside it, so a burst may overshoot by its size.
-    select min(w.upload_expires_at) into first_end
+  -- Each counts no further than its limit. A call does not see those in flight beside it, so a burst may overshoot by its
+  -- size. One statement: starting one costs more than what is read here.
+  select minute.reservations, windows.open, windows.first_end, u.stored_bytes
+  into lately, pending, first_end, stored
+  from (
+    select count(*) as reservations
+    from (
+      select from app.assets a
+      where a.owner_id = owner and a.id >= private.uuid7_floor(now() - interval '1 minute')
+        and limits.reservations_per_minute is not null
+      limit limits.reservations_per_minute
+    ) counted
+  ) minute
+  cross join (
+    select count(*) as open, min(counted.upload_expires_at) as first_end
     from (
       select a.upload_expires_at from app.assets a
       where a.owner_id = owner and a.state = 'pending_upload' and a.upload_expires_at > now()
+        and limits.pending_uploads is not null
       order by a.upload_expires_at
       limit limits.pending_uploads
-    ) w
-    having count(*) >= limits.pending_uploads;
-    if found or limits.pending_uploads = 0 then
-      perform private.fail('too_many_pending_uploads', limits.pending_uploads::text,
-        retry_after => greatest(1, ceil(extract(epoch from coalesce(first_end, now()) - now()))::integer));
-    end if;
+    ) counted
+  ) windows
+  left join private.usage u on u.owner_id = owner;
+
+  if lately >= limits.reservations_per_minute then
+    perform private.fail('rate_limited', format('%s reservations', limits.reservations_per_minute), retry_after => 60);
   end if;
-  select u.stored_bytes into stored from private.usage u where u.owner_id = owner;
+  if pending >= limits.pending_uploads then
+    perform private.fail('too_many_pending_uploads', limits.pending_uploads::text,
+      retry_after => greatest(1, ceil(extract(epoch from coalesce(first_end, now()) - now()))::integer));
+  end if;
   if coalesce(stored, 0) + coalesce(size_bytes, 1) > limits.stored_bytes then
     perform private.fail('storage_quota_exceeded', format('%s of %s bytes are used', coalesce(stored, 0), limits.stored_bytes));
   end if;
+  return true;
 end
 $$;
 comment on function private.check_room(uuid, private.limits, bigint) is
-  'Refuses a reservation that an owner''s limits do not allow: too_many_pending_uploads or storage_quota_exceeded.';
+  'True when an owner''s limits allow one more reservation; otherwise refuses: rate_limited, too_many_pending_uploads or storage_quota_exceeded.';
 revoke all on function private.check_room(uuid, private.limits, bigint) from public, anon, authenticated, service_role;
 
 -- security definer, as are all functions for callers: no API role may write a table. Each begins with
@@ -213,6 +209,7 @@ declare
   window_seconds integer := coalesce(create_upload.expires_in, 900);
   problems jsonb := '[]';
   new_id constant uuid := private.uuid7();
+  has_room boolean;
   window_ends timestamptz;
   replayed uuid;
   asset app.assets;
@@ -270,8 +267,8 @@ begin
       return private.replayed_reservation(replayed, window_seconds);
     end if;
   end if;
-  perform private.check_rate(caller.owner_id, limits.reservations_per_minute);
-  perform private.check_room(caller.owner_id, limits, create_upload.size_bytes);
+  -- Assigned, for PERFORM would make a statement of it.
+  has_room := private.check_room(caller.owner_id, limits, create_upload.size_bytes);
 
   window_ends := private.uuid7_instant(new_id) + make_interval(secs => window_seconds);
   insert into app.assets (

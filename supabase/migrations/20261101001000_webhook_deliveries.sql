@@ -135,8 +135,7 @@ revoke all on function private.owe_deliveries() from public, anon, authenticated
 
 create trigger owe_deliveries
 after insert on app.asset_events
-for each row when (new.to_state <> 'pending_upload')
-execute function private.owe_deliveries();
+for each row execute function private.owe_deliveries();
 
 create function private.webhook_delivery_summary(delivery private.webhook_deliveries)
 returns json

@@ -54,6 +54,7 @@ EXECUTABLE = {
     "private.may_purge": ["asset_worker"],
     "private.may_sign_upload": ["authenticated"],
     "private.owner_with": ["authenticated"],
+    "private.uuid7_instant": ["authenticated"],
 }
 READABLE = {
     ("api", "api_keys"): ["authenticated"],

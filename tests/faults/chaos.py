@@ -105,7 +105,7 @@ class Chaos:
             for asset, state, duration, ready, landed in self.site.rows(
                 "select a.id::text, a.state, a.duration_seconds::text,"
                 " count(*) filter (where e.to_state = 'ready'), count(*) filter (where e.to_state = 'processing')"
-                " from app.assets a join app.asset_events e on e.asset_id = a.id"
+                " from app.assets a left join app.asset_events e on e.asset_id = a.id"
                 " where a.id = any (%s::uuid[]) group by a.id",
                 ids,
             )

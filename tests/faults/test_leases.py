@@ -164,9 +164,8 @@ def test_twenty_clients_confirm_at_once_and_there_is_one_transition_and_one_job(
 
     assert [answer.status_code for answer in answers] == [200] * 20
     assert {answer.json()["state"] for answer in answers} == {"processing"}
-    assert site.rows("select to_state from app.asset_events where asset_id = %s order by id", asset_id) == [
-        ("pending_upload",),
-        ("processing",),
+    assert site.rows("select from_state, to_state from app.asset_events where asset_id = %s", asset_id) == [
+        ("pending_upload", "processing")
     ]
     assert site.rows("select kind, attempts from private.jobs where asset_id = %s", asset_id) == [("probe", 0)]
 

@@ -36,6 +36,7 @@ def rest(
 @pytest.fixture
 def stocked(owner: Caller) -> Caller:
     owner.reserve(filename="mine")
+    owner.delete_one()
     owner.mint_key()
     owner.hook("https://hooks.invalid/mine")
     return owner

@@ -207,6 +207,7 @@ def test_the_matrix(
 ) -> None:
     for asset in range(2):
         world.owner.reserve(filename=f"{asset}")
+    world.owner.delete_one()
     names = {name for name, _, _ in catalogue}
     unexpected = []
     cells = 0

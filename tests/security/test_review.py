@@ -167,7 +167,7 @@ def test_nothing_that_a_caller_sees_counts_what_others_do(owner: Caller) -> None
         "Authorization": f"Bearer {owner.credential}",
         "Accept-Profile": "api",
     }
-    owner.reserve()
+    owner.delete_one()
 
     [event] = httpx.get(f"{owner.project.supabase_url}/rest/v1/asset_events?select=*", headers=headers).json()
 

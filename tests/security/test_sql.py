@@ -63,6 +63,7 @@ def test_no_view_or_table_shows_another_owners_rows_whatever_the_claims_look_lik
     owner: Caller, stranger: Caller, stack: Stack
 ) -> None:
     owner.reserve()
+    owner.delete_one()
     owner.mint_key()
     owner.hook("https://hooks.invalid/")
     odd = [

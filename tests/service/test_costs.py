@@ -111,7 +111,7 @@ def statements(database: psycopg.Connection[Any], paused_worker: None) -> Iterat
 # PostgREST sends two, who is calling and the call, and begin and commit around them. These run inside.
 @pytest.mark.parametrize(
     ("function", "inside"),
-    [("create_upload", 10), ("get_asset", 2), ("list_assets", 3), ("confirm_upload", 2)],
+    [("create_upload", 4), ("get_asset", 2), ("list_assets", 3), ("confirm_upload", 2)],
 )
 def test_each_function_runs_as_many_statements_as_it_must(
     owner: Caller, statements: Callable[[], tuple[int, int]], wav: bytes, function: str, inside: int
