@@ -1,5 +1,6 @@
 """What the process counts, for Prometheus. Labels have few values: route templates, never ids."""
 
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -42,6 +43,11 @@ connection_limit = Gauge(
     registry=REGISTRY,
 )  # fmt: skip
 waiting = Gauge("assetdock_waiting_requests", "Requests that wait for an asset to come to rest.", registry=REGISTRY)
+
+# What every request counts, each looked up once for its labels.
+requests_of = cache(requests.labels)
+request_seconds_of = cache(request_seconds.labels)
+upstream_seconds_of = cache(upstream_seconds.labels)
 
 queue_jobs = Gauge(
     "assetdock_queue_jobs",

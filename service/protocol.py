@@ -12,6 +12,38 @@ HEAD_FIELDS = 100
 ARRIVAL_SECONDS = 20.0  # from the first byte, or the connection, to the last byte of the body
 
 
+class Joined:
+    """A transport that sends what is written in one turn of the loop at its end, as one piece.
+
+    uvicorn writes the head of an answer and its body one after the other: two system calls, and two packets.
+    """
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Sends it in a moment."""
+        if not self._held:
+            self._loop.call_soon(self._send)
+        self._held.append(data)
+
+    def close(self) -> None:
+        """Sends what was written, and no more after it."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        data = b"".join(self._held)
+        self._held.clear()
+        if data and not self._transport.is_closing():  # the client may have left meanwhile
+            self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class BoundedHttp(HttpToolsProtocol):
     """Closes connections whose request is too large in its head or too slow in coming.
 
@@ -19,10 +51,11 @@ class BoundedHttp(HttpToolsProtocol):
     """
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(Joined(transport, self.loop))
         self._in_head = True
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._arriving = True
         self._expect_arrival()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -35,15 +68,16 @@ class BoundedHttp(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 self.transport.close()
-        if self._deadline is None and self._idle:
-            self._expect_arrival()  # something came, but no request began with it
+        # Now, for most requests have arrived whole by now, and need no timer. Or something came, but no request began
+        # with it.
+        if self._deadline is None and (self._arriving or self._idle):
+            self._expect_arrival()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
-        if self._deadline is None:
-            self._expect_arrival()
+        self._arriving = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
@@ -68,6 +102,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._deadline = self.loop.call_later(ARRIVAL_SECONDS, self._late)
 
     def _arrived(self) -> None:
+        self._arriving = False
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

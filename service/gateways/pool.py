@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 UNAVAILABLE = (502, 503)
 TIMED_OUT = (504, 544)  # 544: Supabase Storage's own word for a database that took too long
+TROUBLE = (httpx.TransportError, OSError)  # of transport; TimeoutError is an OSError
 
 
 @dataclass(frozen=True)
@@ -120,35 +121,34 @@ async def attempt(call: Callable[[], Awaitable[T]], *, server: str, operation: s
     failures of transport.
     """
     started = time.perf_counter()
-    with metrics.calls_in_flight.track_inprogress():
-        try:
-            return await _attempt(call, idempotent=idempotent)
-        except ApiError as error:
-            metrics.upstream_failures.labels(server, error.code).inc()
-            raise
-        finally:
-            metrics.upstream_seconds.labels(server, operation).observe(time.perf_counter() - started)
-
-
-async def _attempt(call: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:
+    once_more = idempotent
+    metrics.calls_in_flight.inc()
     try:
-        return await _translated(call)
+        while True:
+            try:
+                return await call()
+            except TROUBLE as error:
+                refusal = _translated(error)
+                if not (once_more and _broke(error)) or refusal.status == 504:
+                    raise refusal from error
+            once_more = False
+            await asyncio.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - jitter, not a secret
     except ApiError as error:
-        broke = isinstance(error.__cause__, httpx.TransportError | wire.BrokenError)
-        broke = broke and not isinstance(error.__cause__, wire.CrowdedError)  # asking again would only crowd it more
-        if not (idempotent and broke) or error.status == 504:
-            raise
-    await asyncio.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - jitter, not a secret
-    return await _translated(call)
+        metrics.upstream_failures.labels(server, error.code).inc()
+        raise
+    finally:
+        metrics.calls_in_flight.dec()
+        metrics.upstream_seconds_of(server, operation).observe(time.perf_counter() - started)
 
 
-async def _translated(call: Callable[[], Awaitable[T]]) -> T:
-    try:
-        return await call()
+def _broke(error: Exception) -> bool:
+    if isinstance(error, wire.CrowdedError):
+        return False  # asking again would only crowd it more
+    return isinstance(error, httpx.TransportError | wire.BrokenError)
+
+
+def _translated(error: Exception) -> ApiError:
     # httpx-aiohttp says ConnectTimeout of a connection that closed under us, too.
-    except httpx.ConnectTimeout as error:
-        raise unavailable() from error
-    except (httpx.TimeoutException, TimeoutError) as error:
-        raise ApiError("upstream_timeout") from error
-    except (httpx.TransportError, OSError) as error:
-        raise unavailable() from error
+    if isinstance(error, httpx.TimeoutException | TimeoutError) and not isinstance(error, httpx.ConnectTimeout):
+        return ApiError("upstream_timeout")
+    return unavailable()

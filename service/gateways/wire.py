@@ -6,6 +6,7 @@ of the connection ends. `httptools` reads the answers, as it does our own reques
 """
 
 import asyncio
+import math
 import socket
 import ssl
 import time
@@ -46,6 +47,9 @@ class Server:
         self._connect_seconds = connect_seconds
         self._idle: deque[_Wire] = deque()  # in the order in which they were left
         self._sweep: asyncio.TimerHandle | None = None
+        self._asked: dict[_Wire, float] = {}  # and until when each may wait for its answer, by the loop's clock
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf  # the first of them, or earlier
         self._found: tuple[float, list[Any]] | None = None  # when its addresses were looked up, and which they are
         self._looking: asyncio.Task[list[Any]] | None = None
 
@@ -67,17 +71,20 @@ class Server:
             f"POST {self._root}/{path} {self._host_line}{lines}"
             f"Content-Type: application/json\r\nContent-Length: {len(document)}\r\n\r\n"
         ).encode("latin-1") + document
-        async with asyncio.timeout(self._seconds):
-            await self._place()
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        await self._place()
+        try:
+            wire = self._kept() or await self._connected()
+            self._limit(wire, deadline)
             try:
-                wire = self._kept() or await self._connected()
-                try:
-                    answer = await wire.exchange(request)
-                except BaseException:
-                    wire.abort()  # an answer that nobody waited for would be taken for that to the next call
-                    raise
+                answer = await wire.exchange(request)
+            except BaseException:
+                wire.abort()  # an answer that nobody waited for would be taken for that to the next call
+                raise
             finally:
-                self._places.release()
+                del self._asked[wire]
+        finally:
+            self._places.release()
         if wire.is_reusable:
             self._keep(wire)
         else:
@@ -86,11 +93,31 @@ class Server:
 
     def close(self) -> None:
         """Ends the connections that nobody uses."""
-        if self._sweep:
-            self._sweep.cancel()
-            self._sweep = None
+        for timer in (self._sweep, self._alarm):
+            if timer:
+                timer.cancel()
+        self._sweep = self._alarm = None
         while self._idle:
             self._idle.pop().abort()
+
+    def _limit(self, wire: "_Wire", deadline: float) -> None:
+        """One timer for all calls: to set one for each and take it back costs as much as parsing the answer."""
+        self._asked[wire] = deadline
+        if deadline < self._alarm_at:
+            self._set_alarm(deadline)
+
+    def _set_alarm(self, at: float) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = asyncio.get_running_loop().call_at(at, self._ring) if at < math.inf else None
+
+    def _ring(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for wire, deadline in self._asked.items():
+            if deadline <= now:
+                wire.give_up()
+        self._set_alarm(min((deadline for deadline in self._asked.values() if deadline > now), default=math.inf))
 
     def _keep(self, wire: "_Wire") -> None:
         wire.idle_since = time.monotonic()
@@ -178,6 +205,11 @@ class _Wire(asyncio.Protocol):
         self._answer = self._loop.create_future()
         self._transport.write(request)
         return await self._answer
+
+    def give_up(self) -> None:
+        """Lets whoever waits for the answer know that there was time enough."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(TimeoutError("no answer in time"))
 
     def abort(self) -> None:
         """Ends the connection at once, and what was asked on it."""
