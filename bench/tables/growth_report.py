@@ -16,7 +16,7 @@ def intro(rounds: int) -> str:
     """What was measured, and how."""
     return f"""\
 A stack of its own with the settings it ships with (fsync on, 128 MiB of shared buffers). The tables grow in place, with
-all assets of one owner and again with assets of {OWNERS:,}; with them their histories (three events for most), the
+all assets of one owner and again with assets of {OWNERS:,}; with them their histories (two events for most), the
 objects in Storage, a job for each landing (finished, but for one in a hundred) and an API key for each {ASSETS_A_KEY}
 assets. Owners who are measured have the same at every size: in the second case {WATCHED} have {WATCHED_ASSETS} assets
 each, in both {OPEN} uploads are open.

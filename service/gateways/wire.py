@@ -93,10 +93,10 @@ class Server:
 
     def close(self) -> None:
         """Ends the connections that nobody uses."""
-        for timer in (self._sweep, self._alarm):
-            if timer:
-                timer.cancel()
-        self._sweep = self._alarm = None
+        if self._sweep:
+            self._sweep.cancel()
+        self._sweep = None
+        self._set_alarm(min(self._asked.values(), default=math.inf))
         while self._idle:
             self._idle.pop().abort()
 

@@ -281,6 +281,55 @@ def test_asking_again_is_for_what_broke_and_not_for_a_crowd(error: BrokenError, 
     assert asked == times
 
 
+async def _never(served: Upstream, _: int, reader: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+    await served.request(reader)
+    await reader.read()
+
+
+def test_calls_are_given_up_each_in_its_own_time_also_while_others_end() -> None:
+    async def walk() -> list[str]:
+        given_up = []
+
+        async def ask(ours: Server, name: str) -> None:
+            with pytest.raises(TimeoutError):
+                await ours.post("rpc/f", b"{}", HEADERS)
+            given_up.append(name)
+
+        async with upstream(_never) as served, asyncio.timeout(10), asyncio.TaskGroup() as calls:
+            ours = server(served.port)
+            for name, seconds in {"second": 0.6, "first": 0.3, "third": 0.9}.items():
+                ours._seconds = seconds
+                calls.create_task(ask(ours, name))
+                await asyncio.sleep(0)  # its time is counted from here on
+            while len(given_up) < 2:  # noqa: ASYNC110 - two of them end by themselves
+                await asyncio.sleep(0.02)
+            ours.close()  # and the third has its time all the same
+        return given_up
+
+    assert asyncio.run(walk()) == ["first", "second", "third"]
+
+
+def test_a_call_that_waited_for_its_place_has_no_more_time_for_it() -> None:
+    async def walk() -> tuple[float, float]:
+        async with upstream(_slowly) as served:
+            ours = server(served.port, places=1, seconds=5)
+            calls = [asyncio.create_task(ours.post("rpc/f", b"1", HEADERS)) for _ in range(2)]
+            await asyncio.sleep(0)
+            begun = asyncio.get_running_loop().time()
+            await calls[0]
+            async with asyncio.timeout(5):
+                while not ours._asked:  # noqa: ASYNC110 - until the other has the place
+                    await asyncio.sleep(0)
+            until = next(iter(ours._asked.values()))
+            await calls[1]
+            ours.close()
+            return begun, until
+
+    begun, until = asyncio.run(walk())
+
+    assert until <= begun + 5
+
+
 def test_connections_that_nobody_uses_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "KEPT_SECONDS", 0.1)
 
