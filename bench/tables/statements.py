@@ -42,13 +42,15 @@ NEWCOMER = "first page of a newcomer"
 
 @dataclass(frozen=True)
 class Statement:
-    """One way of calling `function`. `grows`: its time is in proportion to what the owner has; nothing is promised."""
+    """One way of calling `function`. `grows`: its time is in proportion to what the owner has; nothing is promised.
+    `scattered`: it asks for other rows each time, of which few are in memory once there are many."""
 
     function: str
     way: str
     role: str
     sql: str
     grows: bool = False
+    scattered: bool = False
     # Where EXPLAIN would leave pages out.
     sql_for_pages: str = ""
 
@@ -123,7 +125,8 @@ class Scene:
             "asset": asset,
             "owner": owner,
             "object": json.dumps(_LANDED),
-            "key_hash": hashlib.sha256(f"key {1 + turn * 7919 % self.keys}".encode()).hexdigest(),
+            "key_hash": _key_hash(1 + turn % WATCHED),
+            "any_key_hash": _key_hash(1 + turn * 7919 % self.keys),
             "ready_asset": self.ready_asset,
         }
 
@@ -180,8 +183,15 @@ STATEMENTS = (
     _list("a state and type there is none of", "state => 'ready', type => 'cut_file'"),
     _list("include_total", "include_total => true", grows=True),
     Statement("lease_jobs", "ten jobs", "asset_worker", "select api.lease_jobs('bench', 10)"),
-    Statement("resolve_api_key", "", "asset_gateway", "select api.resolve_api_key(%(key_hash)s)"),
+    Statement("resolve_api_key", "a key in use", "asset_gateway", "select api.resolve_api_key(%(key_hash)s)"),
+    Statement(
+        "resolve_api_key", "any key", "asset_gateway", "select api.resolve_api_key(%(any_key_hash)s)", scattered=True
+    ),
 )
+
+
+def _key_hash(number: int) -> str:
+    return hashlib.sha256(f"key {number}".encode()).hexdigest()
 
 
 def _one(connection: psycopg.Connection[Any], query: str, *arguments: str | int) -> str:

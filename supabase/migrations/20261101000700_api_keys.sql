@@ -309,22 +309,20 @@ declare
   key app.api_keys;
 begin
   if secret_sha256 ~ '^[0-9a-f]{64}$' then
-    -- Answers are kept for minutes, so whoever asks has most often a use to note as well: found and noted in one way
-    -- down each index. At most two writes a minute and key, however often it is used.
+    -- An answer is remembered for half a minute, so whoever asks has most often a use to note as well: found and noted in
+    -- one way down each index. At most two writes a minute and key, however often it is used. The secret is looked up
+    -- in a query of its own, for which its index is enough; UPDATE … FROM would lock its row as well.
     update app.api_keys k
     set last_used_at = now()
-    from private.api_key_secrets s
-    where s.sha256 = decode(secret_sha256, 'hex')
-      and k.id = s.api_key_id
+    where k.id = (select s.api_key_id from private.api_key_secrets s where s.sha256 = decode(secret_sha256, 'hex'))
       and (k.last_used_at is null or k.last_used_at < now() - interval '30 seconds')
       and (k.revoked_at is null or k.revoked_at > now())
       and (k.expires_at is null or k.expires_at > now())
     returning k.* into key;
     if not found then
       select k.* into key
-      from private.api_key_secrets s
-      join app.api_keys k on k.id = s.api_key_id
-      where s.sha256 = decode(secret_sha256, 'hex')
+      from app.api_keys k
+      where k.id = (select s.api_key_id from private.api_key_secrets s where s.sha256 = decode(secret_sha256, 'hex'))
         and (k.revoked_at is null or k.revoked_at > now())
         and (k.expires_at is null or k.expires_at > now());
     end if;
