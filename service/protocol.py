@@ -3,7 +3,7 @@ and how long a request may take to arrive.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -51,7 +51,7 @@ class BoundedHttp(HttpToolsProtocol):
     """
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(Joined(transport, self.loop))
+        super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
         self._in_head = True
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None

@@ -53,6 +53,7 @@ class Chaos:
     chance: random.Random
     faults: Counter[str] = field(default_factory=Counter)
     acknowledged: dict[str, str] = field(default_factory=dict)  # asset → duration, for every PUT answered with 200
+    unheard: set[str] = field(default_factory=set)  # of them, those whose PUT was, but its answer never came
     outside_the_envelope: list[str] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     _tickets: "queue.Queue[int | None]" = field(default_factory=queue.Queue)
@@ -103,15 +104,23 @@ class Chaos:
         found = {
             asset: (state, duration, ready, landed)
             for asset, state, duration, ready, landed in self.site.rows(
-                "select a.id::text, a.state, a.duration_seconds::text,"
+                "select a.id::text, a.state || coalesce(': ' || a.error_code, ''), a.duration_seconds::text,"
                 " count(*) filter (where e.to_state = 'ready'), count(*) filter (where e.to_state = 'processing')"
                 " from app.assets a left join app.asset_events e on e.asset_id = a.id"
                 " where a.id = any (%s::uuid[]) group by a.id",
                 ids,
             )
         }
-        lost = [asset for asset in ids if found.get(asset, ("absent",))[0] not in ("ready", "processing")]
-        stuck = [asset for asset in ids if found.get(asset, ("absent",))[0] == "processing"]
+        states = {asset: found.get(asset, ("absent",))[0] for asset in ids}
+        # Storage takes back the bytes of a landing that its database refused. One that dies as it commits has told
+        # Storage nothing, so the row may be there without its bytes: nobody heard a 200, and the asset says what to do.
+        taken = [asset for asset in ids if asset in self.unheard and states[asset] == "failed: bytes_missing"]
+        lost = [
+            f"{asset} {state}"
+            for asset, state in states.items()
+            if state not in ("ready", "processing") and asset not in taken
+        ]
+        stuck = [asset for asset, state in states.items() if state == "processing"]
         doubled = [asset for asset, (_, _, ready, landed) in found.items() if ready > 1 or landed > 1]
         wrong = [
             (asset, str(found[asset][1]))
@@ -123,12 +132,13 @@ class Chaos:
             ("uploads planned", self.plan.uploads),
             ("assets acknowledged", len(ids)),
             ("lost", len(lost)),
+            ("taken back by Storage, and failed", len(taken)),
             ("doubled", len(doubled)),
             ("stuck", len(stuck)),
             ("answers outside the envelope", len(self.outside_the_envelope)),
             ("files without an object", self._orphans()),
         ]
-        return Table("\n".join(f"{name:<32}{number:>6}" for name, number in rows), lost, doubled, stuck, wrong)
+        return Table("\n".join(f"{name:<36}{number:>6}" for name, number in rows), lost, doubled, stuck, wrong)
 
     def _orphans(self) -> int:
         """Bytes whose Storage died between writing and recording them: reachable for nobody."""
@@ -190,6 +200,7 @@ class Chaos:
             if "already has its bytes" in sent.text or sent.json().get("statusCode") == "409":
                 # An earlier PUT landed although its answer never came: as good as acknowledged.
                 self.acknowledged[asset] = duration
+                self.unheard.add(asset)
                 self.answers["PUTs that landed unheard"] += 1
                 break
             self.answers["PUTs refused during a fault"] += 1
