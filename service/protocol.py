@@ -26,15 +26,16 @@ class Joined:
     def write(self, data: bytes) -> None:
         """Sends it in a moment."""
         if not self._held:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.flush)
         self._held.append(data)
 
     def close(self) -> None:
         """Sends what was written, and no more after it."""
-        self._send()
+        self.flush()
         self._transport.close()
 
-    def _send(self) -> None:
+    def flush(self) -> None:
+        """Sends what was written now."""
         data = b"".join(self._held)
         self._held.clear()
         if data and not self._transport.is_closing():  # the client may have left meanwhile
@@ -51,12 +52,18 @@ class BoundedHttp(HttpToolsProtocol):
     """
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
+        self._joined = Joined(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self._joined))
         self._in_head = True
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._arriving = True
         self._expect_arrival()
+
+    def eof_received(self) -> None:
+        # The transport closes itself now. A client that will send no more may still read what it asked for.
+        self._joined.flush()
+        super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._arrived()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from service.worker.confinement import find_setpriv
 from service.worker.contained import Limits, run
 from service.worker.media import TransientError
 
@@ -21,7 +22,7 @@ INSTALL = "Install Debian's ffmpeg (apt-get install ffmpeg), or set ASSETDOCK_FF
 SEARCHED_FIRST = (
     *("libm.so.6", "libc.so.6", "libcrypto.so.3", "libepoxy.so.0", "libglib-2.0.so.0", "libgio-2.0.so.0"),
     *("libnettle.so.8", "libmbedcrypto.so.7", "libunistring.so.2", "libpango-1.0.so.0", "libdb-5.3.so"),
-    *("libdbus-1.so.3", "libgnutls.so.30", "libcodec2.so.1.0", "libblas.so.3", "libmount.so.1"),
+    *("libdbus-1.so.3", "libgnutls.so.30", "libcodec2.so.1.0", "libmount.so.1"),
     *("libharfbuzz.so.0", "libgobject-2.0.so.0", "libsystemd.so.0", "liblcms2.so.2", "libhogweed.so.6"),
     *("libcairo.so.2", "libvulkan.so.1", "libasound.so.2", "libpng16.so.16", "libsphinxbase.so.3"),
     *("libFLAC.so.12", "libssl.so.3", "libtinfo.so.6", "libX11.so.6", "libzvbi.so.0", "libcdio.so.19"),
@@ -105,7 +106,8 @@ async def find(
     if static and sys.platform == "linux":
         # No character set plug-ins: loading one, for the title in an MPEG-TS, is a segfault.
         environment["GCONV_PATH"] = os.devnull
-    elif await _loads(path, SEARCHED_FIRST, limits):
+    # Without setpriv it is Python that becomes ffprobe, and would load them first as well.
+    elif find_setpriv() and await _loads(path, SEARCHED_FIRST, limits):
         environment["LD_PRELOAD"] = ":".join(SEARCHED_FIRST)
     if trusted := environ.get("SSL_CERT_FILE"):
         environment["SSL_CERT_FILE"] = trusted

@@ -53,7 +53,8 @@ class Chaos:
     chance: random.Random
     faults: Counter[str] = field(default_factory=Counter)
     acknowledged: dict[str, str] = field(default_factory=dict)  # asset → duration, for every PUT answered with 200
-    unheard: set[str] = field(default_factory=set)  # of them, those whose PUT was, but its answer never came
+    unheard: set[str] = field(default_factory=set)  # of them, those whose PUT met the end of Postgres and landed
+    _ends_of_postgres: list[float] = field(default_factory=list)  # time.monotonic
     outside_the_envelope: list[str] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     _tickets: "queue.Queue[int | None]" = field(default_factory=queue.Queue)
@@ -155,6 +156,7 @@ class Chaos:
         """SIGQUIT: no checkpoint, no goodbye; the log is replayed at the next start."""
         child = self.site.stack.children["postgres"]
         assert child.process
+        self._ends_of_postgres.append(time.monotonic())
         child.process.send_signal(signal.SIGQUIT)
         child.process.wait(20)
         signal_group(child.pid, signal.SIGKILL)
@@ -181,9 +183,9 @@ class Chaos:
         asset: str = reservation["asset"]["id"]
         if chance.random() < 0.3:
             self._cut_off(reservation["upload"], data)
-        deadline = time.monotonic() + PATIENCE
+        first = time.monotonic()
         while True:
-            assert time.monotonic() < deadline, f"asset {asset} could not be uploaded"
+            assert time.monotonic() < first + PATIENCE, f"asset {asset} could not be uploaded"
             try:
                 sent = httpx.put(
                     reservation["upload"]["url"],
@@ -200,7 +202,8 @@ class Chaos:
             if "already has its bytes" in sent.text or sent.json().get("statusCode") == "409":
                 # An earlier PUT landed although its answer never came: as good as acknowledged.
                 self.acknowledged[asset] = duration
-                self.unheard.add(asset)
+                if any(first <= end for end in self._ends_of_postgres):
+                    self.unheard.add(asset)
                 self.answers["PUTs that landed unheard"] += 1
                 break
             self.answers["PUTs refused during a fault"] += 1

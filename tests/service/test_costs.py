@@ -16,6 +16,7 @@ import pytest
 
 from devstack.ports import Ports
 from devstack.stack import Stack
+from service.identity.api_key import digest
 from tests.callers import Caller, Project
 from tests.forwarder import Forwarder, forwarder
 from tests.processes import Service
@@ -135,6 +136,21 @@ def test_each_function_runs_as_many_statements_as_it_must(
         sent, ran = statements()
 
     assert (sent / REQUESTS, ran / REQUESTS) == (2, inside)
+
+
+def test_a_key_is_found_and_its_use_noted_in_one_statement(
+    key_holder: Caller, statements: Callable[[], tuple[int, int]], database: psycopg.Connection[Any]
+) -> None:
+    secret = [digest(key_holder.credential)]
+    database.execute("update app.api_keys set last_used_at = null where owner_id = %s", [key_holder.owner_id])
+
+    def ran() -> int:
+        statements()
+        database.execute("select api.resolve_api_key(%s)", secret)
+        return statements()[1]
+
+    assert ran() == 1
+    assert ran() == 2  # it was noted a moment ago, so there is only the key to look up
 
 
 # Of one request: allocations of memory, as CPython 3.11 makes them; other versions make somewhat fewer or more.

@@ -85,9 +85,10 @@ def test_nothing_is_sent_to_a_client_that_has_left_meanwhile() -> None:
 
 
 async def _application(scope: Any, receive: Any, send: Any) -> None:
-    """Answers once the body is there, and, at /slowly, longer after it than a request may take to arrive."""
+    """Answers once the body is there, and, at /slowly, longer after it than a request may take to arrive; at /at-once
+    without waiting for anything."""
     request = Request(scope, receive)
-    body = await request.body()
+    body = b"" if request.url.path == "/at-once" else await request.body()
     if request.url.path == "/slowly":
         await asyncio.sleep(3 * ARRIVAL_SECONDS)
     await PlainTextResponse(body)(scope, receive, send)
@@ -113,6 +114,17 @@ async def answered(reader: asyncio.StreamReader) -> bytes:
     """The body of the next answer."""
     head = await reader.readuntil(b"\r\n\r\n")
     return await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+
+
+def test_a_client_that_will_send_no_more_has_its_answer() -> None:
+    async def walk() -> None:
+        async with client() as (reader, writer), asyncio.timeout(PATIENT_SECONDS):
+            writer.write(b"GET /at-once HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write_eof()
+            assert await answered(reader) == b""
+            await until_closed(reader)
+
+    asyncio.run(walk())
 
 
 async def until_closed(reader: asyncio.StreamReader) -> None:
