@@ -1,8 +1,24 @@
--- What a probe that is over makes of its asset.
+-- What a probe that is over, or given up, makes of its asset.
 
 set lock_timeout = '5s';
 set statement_timeout = '30s';
 
+create function private.bury_job(job private.jobs)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform private.finish_job(job.id, 'dead');
+  update app.assets a
+  set state = 'failed',
+    error_code = 'probe_crashed',
+    error_message = 'The file could not be examined after several attempts. Upload it again, or convert it first.'
+  where a.id = job.asset_id and a.state = 'processing';
+end
+$$;
+comment on function private.bury_job(private.jobs) is 'Gives up on a job whose asset and row the caller has locked: dead, and the asset failed with probe_crashed.';
+revoke all on function private.bury_job(private.jobs) from public, anon, authenticated, service_role;
 
 create function api.complete_probe(
   job_id uuid, lease_token uuid, duration_seconds numeric, content_type text, media json
