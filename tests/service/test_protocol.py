@@ -1,32 +1,29 @@
 """What we change in uvicorn's protocol: who sends too slowly is let go, and nobody else; answers go in one piece."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 import uvicorn
-import uvloop
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from uvicorn.server import ServerState
 
 from service import protocol
 from service.protocol import BoundedHttp, Joined
+from tests.service.scripted_upstream import message
 
 ARRIVAL_SECONDS = 0.3
 PATIENT_SECONDS = 10.0
 WHOLE = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 
 
-@pytest.fixture(autouse=True, params=["uvloop", "asyncio"])
-def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Both event loops, for their transports differ; and little time to arrive in."""
+@pytest.fixture(autouse=True)
+def soon(either_loop: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little time to arrive in, on either event loop."""
     monkeypatch.setattr(protocol, "ARRIVAL_SECONDS", ARRIVAL_SECONDS)
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy() if request.param == "uvloop" else None)
-    yield
-    asyncio.set_event_loop_policy(None)
 
 
 class Transport:
@@ -39,49 +36,40 @@ class Transport:
         self.told.append(data)
 
     def close(self) -> None:
-        self.told.append("close")
+        self.told.append(CLOSE)
 
     def is_closing(self) -> bool:
-        return "close" in self.told
+        return CLOSE in self.told
 
 
-def test_what_is_written_in_one_turn_is_sent_as_one_piece_in_order() -> None:
+TURN = "the loop's next turn"
+CLOSE = "close"
+LEAVE = "the client leaves"
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ([b"head", b"body", TURN, b"next", TURN], [b"headbody", b"next"]),
+        ([b"last words", CLOSE, b"too late", TURN], [b"last words", CLOSE]),
+        ([b"answer", LEAVE, TURN], [CLOSE]),
+    ],
+    ids=["one piece a turn, in order", "before the end, and nothing after it", "nothing to a client that has left"],
+)
+def test_what_is_written_is_sent(steps: list[bytes | str], told: list[bytes | str]) -> None:
     async def walk() -> list[bytes | str]:
         transport = Transport()
         joined = Joined(transport, asyncio.get_running_loop())
-        for data in (b"head", b"body"):
-            joined.write(data)
-        await asyncio.sleep(0)
-        joined.write(b"next")
-        await asyncio.sleep(0)
+        for step in steps:
+            if isinstance(step, bytes):
+                joined.write(step)
+            elif step == TURN:
+                await asyncio.sleep(0)
+            else:
+                (joined if step == CLOSE else transport).close()
         return transport.told
 
-    assert asyncio.run(walk()) == [b"headbody", b"next"]
-
-
-def test_what_was_written_is_sent_before_the_end_and_nothing_after_it() -> None:
-    async def walk() -> list[bytes | str]:
-        transport = Transport()
-        joined = Joined(transport, asyncio.get_running_loop())
-        joined.write(b"last words")
-        joined.close()
-        joined.write(b"too late")
-        await asyncio.sleep(0)
-        return transport.told
-
-    assert asyncio.run(walk()) == [b"last words", "close"]
-
-
-def test_nothing_is_sent_to_a_client_that_has_left_meanwhile() -> None:
-    async def walk() -> list[bytes | str]:
-        transport = Transport()
-        joined = Joined(transport, asyncio.get_running_loop())
-        joined.write(b"answer")
-        transport.close()
-        await asyncio.sleep(0)
-        return transport.told
-
-    assert asyncio.run(walk()) == ["close"]
+    assert asyncio.run(walk()) == told
 
 
 async def _application(scope: Any, receive: Any, send: Any) -> None:
@@ -112,8 +100,13 @@ async def client() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWr
 
 async def answered(reader: asyncio.StreamReader) -> bytes:
     """The body of the next answer."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    return await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+    return (await message(reader))[1]
+
+
+async def until_closed(reader: asyncio.StreamReader) -> None:
+    """Reads to the end: 400 comes before it, to what can't be a request."""
+    with suppress(ConnectionError):
+        await reader.read()
 
 
 def test_a_client_that_will_send_no_more_has_its_answer() -> None:
@@ -125,12 +118,6 @@ def test_a_client_that_will_send_no_more_has_its_answer() -> None:
             await until_closed(reader)
 
     asyncio.run(walk())
-
-
-async def until_closed(reader: asyncio.StreamReader) -> None:
-    """Reads to the end: 400 comes before it, to what can't be a request."""
-    with suppress(ConnectionError):
-        await reader.read()
 
 
 LATE = {

@@ -2,13 +2,10 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 from devstack.ports import Ports
 from service.errors import ApiError
@@ -16,58 +13,11 @@ from service.gateways import wire
 from service.gateways.pool import attempt
 from service.gateways.wire import BrokenError, CrowdedError, Server
 from tests.certificate import localhost_certificate
+from tests.service.scripted_upstream import Script, Upstream, answer, upstream
 
-
-@pytest.fixture(autouse=True, params=["uvloop", "asyncio"])
-def loop(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Both event loops: uvloop is what the service runs on, and its transports are not asyncio's."""
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy() if request.param == "uvloop" else None)
-    yield
-    asyncio.set_event_loop_policy(None)
-
+pytestmark = pytest.mark.usefixtures("either_loop")
 
 HEADERS = {"apikey": "key", "Authorization": "Bearer token"}
-Script = Callable[["Upstream", int, asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
-
-
-class Upstream:
-    """A server whose connections each follow a script; remembers how many there were, and what was asked."""
-
-    def __init__(self, script: Script) -> None:
-        self._script = script
-        self.connections = 0
-        self.requests: list[bytes] = []
-        self.port = 0
-
-    async def request(self, reader: asyncio.StreamReader) -> bytes:
-        """The next request on a connection. Raises IncompleteReadError at its end."""
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        whole = head + await reader.readexactly(length)
-        self.requests.append(whole)
-        return whole
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
-        self.connections += 1
-        try:
-            await self._script(self, self.connections, reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def upstream(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
-    """The server, while it runs."""
-    served = Upstream(script)
-    server = await asyncio.start_server(served.serve, "127.0.0.1", 0, ssl=tls)
-    served.port = server.sockets[0].getsockname()[1]
-    try:
-        yield served
-    finally:
-        server.close()
 
 
 def server(port: int, *, scheme: str = "http", places: int = 200, seconds: float = 5, **options: Any) -> Server:
@@ -79,10 +29,6 @@ def server(port: int, *, scheme: str = "http", places: int = 200, seconds: float
         seconds=seconds,
         connect_seconds=options.get("connect_seconds", 2),
     )
-
-
-def answer(body: bytes, status: bytes = b"200 OK", extra: bytes = b"") -> bytes:
-    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(body), extra, body)
 
 
 CHUNKED = b'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n4\r\n": 1\r\n1\r\n}\r\n0\r\n\r\n'
