@@ -60,8 +60,7 @@ def costs_table(growth: Growth) -> Table:
         rows,
         "`include_total` counts every asset of the owner that fits: its time is in proportion to them, as its"
         " description says, and nothing is promised for it. *Any key* is another one at each call, of as many as there"
-        " are at that size: the few of the smallest stay in memory, of the largest each has to be read first. That"
-        " compares memory, so its time is told, but no goal is set for it; its pages and plan count.",
+        " are at that size: the few of the smallest stay in memory, of the largest each has to be read first.",
     )
 
 
@@ -100,8 +99,7 @@ def goals(growths: Sequence[Growth]) -> list[Goal]:
 def _growth_goals(growths: Sequence[Growth], function: str) -> list[Goal]:
     ways = [each for each in STATEMENTS if each.function == function and not each.grows]
     sizes = f"{growths[0].sizes[0]:,} to {growths[0].sizes[-1]:,} assets"
-    timed = [way for way in ways if not way.scattered]
-    slowest = {growth.population.distribution: max(timed, key=growth.slowdown) for growth in growths}
+    slowest = {growth.population.distribution: max(ways, key=growth.slowdown) for growth in growths}
     times, pages, met_time, met_pages = [], [], True, True
     for growth in growths:
         where = growth.population.distribution

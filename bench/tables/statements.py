@@ -42,15 +42,13 @@ NEWCOMER = "first page of a newcomer"
 
 @dataclass(frozen=True)
 class Statement:
-    """One way of calling `function`. `grows`: its time is in proportion to what the owner has; nothing is promised.
-    `scattered`: it asks for other rows each time, of which few are in memory once there are many."""
+    """One way of calling `function`. `grows`: its time is in proportion to what the owner has; nothing is promised."""
 
     function: str
     way: str
     role: str
     sql: str
     grows: bool = False
-    scattered: bool = False
     # Where EXPLAIN would leave pages out.
     sql_for_pages: str = ""
 
@@ -184,9 +182,7 @@ STATEMENTS = (
     _list("include_total", "include_total => true", grows=True),
     Statement("lease_jobs", "ten jobs", "asset_worker", "select api.lease_jobs('bench', 10)"),
     Statement("resolve_api_key", "a key in use", "asset_gateway", "select api.resolve_api_key(%(key_hash)s)"),
-    Statement(
-        "resolve_api_key", "any key", "asset_gateway", "select api.resolve_api_key(%(any_key_hash)s)", scattered=True
-    ),
+    Statement("resolve_api_key", "any key", "asset_gateway", "select api.resolve_api_key(%(any_key_hash)s)"),
 )
 
 

@@ -114,8 +114,9 @@ class Chaos:
         }
         states = {asset: found.get(asset, ("absent",))[0] for asset in ids}
         # Storage takes back the bytes of a landing that its database refused. One that dies as it commits has told
-        # Storage nothing, so the row may be there without its bytes: nobody heard a 200, and the asset says what to do.
-        taken = [asset for asset in ids if asset in self.unheard and states[asset] == "failed: bytes_missing"]
+        # Storage nothing, so the row may stand without its bytes: no PUT had a 200, and the asset says what to do.
+        bare = self._bare()
+        taken = [asset for asset in self.unheard & bare if states[asset] == "failed: bytes_missing"]
         lost = [
             f"{asset} {state}"
             for asset, state in states.items()
@@ -143,10 +144,19 @@ class Chaos:
 
     def _orphans(self) -> int:
         """Bytes whose Storage died between writing and recording them: reachable for nobody."""
+        return len(self._files() - self._recorded())
+
+    def _bare(self) -> set[str]:
+        """Assets of which Storage has the row, but not the bytes."""
+        return {version.partition("/")[0] for version in self._recorded() - self._files()}
+
+    def _recorded(self) -> set[str]:
+        rows = self.site.rows("select name || '/' || version from storage.objects where bucket_id = 'assets'")
+        return {version for (version,) in rows}
+
+    def _files(self) -> set[str]:
         bucket = self.site.stack.storage_dir / "assets"
-        recorded = self.site.rows("select name || '/' || version from storage.objects where bucket_id = 'assets'")
-        files = {(str(path.relative_to(bucket)),) for path in bucket.rglob("*") if path.is_file()}
-        return len(files - set(recorded))
+        return {str(path.relative_to(bucket)) for path in bucket.rglob("*") if path.is_file()}
 
     def _kill(self, child: Child) -> None:
         child.kill()
