@@ -4,14 +4,17 @@
 """
 
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from bench.report import Section, goals_table
 from bench.tables import growth_report, pgbench, policies
 from bench.tables.growth import QUICK_ROUNDS, ROUNDS, Growth
-from bench.tables.population import DISTRIBUTIONS, Population, create_owners
+from bench.tables.population import DISTRIBUTIONS, create_owners
 from bench.tables.statements import LANDING_TOOL, Scene
 from devstack.ports import Ports
 from devstack.scratch import scratch_directory
@@ -23,26 +26,31 @@ QUICK_SIZES = (5_000, 20_000, 50_000)
 
 
 def run(quick: bool) -> Section:
-    """Starts a stack of its own, with the settings it ships with, and ends it. `quick` is for seeing that it works."""
-    with scratch_directory() as directory, Stack(directory, Ports.free()) as stack:
-        return _measure(stack, directory, quick)
+    """Starts a stack for each size, with the settings it ships with, and ends them. `quick` is for seeing that it
+    works."""
+    with ExitStack() as opened:
+        directory = opened.enter_context(scratch_directory())
+        stacks = {
+            size: opened.enter_context(Stack(directory / str(size), Ports.free()))
+            for size in (QUICK_SIZES if quick else SIZES)
+        }
+        return _measure(stacks, opened, directory, quick)
 
 
-def _measure(stack: Stack, directory: Path, quick: bool) -> Section:
-    sizes = QUICK_SIZES if quick else SIZES
+def _measure(stacks: Mapping[int, Stack], opened: ExitStack, directory: Path, quick: bool) -> Section:
     pgbench.find_pgbench()  # rather now than after ten minutes
+    databases = {size: (stack.db_url, _connect(opened, stack)) for size, stack in stacks.items()}
+    largest = max(stacks)
+    stack, (_, connection) = stacks[largest], databases[largest]
+    races = [pgbench.race(stack, connection, directory, assets=0, quick=quick)]
     growths: list[Growth] = []
     evaluations: list[policies.Evaluation] = []
-    with psycopg.connect(stack.db_url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
-        create_owners(connection)
-        connection.execute(LANDING_TOOL.encode())
-        races = [pgbench.race(stack, connection, directory, assets=0, quick=quick)]
-        for distribution in DISTRIBUTIONS:
-            growth = Growth(Population(connection, distribution, sizes), QUICK_ROUNDS if quick else ROUNDS)
-            growth.measure(stack.db_url)
-            growths.append(growth)
-            evaluations += policies.evaluations(connection, Scene.of(connection, distribution, 1))
-        races.append(pgbench.race(stack, connection, directory, assets=sizes[-1], quick=quick))
+    for distribution in DISTRIBUTIONS:
+        growth = Growth(distribution, list(stacks), QUICK_ROUNDS if quick else ROUNDS)
+        growth.measure(databases)
+        growths.append(growth)
+        evaluations += policies.evaluations(connection, Scene.of(connection, distribution, 1))
+    races.append(pgbench.race(stack, connection, directory, assets=largest, quick=quick))
     return Section(
         "SQL",
         growth_report.intro(growths[0].rounds),
@@ -59,6 +67,16 @@ def _measure(stack: Stack, directory: Path, quick: bool) -> Section:
             pgbench.races_goal(races),
         ],
     )
+
+
+def _connect(opened: ExitStack, stack: Stack) -> psycopg.Connection[Any]:
+    """With the owners in it, and the tools that fill the rest."""
+    connection = opened.enter_context(
+        psycopg.connect(stack.db_url, autocommit=True, cursor_factory=psycopg.ClientCursor)
+    )
+    create_owners(connection)
+    connection.execute(LANDING_TOOL.encode())
+    return connection
 
 
 def main() -> None:

@@ -1,7 +1,11 @@
 """What a statement costs as the tables grow: milliseconds, pages, and how many descents of an index those pages are."""
 
+import itertools
+import random
 import statistics
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +13,7 @@ import psycopg
 
 from bench.tables.descents import descents, index_pages
 from bench.tables.plans import PLAN_CACHE_MODES, Execution, Scan, execute, scans_inside
-from bench.tables.population import ASSETS_A_KEY, GROWING, Population
+from bench.tables.population import ASSETS_A_KEY, GROWING, Distribution, Population
 from bench.tables.statements import STATEMENTS, Scene, Statement
 
 ROUNDS = 5
@@ -30,6 +34,8 @@ order by 1
 """
 
 Session = psycopg.Connection[Any]
+# Where it is, and the connection that fills it.
+Database = tuple[str, Session]
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,28 @@ class IndexSize:
     size: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """A database that holds so many assets. `session` asks about them, long-lived as those of PostgREST are."""
+
+    population: Population
+    scene: Scene
+    session: Session
+
+    @classmethod
+    def fill(cls, opened: ExitStack, url: str, population: Population) -> "Place":
+        """Fills it, then opens the session."""
+        population.fill()
+        session = opened.enter_context(psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor))
+        return cls(population, Scene.of(session, population.distribution, population.assets // ASSETS_A_KEY), session)
+
+
 @dataclass
 class Growth:
     """All statements in one distribution, at each of its sizes; the plans, at the largest."""
 
-    population: Population
+    distribution: Distribution
+    sizes: Sequence[int]
     rounds: int = ROUNDS
     costs: dict[tuple[str, int], Cost] = field(default_factory=dict)
     control: dict[int, float] = field(default_factory=dict)
@@ -61,21 +84,18 @@ class Growth:
     descents: dict[str, int] = field(default_factory=dict)
     scans: dict[str, list[Scan]] = field(default_factory=dict)
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return self.population.sizes
-
-    def measure(self, url: str) -> None:
-        """Grows to each size in turn. A session of its own for each, long-lived as those of PostgREST."""
-        self.population.begin()
-        for size in self.sizes:
-            self.population.grow(size)
-            with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as session:
-                scene = Scene.of(session, self.population.distribution, size // ASSETS_A_KEY)
-                self._read_indexes(session, size)
-                self._measure_costs(session, scene, size)
-                if size == self.sizes[-1]:
-                    self._look_inside(session, scene)
+    def measure(self, databases: Mapping[int, Database]) -> None:
+        """Fills the database of each size, then asks all of them in turns: whatever befalls the machine befalls each
+        size alike."""
+        with ExitStack() as opened:
+            places = [
+                Place.fill(opened, url, Population(connection, self.distribution, size, self.sizes))
+                for size, (url, connection) in databases.items()
+            ]
+            for place in places:
+                self._read_indexes(place)
+            self._measure_costs(places)
+            self._look_inside(places[-1])
 
     def slowdown(self, statement: Statement) -> float:
         """The largest size's time as a multiple of the smallest's."""
@@ -88,55 +108,62 @@ class Growth:
     def _cost(self, statement: Statement, place: int) -> Cost:
         return self.costs[statement.name, self.sizes[place]]
 
-    def _measure_costs(self, session: Session, scene: Scene, size: int) -> None:
-        samples: dict[str, list[Execution]] = {statement.name: [] for statement in STATEMENTS}
-        control: list[float] = []
-        for place in range(self.rounds):
-            self.population.sweep()  # what was rolled back would be in the way of what follows
+    def _measure_costs(self, places: Sequence[Place]) -> None:
+        samples: dict[tuple[str, int], list[Execution]] = defaultdict(list)
+        control: dict[int, list[float]] = defaultdict(list)
+        for number in range(self.rounds):
+            for place in places:
+                place.population.sweep()  # what was rolled back would be in the way of what follows
             for turn in range(WARM_UP):
-                for _ in _executions(session, scene, turn):
+                for _ in _executions(places, turn):
                     pass
             for turn in range(TURNS):
-                control.append(_control(session))
-                for statement, execution in _executions(session, scene, WARM_UP + place * TURNS + turn):
-                    samples[statement.name].append(execution)
-        for statement in STATEMENTS:
-            executions = samples[statement.name]
+                for place in places:
+                    control[place.population.assets].append(_control(place.session))
+                for name, size, execution in _executions(places, WARM_UP + number * TURNS + turn):
+                    samples[name, size].append(execution)
+        for place, statement in itertools.product(places, STATEMENTS):
+            size = place.population.assets
+            executions = samples[statement.name, size]
             self.costs[statement.name, size] = Cost(
                 statistics.median(each.milliseconds for each in executions),
                 round(statistics.median(each.pages for each in executions)),
-                round(statistics.median(_index_pages(session, scene, statement))),
+                round(statistics.median(_index_pages(place, statement))),
             )
-        self.control[size] = statistics.median(control)
+        self.control = {size: statistics.median(each) for size, each in control.items()}
 
-    def _look_inside(self, session: Session, scene: Scene) -> None:
+    def _look_inside(self, place: Place) -> None:
         for statement in STATEMENTS:
-            self.descents[statement.name] = descents(session, statement.sql, scene.arguments(statement, 0))
+            self.descents[statement.name] = descents(place.session, statement.sql, place.scene.arguments(statement, 0))
             self.scans[statement.name] = [
-                scan for mode in PLAN_CACHE_MODES for scan in scans_inside(session, statement, scene, mode)
+                scan for mode in PLAN_CACHE_MODES for scan in scans_inside(place.session, statement, place.scene, mode)
             ]
 
-    def _read_indexes(self, session: Session, size: int) -> None:
-        for name, levels, bytes_ in session.execute(_LEVELS, [list(GROWING)]):
-            self.indexes[name, size] = IndexSize(levels, bytes_)
+    def _read_indexes(self, place: Place) -> None:
+        for name, levels, bytes_ in place.session.execute(_LEVELS, [list(GROWING)]):
+            self.indexes[name, place.population.assets] = IndexSize(levels, bytes_)
 
 
-def _executions(session: Session, scene: Scene, turn: int) -> Iterator[tuple[Statement, Execution]]:
-    for statement in STATEMENTS:
+def _executions(places: Sequence[Place], turn: int) -> Iterator[tuple[str, int, Execution]]:
+    """One of each statement at each size. Each turn has an order of its own: whoever always came right after its like,
+    or first, would be the faster or slower for it, by a fifth."""
+    order = random.Random(turn)
+    for statement in order.sample(STATEMENTS, len(STATEMENTS)):
         if statement.grows and turn % TURNS >= TURNS_OF_A_LONG_ONE:
             continue
-        arguments = scene.arguments(statement, turn)
-        execution = execute(session, statement.sql, arguments)
-        if statement.sql_for_pages:
-            pages = execute(session, statement.sql_for_pages, arguments).pages
-            execution = Execution(execution.milliseconds, pages)
-        yield statement, execution
+        for place in order.sample(places, len(places)):
+            arguments = place.scene.arguments(statement, turn)
+            execution = execute(place.session, statement.sql, arguments)
+            if statement.sql_for_pages:
+                pages = execute(place.session, statement.sql_for_pages, arguments).pages
+                execution = Execution(execution.milliseconds, pages)
+            yield statement.name, place.population.assets, execution
 
 
-def _index_pages(session: Session, scene: Scene, statement: Statement) -> Iterator[int]:
+def _index_pages(place: Place, statement: Statement) -> Iterator[int]:
     turns = TURNS_OF_A_LONG_ONE if statement.grows else WARM_UP
     for turn in range(turns):
-        yield index_pages(session, statement.sql, scene.arguments(statement, turn))
+        yield index_pages(place.session, statement.sql, place.scene.arguments(statement, turn))
 
 
 def _control(session: Session) -> float:

@@ -15,15 +15,17 @@ FUNCTIONS = tuple(dict.fromkeys(statement.function for statement in STATEMENTS))
 def intro(rounds: int) -> str:
     """What was measured, and how."""
     return f"""\
-A stack of its own with the settings it ships with (fsync on, 128 MiB of shared buffers). The tables grow in place, with
-all assets of one owner and again with assets of {OWNERS:,}; with them their histories (two events for most), the
-objects in Storage, a job for each landing (finished, but for one in a hundred) and an API key for each {ASSETS_A_KEY}
-assets. Owners who are measured have the same at every size: in the second case {WATCHED} have {WATCHED_ASSETS} assets
-each, in both {OPEN} uploads are open.
+A stack for each size, side by side, each with the settings it ships with (fsync on, 128 MiB of shared buffers). All
+assets are one owner's, and again those of {OWNERS:,}; with them their histories (two events for most), the objects in
+Storage, a job for each landing (finished, but for one in a hundred) and an API key for each {ASSETS_A_KEY} assets.
+Owners who are measured have the same at every size: in the second case {WATCHED} have {WATCHED_ASSETS} assets each, in
+both {OPEN} uploads are open.
 
 Each statement runs as its caller, with the role and claims that PostgREST or Storage sets, under
-`EXPLAIN (ANALYZE, BUFFERS)`, and is rolled back: {rounds} rounds of {TURNS} turns in which the statements alternate,
-after as many runs as a session needs to settle for its plans. Time is planning and execution, without the commit; a
+`EXPLAIN (ANALYZE, BUFFERS)`, and is rolled back: {rounds} rounds of {TURNS} turns, after as many runs as a session
+needs to settle for its plans. In each turn the statements come in an order of their own, and at each statement so do
+the sizes: whatever befalls the machine befalls all of them, and what runs finds no more of itself in the processor's
+caches than on a busy server. Time is planning and execution, without the commit; a
 page is 8 KiB, found in shared buffers or read into them; both are medians. A descent is one way from an index's root
 to a leaf, to look something up or to enter something. What was rolled back is vacuumed away before each round, and
 autovacuum is off meanwhile. The *control* adds up 5,000 numbers, the same work at every size: it shows how steady the
@@ -51,7 +53,7 @@ def costs_table(growth: Growth) -> Table:
     )
     return Table(
         [
-            f"{growth.population.distribution}, assets:",
+            f"{growth.distribution}, assets:",
             *(f"{size:,}: ms" for size in sizes),
             "last / first",
             *(f"{size:,}: pages" for size in sizes),
@@ -60,7 +62,8 @@ def costs_table(growth: Growth) -> Table:
         rows,
         "`include_total` counts every asset of the owner that fits: its time is in proportion to them, as its"
         " description says, and nothing is promised for it. *Any key* is another one at each call, of as many as there"
-        " are at that size: the few of the smallest stay in memory, of the largest each has to be read first.",
+        " are at that size: the few of the smallest are met again and again, of the largest each is on pages that no"
+        " call has touched since they were vacuumed.",
     )
 
 
@@ -69,10 +72,10 @@ def indexes_table(growths: Sequence[Growth]) -> Table:
     growth = growths[-1]
     names = sorted({name for name, _ in growth.indexes})
     return Table(
-        ["index", *(f"{each.population.distribution}: levels" for each in growths), "MiB"],
+        ["index", *(f"{each.distribution}: levels" for each in growths), "MiB"],
         [[f"`{name}`", *(_levels(each, name) for each in growths), f"{_size(growth, name):.1f}"] for name in names],
         f"Levels at {', '.join(f'{size:,}' for size in growth.sizes)} assets: the pages that one descent reads. "
-        f"The size is that at {growth.sizes[-1]:,}, {growth.population.distribution}.",
+        f"The size is that at {growth.sizes[-1]:,}, {growth.distribution}.",
     )
 
 
@@ -99,10 +102,10 @@ def goals(growths: Sequence[Growth]) -> list[Goal]:
 def _growth_goals(growths: Sequence[Growth], function: str) -> list[Goal]:
     ways = [each for each in STATEMENTS if each.function == function and not each.grows]
     sizes = f"{growths[0].sizes[0]:,} to {growths[0].sizes[-1]:,} assets"
-    slowest = {growth.population.distribution: max(ways, key=growth.slowdown) for growth in growths}
+    slowest = {growth.distribution: max(ways, key=growth.slowdown) for growth in growths}
     times, pages, met_time, met_pages = [], [], True, True
     for growth in growths:
-        where = growth.population.distribution
+        where = growth.distribution
         slowdown = growth.slowdown(slowest[where])
         times.append(f"{where} {slowdown:.2f}{_way(slowest[where], ways)}")
         met_time = met_time and slowdown <= SLOWER_AT_MOST

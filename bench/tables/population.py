@@ -4,6 +4,7 @@ They are put in by sets, with triggers and foreign keys off (`session_replicatio
 written in months is written in minutes. Everything lies in the past, so that no limit of the last minute is touched.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,17 +37,18 @@ GROWING = (
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Population:
-    """The rows of one database. `sizes` are what it will grow to, in order."""
+    """The rows of one database: `assets`, one of the `sizes` that are compared, and everything that belongs to them."""
 
     connection: psycopg.Connection[Any]
     distribution: Distribution
-    sizes: tuple[int, ...]
-    assets: int = 0
+    assets: int
+    sizes: Sequence[int]
 
-    def begin(self) -> None:
-        """Throws away what another distribution left; the users, their limits and endpoints stay."""
+    def fill(self) -> None:
+        """Throws away what another distribution left, but for the users, their limits and endpoints; then fills,
+        vacuums and analyzes."""
         self.connection.execute(
             "truncate app.assets, app.asset_events, app.api_keys, private.api_key_secrets, private.jobs,"
             " private.usage, storage.objects, private.idempotency_keys, private.webhook_deliveries cascade"
@@ -54,15 +56,12 @@ class Population:
         # Vacuumed by hand between rounds, so that none runs in the middle of one.
         for table in GROWING:
             self.connection.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
-
-    def grow(self, assets: int) -> None:
-        """Adds what is missing to so many assets, and everything that belongs to them; then vacuums and analyzes."""
         settings: dict[str, int | bool] = {
             "one": self.distribution == "one owner",
-            "first": self.assets + 1 if self.assets else 1 - OPEN,
-            "last": assets,
-            "most": self.sizes[-1],
-            "spacing": max(1, self.sizes[0] // (WATCHED * WATCHED_ASSETS)),
+            "first": 1 - OPEN,
+            "last": self.assets,
+            "most": max(self.sizes),
+            "spacing": max(1, min(self.sizes) // (WATCHED * WATCHED_ASSETS)),
             "owners": OWNERS,
             "watched": WATCHED,
             "watched_assets": WATCHED_ASSETS,
@@ -72,10 +71,8 @@ class Population:
             self.connection.execute(rows.PLAN.encode(), settings)
             self.connection.execute("analyze plan")
             self.connection.execute(rows.ASSETS.encode())
-            keys = {"owners": OWNERS, "first": self.assets // ASSETS_A_KEY + 1, "last": assets // ASSETS_A_KEY}
-            self.connection.execute(rows.KEYS.encode(), keys)
+            self.connection.execute(rows.KEYS.encode(), {"owners": OWNERS, "keys": self.assets // ASSETS_A_KEY})
             self.connection.execute(rows.USAGE.encode(), {"owners": OWNERS})
-        self.assets = assets
         self.connection.execute("vacuum (analyze)")
         self.connection.execute("checkpoint")
 

@@ -156,7 +156,7 @@ with keys as (
   insert into app.api_keys (id, owner_id, name, prefix, scopes, created_by)
   select bench.uuid7(now() - interval '1 year' + n * interval '1 second'), bench.owner(1 + (n - 1) %% %(owners)s),
     'Key ' || n, 'rk_live_' || lpad(n::text, 8, '0'), '{assets:read,assets:write}', 'session'
-  from generate_series(%(first)s, %(last)s) n
+  from generate_series(1, %(keys)s) n
   returning id, prefix
 )
 insert into private.api_key_secrets (sha256, api_key_id)
