@@ -12,25 +12,25 @@ from dataclasses import dataclass, field
 from devstack.ports import HOST
 
 CHUNK = 64 * 1024
+_REQUEST = re.compile(rb"[A-Z]+ /[^ ]* HTTP/1.1\r\n")
 _READING = re.compile(rb"GET /storage/v1/object/sign/assets/([0-9a-f-]{36})\?")
 
 
 @dataclass
 class Counts:
-    """`url` is where to go through. By object name: bytes handed to readers, and connections that read."""
+    """`url` is where to go through. By object name: bytes handed to readers, and requests to read."""
 
     url: str = ""
     sent: Counter[str] = field(default_factory=Counter)
-    connections: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
 
 
 @contextmanager
 def counting(port: int) -> Iterator[Counts]:
     """A forwarder to 127.0.0.1:`port`, in a thread of its own.
 
-    ffprobe makes one request a connection, so the first line it sends says whose bytes come back: all of them count,
-    headers too. Little is kept in flight, because what the kernel takes off our hands counts as read whether ffprobe
-    takes it or not.
+    The first line of a request says whose bytes come back until the next one: all of them count, headers too. Little is
+    kept in flight, because what the kernel takes off our hands counts as read whether ffprobe takes it or not.
     """
     counts = Counts()
     loop = asyncio.new_event_loop()
@@ -62,17 +62,15 @@ class _Forwarder:
         task.add_done_callback(self._open.discard)
         there: asyncio.StreamWriter | None = None
         try:
-            first = await reader.read(CHUNK)
             answers, there = await asyncio.open_connection(HOST, self._port, limit=CHUNK)
-            there.write(first)
-            name = self._name(first)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
             writer.transport.set_write_buffer_limits(high=0)
-            asking = asyncio.ensure_future(_copy(reader, there))
+            asked: list[str | None] = [None]
+            asking = asyncio.ensure_future(self._ask(reader, there, asked))
             try:
                 while piece := await answers.read(CHUNK):
                     writer.write(piece)
-                    if name:
+                    if name := asked[-1]:
                         self._counts.sent[name] += len(piece)
                     await writer.drain()
             finally:
@@ -85,13 +83,16 @@ class _Forwarder:
                 if each is not None:
                     each.transport.abort()
 
-    def _name(self, first: bytes) -> str | None:
-        reading = _READING.match(first)
-        if reading is None:
-            return None
-        name = reading[1].decode()
-        self._counts.connections[name] += 1
-        return name
+    async def _ask(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, asked: list[str | None]) -> None:
+        """Hands on what is asked, and notes of what: on one connection nobody here asks before the last answer came."""
+        while piece := await source.read(CHUNK):
+            if _REQUEST.match(piece):
+                reading = _READING.match(piece)
+                asked.append(reading[1].decode() if reading else None)
+                if reading:
+                    self._counts.requests[reading[1].decode()] += 1
+            target.write(piece)
+            await target.drain()
 
     async def close(self, server: asyncio.Server) -> None:
         """Takes no more connections and ends those there are."""
@@ -99,9 +100,3 @@ class _Forwarder:
         for task in tuple(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
-
-
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    while piece := await source.read(CHUNK):
-        target.write(piece)
-        await target.drain()

@@ -61,7 +61,8 @@ class Media:
 
 KINDS = (
     Kind("xing.mp3", "MP3 with Xing header", "audio/mpeg", (*_SOUND, "-b:a", "192k"), 120),
-    Kind("no-xing.mp3", "MP3 without", "audio/mpeg", (*_SOUND, "-b:a", "192k", "-write_xing", "0"), 120),
+    Kind("variable.mp3", "MP3 of a variable bit rate", "audio/mpeg", (*_SOUND, "-ac", "2", "-q:a", "2"), 120),
+    Kind("no-xing.mp3", "MP3 without a header", "audio/mpeg", (*_SOUND, "-b:a", "192k", "-write_xing", "0"), 120),
     Kind("sound.wav", "WAV", "audio/wav", _SOUND, 120),
     Kind("sound.flac", "FLAC", "audio/flac", _SOUND, 120),
     Kind("sound.ogg", "Ogg Opus", "audio/ogg", (*_SOUND, "-c:a", "libopus", "-b:a", "192k"), 120),

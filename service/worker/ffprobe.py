@@ -9,10 +9,11 @@ those that it finds when it seeks to a time no file reaches. Where that goes wro
 the same more carefully.
 """
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 
-from service.worker import diagnosis, header, packets
+from service.worker import diagnosis, header, mp3, packets
 from service.worker.binary import Ffprobe
 from service.worker.contained import Ending, Limits, run
 from service.worker.content_types import is_one_of
@@ -41,8 +42,6 @@ MEASURED_FROM_END = {"mpegts", "mpeg", "ogg"}
 # Here ffprobe finds the end by reading every packet, or by the numbers of the frames there: it is as good as measured.
 COUNTED_TO_END = {"mp3", "aac", "ac3", "matroska", "webm", "flac"}
 NEAR = 64 * 1024  # bytes, beside those of a packet that isn't all there, from the last whole one to a cut
-TRAILER = 1024  # bytes that may follow the last packet: an ID3v1 tag has 128
-LARGE_MP3 = 4 * 1024 * 1024  # bytes from which on reading them costs more than starting ffprobe once more
 FROM_ZERO = {"aac", "ac3"}  # frames without time stamps: ffprobe counts them, and names no start
 MISSING = Unread("missing")
 NOT_AGAIN = "ffprobe couldn't open again what it had opened before"
@@ -55,19 +54,27 @@ ESTIMATED = b"Estimating duration from bitrate"
 
 
 async def probe(
-    url: str, *, ffprobe: Ffprobe, limits: Limits, declared: str | None = None, size: int | None = None
+    url: str,
+    *,
+    ffprobe: Ffprobe,
+    limits: Limits,
+    declared: str | None = None,
+    size: int | None = None,
+    look: mp3.Look | None = None,
 ) -> Report:
     """What the file behind a signed URL is, read by range requests. Which are made first depends on its `declared`
-    content type and its `size` in bytes, what is found doesn't.
+    content type and its `size` in bytes, what is found doesn't. `look(place, length)` reads a few bytes of it: with it,
+    most large MP3s need not be read through.
 
     Raises TransientError when Storage or this machine is in trouble, and UnusableFfprobeError for a URL this
     ffprobe can't read.
     """
-    probing = _Probe(await ffprobe.source(url), ffprobe, limits)
+    large_mp3 = is_one_of(declared, {"mp3"}) and (size or 0) >= mp3.LARGE
+    probing = _Probe(await ffprobe.source(url), look, ffprobe, limits)
     # A static build starts in no time, and npm's finds no packets beyond the end. Where ffprobe looks at the end
     # anyway, a seek to it would search for what is known.
     # The end of an MP3 is found by reading through it, which takes longer than another start from some size on.
-    sought = is_one_of(declared, MEASURED_FROM_END) or (is_one_of(declared, {"mp3"}) and (size or 0) >= LARGE_MP3)
+    sought = large_mp3 or is_one_of(declared, MEASURED_FROM_END)
     at_a_glance = not ffprobe.static and not sought
     return await probing.report(at_a_glance=at_a_glance)
 
@@ -75,8 +82,9 @@ async def probe(
 class _Probe:
     """The passes over one file."""
 
-    def __init__(self, source: list[str], ffprobe: Ffprobe, limits: Limits) -> None:
+    def __init__(self, source: list[str], look: mp3.Look | None, ffprobe: Ffprobe, limits: Limits) -> None:
         self._source = source
+        self._look = look
         self._ffprobe = ffprobe
         self._limits = limits
 
@@ -132,11 +140,11 @@ class _Probe:
 
     async def _with_duration(self, found: Header, end: packets.Span | None, *, estimated: bool) -> Media | Unread:
         """`end` is what a glance saw of the last packets."""
+        if end is None and (counted := await self._frames(found)) is not None:
+            return found.media.lasting(counted - (found.start or 0))
         if found.claimed is not None and found.claimed > 0 and (found.is_pcm or not estimated):
             if found.media.container in MEASURED_FROM_END or found.holds(found.claimed, CLOSE):
                 return found.media.lasting(found.claimed)
-            if end is None and await self._is_constant(found, found.claimed):
-                return found.media.lasting(found.claimed - (found.start or 0))
             if (checked := await self._checked(found, found.claimed, end)) is not None:
                 return found.media.lasting(checked)
         elif end and (counted := _counted(found, end)) is not None:
@@ -160,25 +168,17 @@ class _Probe:
         tail = await self._packets(found, from_second=start + claimed - TAIL, seconds=self._limits.seconds)
         return None if isinstance(tail, Unread) else _borne_out(found, claimed, tail)
 
-    async def _is_constant(self, found: Header, claimed: Decimal) -> bool:
-        """Whether a large MP3 of a constant bit rate is as large as what it claims takes: then nothing in between has
-        to be read. Of a variable one nothing but reading it says so."""
-        if found.media.container != "mp3" or (found.media.size or 0) < LARGE_MP3:
-            return False
-        document = bytearray()
-        ending = await self._run(
-            [
-                *("-fflags", "+fastseek", "-read_intervals", f"%+#1,{BEYOND}"),
-                *("-show_entries", packets.ENTRIES, "-print_format", "json=compact=1"),
-            ],
-            seconds=self._limits.seconds,
-            receive=document.extend,
-            capacity=self._limits.output_bytes,
-        )
-        if diagnosis.of_reading(ending):
-            return False
-        frames = packets.Frames.of_report(bytes(document), found.counted)
-        return frames.at_both_ends(found.media.size, TRAILER) and frames.last(claimed)
+    async def _frames(self, found: Header) -> Decimal | None:
+        """How long the frames of a large MP3 last, where a few of them tell. Trouble on the way says nothing about the
+        file: ffprobe, which asks again, may read it yet."""
+        size = found.media.size or 0
+        if self._look is None or found.media.container != "mp3" or size < mp3.LARGE:
+            return None
+        try:
+            async with asyncio.timeout(self._limits.measure_seconds):
+                return await mp3.seconds(self._look, size)
+        except (TimeoutError, TransientError):
+            return None
 
     async def _packets(self, found: Header, *, from_second: Decimal | None, seconds: float) -> packets.Span | Unread:
         span = packets.Span(found.counted)
@@ -244,7 +244,7 @@ def _counted(found: Header, end: packets.Span) -> Decimal | None:
     start = Decimal(0) if found.media.container in FROM_ZERO else found.start
     if end.end is None or start is None or found.media.size is None or found.media.container not in COUNTED_TO_END:
         return None
-    return end.end - start if 0 <= found.media.size - end.reach <= TRAILER else None
+    return end.end - start if 0 <= found.media.size - end.reach <= packets.TRAILER else None
 
 
 def _close(found: Header, claimed: Decimal) -> Decimal:

@@ -1,7 +1,6 @@
 """Where the packets of a file begin and end, from ffprobe's lines, in constant memory."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 import orjson
@@ -10,6 +9,7 @@ FIELDS = ("stream_index", "pts_time", "dts_time", "duration_time", "size", "pos"
 ENTRIES = f"packet={','.join(FIELDS)}"
 FORMAT = "csv=print_section=0"
 LARGEST = 10**12  # seconds: what fits no calendar is no time, and would overflow Decimal's precision later
+TRAILER = 1024  # bytes that may follow the last packet: an ID3v1 tag has 128
 LONGEST_LINE = 512  # six numbers; ffprobe never writes so much
 
 
@@ -81,45 +81,6 @@ class Span:
             self.first = start
         if self.end is None or end > self.end:
             self.end = end
-
-
-@dataclass(frozen=True)
-class Frames:
-    """A few frames of a stream of one constant bit rate, from both ends of a file. Empty where there are none."""
-
-    begin: int  # where in the file the first begins, and the last ends, in bytes
-    end: int
-    sizes: tuple[int, ...]  # bytes
-    seconds: frozenset[Decimal]  # how long each lasts
-
-    @classmethod
-    def of_report(cls, document: bytes, counted: Collection[int]) -> "Frames":
-        """From a report of ffprobe in JSON, asked for `ENTRIES`. Never raises."""
-        seen = [
-            (_bytes(packet.get("pos")), _bytes(packet.get("size")), seconds(str(packet.get("duration_time"))))
-            for packet in _listed(document)
-            if packet.get("stream_index") in counted and packet.get("pos")
-        ]
-        return cls(
-            begin=min((place for place, _, _ in seen), default=0),
-            end=max((place + size for place, size, _ in seen), default=0),
-            sizes=tuple(size for _, size, _ in seen),
-            seconds=frozenset(lasts for _, _, lasts in seen if lasts),
-        )
-
-    def at_both_ends(self, size: int | None, trailer: int) -> bool:
-        """Whether more than one was seen, the last of which ends where a file of `size` bytes does."""
-        return len(self.sizes) > 1 and size is not None and 0 <= size - self.end <= trailer
-
-    def last(self, claimed: Decimal) -> bool:
-        """Whether frames as large as these, from the first to the last, take as long as `claimed` seconds.
-
-        A constant bit rate makes frames of two sizes, a byte apart; a variable one of many.
-        """
-        if max(self.sizes) - min(self.sizes) > 1 or len(self.seconds) != 1:
-            return False
-        frames, spare = claimed / next(iter(self.seconds)), 2 * max(self.sizes)
-        return frames * min(self.sizes) - spare <= self.end - self.begin <= frames * max(self.sizes) + spare
 
 
 def _listed(document: bytes) -> list[dict[str, object]]:

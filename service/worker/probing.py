@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 
@@ -17,7 +18,7 @@ from service.worker.cut import cut_off
 from service.worker.ffprobe import probe
 from service.worker.media import Media, TransientError, Unread
 from service.worker.queue import Job, Queue, Subject
-from service.worker.reading import sha256
+from service.worker.reading import piece, sha256
 from service.worker.verdict import NOT_READ, OTHER_BYTES, Failed, Ready, judge
 
 BUCKET = "assets"
@@ -93,6 +94,7 @@ class Prober:
                 limits=self._limits,
                 declared=asset.content_type,
                 size=asset.size_bytes,
+                look=partial(piece, self._pool.clients, signed.url),
             )
         verdict = judge(asset.type, report, asset.content_type)
         if (

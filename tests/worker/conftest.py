@@ -2,7 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,21 @@ def storage(media: Path) -> Iterator[Storage]:
 def limits() -> Limits:
     """Tight enough that a hanging test says so."""
     return Limits(seconds=20, measure_seconds=20, stall_seconds=5)
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
+    """Noise that grows and fades, as an MP3 of so many seconds."""
+    folder = tmp_path_factory.mktemp("mp3")
+    made: dict[tuple[int, tuple[str, ...]], bytes] = {}
+
+    def encoded(seconds: int, *arguments: str) -> bytes:
+        if (seconds, arguments) not in made:
+            path = folder / f"{len(made)}.mp3"
+            noise = f"anoisesrc=sample_rate=44100:duration={seconds}:seed=7,volume='abs(sin(t/3))':eval=frame"
+            command = ["ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", noise, *arguments, str(path)]
+            subprocess.run(command, check=True, timeout=60)
+            made[seconds, arguments] = path.read_bytes()
+        return made[seconds, arguments]
+
+    return encoded

@@ -52,16 +52,17 @@ def _handler(storage: Storage) -> type[BaseHTTPRequestHandler]:
                 return self._answer(400)  # as Supabase Storage says 404
             asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             start = int(asked[1]) if asked else 0
+            end = int(asked[2]) + 1 if asked and asked[2] else None
             if asked and start >= len(body):
                 return self._answer(416)
             self.send_response(206 if asked else 200)
             if asked:
-                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+                self.send_header("Content-Range", f"bytes {start}-{len(body[:end]) - 1}/{len(body)}")
             self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(len(body) - start))
+            self.send_header("Content-Length", str(len(body[start:end])))
             self.end_headers()
             seen = sum(path == self.path for path, _ in storage.requests)
-            return self._send(body[start:], storage.faults.get(name, {}).get(seen))
+            return self._send(body[start:end], storage.faults.get(name, {}).get(seen))
 
         def _answer(self, status: int) -> None:
             self.send_response(status)
@@ -95,6 +96,7 @@ def serving(folder: Path, tls: SSLContext | None = None) -> Iterator[Storage]:
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 64  # who asks for several pieces at once is not to wait for a second SYN
 
         def handle_error(self, request: object, client_address: object) -> None:
             """A refused TLS handshake is a test's business, not stderr's."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import subprocess
 from decimal import Decimal
 from typing import Any
 
@@ -11,9 +10,9 @@ import pytest
 from service.worker.binary import Ffprobe, find
 from service.worker.contained import Limits, run
 from service.worker.ffprobe import probe
-from service.worker.media import Media, Report, Unread
+from service.worker.media import Media, Unread
 from service.worker.verdict import Failed, Ready, judge
-from tests.media import MP3_FRAME, PICTURE, SAMPLES, SECONDS, SUBRIP, Sample, make, silence, with_long_titles
+from tests.media import PICTURE, SAMPLES, SECONDS, SUBRIP, Sample, make, silence, with_long_titles
 from tests.worker.storage import Storage
 
 
@@ -148,65 +147,6 @@ def test_a_flac_that_counts_more_samples_than_it_has_was_cut_and_one_that_counts
         assert isinstance(report, Media)
         assert report.duration is not None
         assert 0 < report.duration < SECONDS
-
-
-def _large(ffprobe: Ffprobe, storage: Storage, limits: Limits, name: str) -> Report:
-    """The report about an MP3 of which it is known that reading it would cost more than starting ffprobe twice."""
-    size = (storage.folder / name).stat().st_size
-    return asyncio.run(probe(storage.url(name), ffprobe=ffprobe, limits=limits, declared="audio/mpeg", size=size))
-
-
-@pytest.mark.parametrize("name", ["constant.mp3", "cover.mp3", "variable.mp3", "constant-no-xing.mp3"])
-def test_a_large_mp3_lasts_as_long_as_it_was_made(
-    name: str, ffprobe: Ffprobe, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.worker.ffprobe.LARGE_MP3", 1)
-    make(name, storage.folder)
-
-    report = _large(ffprobe, storage, limits, name)
-
-    assert isinstance(report, Media)
-    assert float(report.duration or 0) == pytest.approx(SECONDS, abs=SAMPLES[name].frame)
-
-
-@pytest.mark.parametrize("times", [0.5, 0.97, 1.03, 2, 40])
-@pytest.mark.parametrize("name", ["constant.mp3", "variable.mp3"])
-def test_a_large_mp3_is_not_believed_its_count_of_frames(
-    name: str,
-    times: float,
-    *,
-    ffprobe: Ffprobe,
-    storage: Storage,
-    limits: Limits,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("service.worker.ffprobe.LARGE_MP3", 1)
-    sound = bytearray(make(name, storage.folder).read_bytes())
-    count = max(sound.find(b"Xing"), sound.find(b"Info")) + 8  # after the flags
-    frames = int(int.from_bytes(sound[count : count + 4], "big") * times)
-    sound[count : count + 4] = frames.to_bytes(4, "big")
-    (storage.folder / "forged.mp3").write_bytes(sound)
-
-    report = _large(ffprobe, storage, limits, "forged.mp3")
-
-    if times > 1:
-        assert report == Unread("cut_off")
-    else:
-        assert isinstance(report, Media)
-        assert float(report.duration or 0) == pytest.approx(SECONDS, abs=2 * SAMPLES[name].frame)
-
-
-def test_little_is_read_of_a_large_mp3_of_a_constant_bit_rate(storage: Storage, limits: Limits) -> None:
-    silence = ["ffmpeg", "-y", "-v", "error", "-f", "lavfi", "-i", "anullsrc=duration=200", "-b:a", "320k"]
-    subprocess.run([*silence, str(storage.folder / "long.mp3")], check=True, timeout=60)
-    size = (storage.folder / "long.mp3").stat().st_size
-    assert size > 7_000_000
-
-    report = _large(asyncio.run(find(storage.folder)), storage, limits, "long.mp3")
-
-    assert isinstance(report, Media)
-    assert float(report.duration or 0) == pytest.approx(200, abs=MP3_FRAME)
-    assert storage.sent < size / 4
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF])

@@ -1,4 +1,4 @@
-"""What becomes of a probe that cannot be done."""
+"""What a probe is given, and what becomes of one that cannot be done."""
 
 import asyncio
 from types import SimpleNamespace
@@ -7,9 +7,12 @@ from typing import Any, cast
 import pytest
 
 from service.errors import ApiError
-from service.worker import counters
+from service.gateways.pool import http_pool
+from service.worker import counters, mp3
+from service.worker.media import Unread
 from service.worker.probing import Prober
 from service.worker.queue import Job, Subject
+from tests.worker.storage import Storage
 
 SUBJECT = Subject(id="a", type="audio", content_type=None, size_bytes=1, sha256=None)
 JOB = Job(id="j", kind="probe", attempt=1, lease_token="t", owner_id=None, subject=SUBJECT, alone=False)
@@ -92,6 +95,42 @@ def test_a_job_whose_turn_does_not_come_is_given_back_untried(monkeypatch: pytes
     assert asyncio.run(behind_a_long_one()) == "released"
 
     assert queue.released == ["j"]
+
+
+def test_a_probe_can_look_at_the_bytes_it_is_about(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    (storage.folder / "looked-at").write_bytes(b"0123456789")
+    seen: list[bytes] = []
+
+    async def probe(_url: str, *, look: mp3.Look, **_: object) -> Unread:
+        seen.append(await look(3, 4))
+        return Unread("unreadable")
+
+    class Signs:
+        async def sign_download(self, *_: object) -> Any:
+            return SimpleNamespace(url=storage.url("looked-at"))
+
+    class Takes:
+        async def reject_probe(self, *_: object) -> None:
+            """An outcome."""
+
+    async def work() -> str:
+        async with http_pool() as pool:
+            prober = Prober(
+                queue=cast(Any, Takes()),
+                storage=cast(Any, Signs()),
+                pool=pool,
+                token="t",
+                ffprobe=cast(Any, None),
+                limits=cast(Any, None),
+                turns=asyncio.Semaphore(1),
+            )
+            return await prober.work(JOB)
+
+    monkeypatch.setattr("service.worker.probing.probe", probe)
+
+    assert asyncio.run(work()) == "done"
+
+    assert seen == [b"3456"]
 
 
 def _crashed() -> float:

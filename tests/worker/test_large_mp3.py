@@ -1,0 +1,134 @@
+"""Large MP3s as a worker probes them: looked at in a few places, and read whole where that doesn't do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from service.gateways.pool import http_pool
+from service.worker import mp3
+from service.worker.binary import Ffprobe
+from service.worker.contained import Limits
+from service.worker.ffprobe import probe
+from service.worker.media import Media, Report, TransientError, Unread
+from service.worker.reading import piece
+from tests.media import MP3_FRAME, SAMPLES, SECONDS, make
+from tests.worker.mp3s import NO_TAGS, forged
+from tests.worker.storage import Storage
+
+
+def _large(ffprobe: Ffprobe, storage: Storage, limits: Limits, name: str) -> Report:
+    """The report that a worker makes of an MP3 that counts as large."""
+    size = (storage.folder / name).stat().st_size
+
+    async def ask() -> Report:
+        async with http_pool() as pool:
+            url = storage.url(name)
+            look = partial(piece, pool.clients, url)
+            return await probe(url, ffprobe=ffprobe, limits=limits, declared="audio/mpeg", size=size, look=look)
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    "name", ["constant.mp3", "cover.mp3", "variable.mp3", "constant-no-xing.mp3", "variable-no-xing.mp3"]
+)
+def test_a_large_mp3_lasts_as_long_as_it_was_made(
+    name: str, ffprobe: Ffprobe, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mp3, "LARGE", 1)
+    make(name, storage.folder)
+
+    report = _large(ffprobe, storage, limits, name)
+
+    assert isinstance(report, Media)
+    assert float(report.duration or 0) == pytest.approx(SECONDS, abs=SAMPLES[name].frame)
+
+
+@pytest.mark.parametrize("times", [0.5, 0.97, 1.03, 2, 40])
+@pytest.mark.parametrize("name", ["constant.mp3", "variable.mp3"])
+def test_a_large_mp3_is_not_believed_its_count_of_frames(
+    name: str,
+    times: float,
+    *,
+    ffprobe: Ffprobe,
+    storage: Storage,
+    limits: Limits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mp3, "LARGE", 1)
+    content = forged(make(name, storage.folder).read_bytes(), times, sealed=False)
+    (storage.folder / "forged.mp3").write_bytes(content)
+
+    report = _large(ffprobe, storage, limits, "forged.mp3")
+
+    if times > 1:
+        assert report == Unread("cut_off")
+    else:
+        assert isinstance(report, Media)
+        assert float(report.duration or 0) == pytest.approx(SECONDS, abs=2 * SAMPLES[name].frame)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("-b:a", "320k"), ("-b:a", "320k", *NO_TAGS), ("-ac", "2", "-q:a", "0")], ids=" ".join
+)
+def test_little_is_read_of_a_large_mp3(
+    arguments: tuple[str, ...],
+    sound: Callable[..., bytes],
+    ffprobe: Ffprobe,
+    storage: Storage,
+    limits: Limits,
+) -> None:
+    data = sound(300, *arguments)
+    assert len(data) >= mp3.LARGE
+    (storage.folder / "long.mp3").write_bytes(data)
+
+    report = _large(ffprobe, storage, limits, "long.mp3")
+
+    assert isinstance(report, Media)
+    assert float(report.duration or 0) == pytest.approx(300, abs=3 * MP3_FRAME)
+    assert storage.sent < len(data) / 4
+
+
+def test_what_was_spliced_into_a_large_mp3_is_counted(
+    sound: Callable[..., bytes], ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
+    around = sound(240, "-b:a", "320k", *NO_TAGS)
+    advert = sound(15, "-b:a", "64k", *NO_TAGS)
+    half = len(around) // 2
+    (storage.folder / "podcast.mp3").write_bytes(around[:half] + advert + around[half:])
+
+    report = _large(ffprobe, storage, limits, "podcast.mp3")
+
+    assert isinstance(report, Media)
+    assert float(report.duration or 0) == pytest.approx(255, abs=4 * MP3_FRAME)
+
+
+async def _never(_look: mp3.Look, _size: int) -> None:
+    await asyncio.Event().wait()
+
+
+async def _away(_look: mp3.Look, _size: int) -> None:
+    raise TransientError("Storage answered HTTP 503")
+
+
+@pytest.mark.parametrize("looking", [_never, _away])
+def test_where_looking_fails_all_is_read(
+    looking: Callable[[mp3.Look, int], Awaitable[None]],
+    *,
+    sound: Callable[..., bytes],
+    ffprobe: Ffprobe,
+    storage: Storage,
+    limits: Limits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mp3, "seconds", looking)
+    (storage.folder / "slow.mp3").write_bytes(sound(240, "-b:a", "320k", *NO_TAGS))
+
+    report = _large(ffprobe, storage, replace(limits, measure_seconds=5), "slow.mp3")
+
+    assert isinstance(report, Media)
+    assert report.duration is not None
+    assert float(report.duration) == pytest.approx(240, abs=3 * MP3_FRAME)

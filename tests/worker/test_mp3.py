@@ -1,0 +1,282 @@
+"""How long a large MP3 lasts is told by a few of its frames, and only where they can tell."""
+
+import asyncio
+import json
+import random
+import subprocess
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.worker import mp3
+from service.worker.media import TransientError
+from service.worker.mp3_frames import Frame, Tag, chain
+from tests.media import MP3_FRAME
+from tests.worker.mp3s import NO_TAGS, VARIABLE, forged
+
+
+@dataclass
+class Looks:
+    """A file in memory, and what was looked at."""
+
+    data: bytes
+    seen: list[tuple[int, int]] = field(default_factory=list)
+
+    async def look(self, place: int, length: int) -> bytes:
+        assert place >= 0, place
+        assert length > 0, length
+        assert place + length <= len(self.data), "beyond its end"
+        self.seen.append((place, length))
+        return self.data[place : place + length]
+
+    def seconds(self) -> float | None:
+        told = asyncio.run(mp3.seconds(self.look, len(self.data)))
+        return None if told is None else float(told)
+
+
+def _counted(data: bytes, folder: Path) -> float:
+    """What ffprobe finds by reading all of it."""
+    path = folder / "counted.mp3"
+    path.write_bytes(data)
+    asked = ["ffprobe", "-v", "error", "-show_entries", "packet=duration_time", "-of", "json", str(path)]
+    listed = json.loads(subprocess.run(asked, check=True, capture_output=True, timeout=60).stdout)["packets"]
+    return sum(float(packet["duration_time"]) for packet in listed)
+
+
+def _about(seconds: float) -> object:
+    return pytest.approx(seconds, abs=2 * MP3_FRAME)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-b:a", "128k"),
+        ("-b:a", "128k", *NO_TAGS),
+        ("-b:a", "320k", "-ar", "48000", "-ac", "2", *NO_TAGS),
+        ("-b:a", "64k", "-ar", "22050", *NO_TAGS),
+        ("-b:a", "24k", "-ar", "11025", *NO_TAGS),
+        ("-b:a", "128k", "-write_xing", "0", "-write_id3v1", "1", "-metadata", "title=Of noise"),
+        VARIABLE,
+        ("-ac", "2", "-abr", "1", "-b:a", "160k"),
+        ("-ac", "2", "-q:a", "5", "-ar", "32000"),
+    ],
+    ids=" ".join,
+)
+def test_a_few_frames_tell_what_all_of_them_do(
+    arguments: tuple[str, ...], sound: Callable[..., bytes], tmp_path: Path
+) -> None:
+    data = sound(60, *arguments)
+
+    told = Looks(data).seconds()
+
+    assert told == _about(_counted(data, tmp_path))
+
+
+@pytest.mark.parametrize(("kbits", "hertz", "lowest"), [("320k", "44100", 32_000), ("64k", "22050", 8_000)])
+def test_looks_are_as_close_as_the_shortest_part_that_is_not_overlooked(
+    kbits: str, hertz: str, lowest: int, sound: Callable[..., bytes]
+) -> None:
+    """Wherever the first one falls."""
+    data = sound(60, "-b:a", kbits, "-ar", hertz, *NO_TAGS)
+    looks = Looks(data)
+
+    assert looks.seconds() is not None
+
+    places = [0, *sorted(place for place, _ in looks.seen), len(data)]
+    assert max(later - earlier for earlier, later in pairwise(places)) <= mp3.LONGEST_UNSEEN * lowest / 8 + 1500
+    assert sum(length for _, length in looks.seen[2:]) < 0.001 * len(data)
+
+
+# At 48 kHz the frames of half or twice the rate end in the same places.
+@pytest.mark.parametrize(("kbits", "seconds"), [(32, 17), (64, 9), (96, 9), (256, 9)])
+@pytest.mark.parametrize("hertz", ["48000", "44100"])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.77])
+def test_a_part_of_another_bit_rate_is_not_overlooked(
+    kbits: int, seconds: int, hertz: str, share: float, sound: Callable[..., bytes]
+) -> None:
+    around = sound(60, "-b:a", "128k", "-ar", hertz, *NO_TAGS)
+    part = sound(seconds, "-b:a", f"{kbits}k", "-ar", hertz, *NO_TAGS)
+    frame = 384  # bytes at 48 kHz
+    at = int(share * len(around) / frame) * frame
+    assert Looks(around).seconds() is not None
+
+    assert Looks(around[:at] + part[: len(part) // frame * frame] + around[at:]).seconds() is None
+
+
+@pytest.mark.parametrize("arguments", [("-b:a", "128k", *NO_TAGS), VARIABLE], ids=["constant", "variable"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[: len(data) // 2] + data[len(data) // 2 + 1 :],
+        lambda data: data[: len(data) // 2] + b"\0" + data[len(data) // 2 :],
+        lambda data: data[: len(data) // 4] + data[len(data) // 2 + 7 :],
+        lambda data: data[: len(data) // 3] + bytes(len(data) // 5) + data[len(data) // 3 + len(data) // 5 :],
+        lambda data: data + bytes(5000),
+        lambda data: data + data[len(data) // 2 :],
+    ],
+    ids=["a byte lost", "a byte more", "a part lost", "a part of zeros", "zeros at the end", "a part again"],
+)
+def test_a_damaged_file_is_not_taken_for_a_whole_one(
+    damage: Callable[[bytes], bytes], arguments: tuple[str, ...], sound: Callable[..., bytes], tmp_path: Path
+) -> None:
+    data = sound(60, *arguments)
+    damaged = damage(data)
+    assert Looks(data).seconds() is not None
+
+    told = Looks(damaged).seconds()
+
+    # Frames of one size that still lie on their grid may be counted.
+    assert told is None or (arguments is not VARIABLE and told == _about(_counted(damaged, tmp_path)))
+
+
+def test_a_variable_bit_rate_that_nothing_counts_has_to_be_read(sound: Callable[..., bytes]) -> None:
+    looks = Looks(sound(60, "-q:a", "4", *NO_TAGS))
+
+    assert looks.seconds() is None
+
+    assert len(looks.seen) == 2
+
+
+@pytest.mark.parametrize("arguments", [("-b:a", "128k"), VARIABLE], ids=["constant", "variable"])
+@pytest.mark.parametrize(
+    ("times", "sealed"), [(0.5, False), (0.97, False), (1.03, False), (2, False), (0.5, True), (2, True), (40, True)]
+)
+def test_a_forged_count_is_not_believed(
+    times: float, sealed: bool, arguments: tuple[str, ...], sound: Callable[..., bytes]
+) -> None:
+    data = sound(60, *arguments)
+    assert Looks(forged(data, 1, sealed=True)).seconds() == Looks(data).seconds() is not None
+
+    assert Looks(forged(data, times, sealed=sealed)).seconds() is None
+
+
+def test_the_checksum_of_lame_and_of_libavformat_are_known(sound: Callable[..., bytes]) -> None:
+    """They differ for mono, where the tag stands nearer to the frame's begin: the second covers its own place."""
+    of_libavformat = sound(60, "-b:a", "192k")
+    of_lame = forged(of_libavformat, 1, sealed=True)
+    broken = bytearray(of_lame)
+    broken[of_lame.find(b"Info") + 20] ^= 1  # in the table of contents
+
+    assert of_lame != of_libavformat
+    begin = of_lame.find(b"Info") - 21
+    for data, intact in ((of_libavformat, True), (of_lame, True), (bytes(broken), False)):
+        frame = Frame.at(data, begin)
+        assert frame is not None
+        assert frame.mono
+        tag = Tag.of(data[begin : begin + 2000], frame)
+        assert tag is not None
+        assert tag.intact is intact
+        assert tag.size == len(data) - begin
+
+
+def test_a_header_that_counts_nothing_is_not_counted(sound: Callable[..., bytes]) -> None:
+    data = sound(60, "-b:a", "128k")
+    flags = data.find(b"Info") + 4
+
+    assert Looks(data[:flags] + bytes(4) + data[flags + 4 :]).seconds() == Looks(data).seconds() is not None
+
+
+def test_a_tag_that_lacks_a_field_has_no_checksum_where_it_would_be(sound: Callable[..., bytes]) -> None:
+    data = bytearray(sound(60, *VARIABLE))
+    data[data.find(b"Xing") + 7] = 0b111  # no quality
+
+    assert Looks(forged(bytes(data), 1, sealed=True)).seconds() is None
+
+
+def test_tags_before_the_sound_are_passed_over(sound: Callable[..., bytes]) -> None:
+    """Pictures make them long, and there may be several; one with a footer is ten bytes longer than it says."""
+    data = sound(60, "-b:a", "128k", *NO_TAGS)
+    long = b"ID3\3\0\0" + bytes([0, 6, 26, 0x20]) + bytes((6 << 14) + (26 << 7) + 0x20)
+    footed = b"ID3\4\0\x10" + bytes([0, 0, 1, 2]) + bytes(130) + b"3DI\4\0\x10" + bytes([0, 0, 1, 2])
+    tagged = Looks(long + footed + data)
+
+    assert tagged.seconds() == Looks(data).seconds() is not None
+
+    assert len([place for place, _ in tagged.seen if place < len(long) + len(footed)]) == 2
+
+
+def test_an_encoder_may_leave_out_the_padding(sound: Callable[..., bytes]) -> None:
+    """Old ones do: each frame is then as long as the shorter ones of others, and the bit rate a little lower."""
+    data = sound(60, "-b:a", "128k", *NO_TAGS)
+    frames = [(place, frame.size, frame.padded) for place, frame in chain(data, 0)]
+    assert any(padded for _, _, padded in frames)
+    cut = bytearray()
+    for place, size, padded in frames:
+        frame = bytearray(data[place : place + size - padded])
+        frame[2] &= ~2
+        cut += frame
+
+    assert Looks(bytes(cut)).seconds() == Looks(data).seconds() == len(frames) * MP3_FRAME
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["fffb00c4", "fffbf0c4", "fffb9cc4", "ffeb90c4", "fffd90c4", "ffff90c4", "fff990c4", "fe7b90c4", "fffb90"],
+)
+def test_what_is_no_frame_of_an_mp3_is_none(header: str) -> None:
+    """The free format and no bit rate; no sampling rate, no version; layers II, I and none; no frame, and half of one.
+    A frame of no size would be followed by itself for ever."""
+    assert Frame.at(bytes.fromhex("fffb90c4"), 0) == Frame(3, 44100, 128_000, padded=False, mono=True)
+    assert Frame.at(bytes.fromhex(header), 0) is None
+
+
+def test_a_header_of_fraunhofer_counts_frames_too(sound: Callable[..., bytes]) -> None:
+    data = sound(60, "-b:a", "128k", *NO_TAGS)
+    first = Frame.at(data, 0)
+    assert first is not None
+    count = round(len(data) / first.length)
+    vbri = b"VBRI\0\1\0\0\0\0" + len(data).to_bytes(4, "big") + count.to_bytes(4, "big")
+    header = data[:36] + vbri + bytes(first.size - 36 - len(vbri))
+
+    assert Looks(header + data).seconds() == Looks(data).seconds()
+
+
+def test_a_file_that_takes_too_many_looks_is_read(sound: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(sound(60, "-b:a", "128k", *NO_TAGS))
+    monkeypatch.setattr(mp3, "MOST_LOOKS", 3)
+
+    assert looks.seconds() is None
+
+    assert len(looks.seen) == 2
+
+
+@given(st.binary(max_size=12_000), st.integers(0, 2**32))
+def test_no_bytes_make_it_look_beyond_them(noise: bytes, seed: int) -> None:
+    """Neither do those that look like a tag or a frame."""
+    chance = random.Random(seed)  # noqa: S311
+    tag = b"ID3\4\0" + bytes([chance.choice([0, 0x10])]) + bytes(chance.randrange(128) for _ in range(4))
+    frame = bytes([0xFF, 0xFB, 0x90, 0xC4]) + bytes(413)
+
+    for data in (
+        noise,
+        tag + noise,
+        frame * 20 + noise,
+        tag + frame * 20,
+        frame + noise + frame * 9,
+        noise + frame * 9,
+    ):
+        told = Looks(data).seconds()
+        assert told is None or told > 0
+
+
+def test_whatever_befalls_a_look_is_raised(sound: Callable[..., bytes]) -> None:
+    data = sound(60, "-b:a", "128k", *NO_TAGS)
+
+    def failing(after: int) -> Callable[[int, int], Awaitable[bytes]]:
+        looks = Looks(data)
+
+        async def look(place: int, length: int) -> bytes:
+            if len(looks.seen) >= after:
+                raise TransientError("Storage is away")
+            return await looks.look(place, length)
+
+        return look
+
+    for after in (0, 1, 2, 7):
+        with pytest.raises(TransientError, match="away"):
+            asyncio.run(mp3.seconds(failing(after), len(data)))
