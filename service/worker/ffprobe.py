@@ -2,7 +2,7 @@
 
 The duration that a header claims is checked against the last packets, at the price of one or two range requests: a
 recording cut short keeps the header of the whole one. Where there is no claim, or only ffprobe's guess from a bit
-rate, or the check fails, all packets are measured.
+rate, or the check fails, all packets are measured; those of a large MP3 by a few of them, where that does (`mp3.py`).
 
 Starting an ffprobe costs more than what it does for most files, so one pass asks for both, header and last packets:
 those that it finds when it seeks to a time no file reaches. Where that goes wrong in any way, passes of their own do
@@ -30,6 +30,8 @@ FORMATS = ",".join(
         *("dts", "dtshd", "amr", "amrnb", "amrwb", "mpegts", "mpeg", "avi", "asf", "flv", "srt"),
     )
 )
+LOOKING_SECONDS = 60.0  # at an MP3; reading it takes less than looking for longer
+ASK_AGAIN_SECONDS = 1.0  # among hundreds of requests one may fail
 GLANCE_SECONDS = 20.0  # where there is no index, seeking to the end reads everything
 BEYOND = "100000000%"  # seconds, three years
 TAIL = Decimal(5)  # seconds before the claimed end from which packets are read to check it
@@ -169,15 +171,22 @@ class _Probe:
         return None if isinstance(tail, Unread) else _borne_out(found, claimed, tail)
 
     async def _frames(self, found: Header) -> Decimal | None:
-        """How long the frames of a large MP3 last, where a few of them tell. Trouble on the way says nothing about the
-        file: ffprobe, which asks again, may read it yet."""
-        size = found.media.size or 0
-        if self._look is None or found.media.container != "mp3" or size < mp3.LARGE:
+        """How long the frames of a large MP3 last, where a few of them tell, and soon. Raises TransientError."""
+        size, look = found.media.size or 0, self._look
+        if look is None or found.media.container != "mp3" or size < mp3.LARGE:
             return None
+
+        async def patiently(place: int, length: int) -> bytes:
+            try:
+                return await look(place, length)
+            except TransientError:
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+                return await look(place, length)
+
         try:
-            async with asyncio.timeout(self._limits.measure_seconds):
-                return await mp3.seconds(self._look, size)
-        except (TimeoutError, TransientError):
+            async with asyncio.timeout(LOOKING_SECONDS):
+                return await mp3.seconds(patiently, size)
+        except TimeoutError:
             return None
 
     async def _packets(self, found: Header, *, from_second: Decimal | None, seconds: float) -> packets.Span | Unread:

@@ -1,9 +1,9 @@
 """How long a large MP3 lasts, from a few of its frames: ffmpeg finds the end of one by reading through it.
 
 Frames tell no time, they have to be counted. Two kinds of files can be, without reading them:
-- Of a constant bit rate. All frames are of one size, so they lie on a grid between the first and the last. A header
-  that counts them has to say the same. Without one, a frame of each few seconds is looked at, whether it lies where it
-  should and is of that bit rate.
+- Of a constant bit rate. All frames are of one size, so they lie on a grid between the first and the last. A frame of
+  each few seconds is looked at, whether it lies where it should and is of that bit rate; fewer where a header counts as
+  many.
 - Of a variable one, with an encoder's count of them. Its tag has to be whole by its own checksum, to name as many
   bytes as there are, and to fit the frames that are looked at.
 
@@ -23,10 +23,10 @@ from service.worker.packets import TRAILER
 
 LARGE = 4 * 1024 * 1024  # bytes from which on reading all of them costs more than looking at some
 LONGEST_UNSEEN = 16  # seconds that a part of the lowest bit rate there is may last between two looks
-MOST_LOOKS = 10_000  # eleven hours of 128 kbit/s; a file that would need more is read
+MOST_LOOKS = 4000  # four hours of 128 kbit/s; a file that would need more is read
 AT_ONCE = 8
 SLIP = 2  # bytes a frame may lie off the grid: encoders pad when half a byte, or when a whole one is missing
-SAMPLE = 32  # looks at a variable bit rate
+SAMPLE = 32  # looks at what a header counts
 UNLIKELY = Fraction(1, 4)  # by which a count may differ from what such a sample makes likely
 HEAD = 3 * LARGEST
 TAIL = TRAILER + 4 * LARGEST
@@ -64,34 +64,32 @@ async def seconds(look: Look, size: int) -> Decimal | None:
 
 async def _count(look: Look, sound: Sound) -> int | None:
     counted = sound.tag.frames
-    if sound.first.is_like(sound.last):
-        if counted and _takes(sound.first, counted, sound.size):
-            return counted
-        if not counted:
-            return await _on_a_grid(look, sound)
+    if sound.first.is_like(sound.last) and (count := await _on_a_grid(look, sound)) is not None:
+        return count
     if counted and sound.tag.intact and sound.tag.size == sound.end - sound.tag_begin:
         return counted if await _fits(look, sound, counted) else None
     return None
 
 
-def _takes(frame: Frame, count: int, size: int) -> bool:
-    """Whether so many frames of a constant bit rate, padded or not, take `size` bytes."""
-    least, spare = int(frame.length), 2 * frame.size
-    return count * least - spare <= size <= count * (least + 1) + spare
-
-
 async def _on_a_grid(look: Look, sound: Sound) -> int | None:
-    """How many frames there are, if they all are of one bit rate."""
+    """How many frames there are, if they all are of one bit rate, and no header counts others."""
+    counted = sound.tag.frames
     # Some encoders never pad.
     for length in dict.fromkeys((sound.first.length, Fraction(int(sound.first.length)))):
         count = round(sound.size / length)
-        if abs(count * length - sound.size) <= SLIP and await _lie_on(look, sound, length, count):
+        if (
+            abs(count * length - sound.size) <= SLIP
+            and (not counted or abs(count - counted) <= 1)  # some count the header's own
+            and await _lie_on(look, sound, length, count)
+        ):
             return count
     return None
 
 
 async def _lie_on(look: Look, sound: Sound, length: Fraction, count: int) -> bool:
     stride = int(LONGEST_UNSEEN * sound.first.lowest // 8 / length)  # frames
+    if sound.tag.frames:
+        stride = max(stride, count // SAMPLE)  # two agree already
     looked_at = range(random.SystemRandom().randrange(stride), count, stride)
     if len(looked_at) > MOST_LOOKS:
         return False
@@ -122,7 +120,8 @@ async def _fits(look: Look, sound: Sound, counted: int) -> bool:
 
     if not await _all(is_of_it, [begin + number * step for number in range(SAMPLE)]):
         return False
-    # A place in the bytes more likely lies in a large frame; the mean of what one byte is worth is not misled by that.
+    # A place in the bytes more likely lies in a large frame, and those near it are about as large; the mean of what one
+    # byte is worth is not misled by that.
     likely = sound.size * sum(Fraction(1, size) for size in sizes) / len(sizes)
     return abs(counted - likely) <= counted * UNLIKELY
 
@@ -137,6 +136,8 @@ async def _find(look: Look, size: int) -> Sound | None:
         if not head.startswith(b"ID3"):
             break
         begin += _id3v2_size(head)
+    else:
+        return None
     tail_begin = max(begin, size - TAIL)
     last = _last(await look(tail_begin, size - tail_begin))
     found = _first(head)

@@ -1,8 +1,7 @@
 """Large MP3s as a worker probes them: looked at in a few places, and read whole where that doesn't do."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -106,29 +105,54 @@ def test_what_was_spliced_into_a_large_mp3_is_counted(
     assert float(report.duration or 0) == pytest.approx(255, abs=4 * MP3_FRAME)
 
 
-async def _never(_look: mp3.Look, _size: int) -> None:
-    await asyncio.Event().wait()
+def test_looking_for_too_long_leaves_the_rest_to_reading(
+    sound: Callable[..., bytes], ffprobe: Ffprobe, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_look: mp3.Look, _size: int) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("service.worker.ffprobe.LOOKING_SECONDS", 0.1)
+    monkeypatch.setattr(mp3, "seconds", never)
+    (storage.folder / "slow.mp3").write_bytes(sound(240, "-b:a", "320k", *NO_TAGS))
+
+    report = _large(ffprobe, storage, limits, "slow.mp3")
+
+    assert isinstance(report, Media)
+    assert float(report.duration or 0) == pytest.approx(240, abs=3 * MP3_FRAME)
 
 
-async def _away(_look: mp3.Look, _size: int) -> None:
-    raise TransientError("Storage answered HTTP 503")
-
-
-@pytest.mark.parametrize("looking", [_never, _away])
-def test_where_looking_fails_all_is_read(
-    looking: Callable[[mp3.Look, int], Awaitable[None]],
+@pytest.mark.parametrize(("failures", "is_read"), [(1, True), (2, False)])
+def test_one_look_may_fail_once(
+    failures: int,
     *,
+    is_read: bool,
     sound: Callable[..., bytes],
     ffprobe: Ffprobe,
     storage: Storage,
     limits: Limits,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mp3, "seconds", looking)
-    (storage.folder / "slow.mp3").write_bytes(sound(240, "-b:a", "320k", *NO_TAGS))
+    """Of hundreds one will. Trouble that stays is Storage's, and says nothing about the file."""
+    monkeypatch.setattr("service.worker.ffprobe.ASK_AGAIN_SECONDS", 0.0)
+    data = sound(240, "-b:a", "320k", *NO_TAGS)
+    (storage.folder / "troubled.mp3").write_bytes(data)
+    asked: list[int] = []
 
-    report = _large(ffprobe, storage, replace(limits, measure_seconds=5), "slow.mp3")
+    async def look(place: int, length: int) -> bytes:
+        asked.append(place)
+        if place > len(data) // 2 and asked.count(place) <= failures:
+            raise TransientError("Storage answered HTTP 503")
+        return data[place : place + length]
 
-    assert isinstance(report, Media)
-    assert report.duration is not None
-    assert float(report.duration) == pytest.approx(240, abs=3 * MP3_FRAME)
+    async def ask() -> Report:
+        url, size = storage.url("troubled.mp3"), len(data)
+        return await probe(url, ffprobe=ffprobe, limits=limits, declared="audio/mpeg", size=size, look=look)
+
+    if is_read:
+        report = asyncio.run(ask())
+        assert isinstance(report, Media)
+        assert float(report.duration or 0) == pytest.approx(240, abs=3 * MP3_FRAME)
+        assert storage.sent < len(data) / 2
+    else:
+        with pytest.raises(TransientError, match="503"):
+            asyncio.run(ask())

@@ -225,6 +225,85 @@ def test_what_is_no_frame_of_an_mp3_is_none(header: str) -> None:
     assert Frame.at(bytes.fromhex(header), 0) is None
 
 
+# The first bytes of files that LAME 3.100 made of the same two minutes, in mono and stereo.
+MADE_BY_LAME = {
+    "mono": (
+        "fffb90c4000000000000000000000000000000000058696e670000000f000011f3000f9968000102030506070a0c1013171b1e2225282b2c2d"
+        "2e30313235383c4043474a4d50545657585a5b5c5d6164686b6f7375797c80818283848687898d9094979a9da1a5a8abacadaeafb1b2b5b9bc"
+        "bfc2c6c9cdd1d4d6d7d8d9dadcdee1e5e7ebeef2f6f9fd000000504c414d45332e31303004b9000000002e0e00001520240360410001e0000f"
+        "9968c5ba3662000000",
+        1_022_312,
+    ),
+    "stereo": (
+        "fffb9064000000000000000000000000000000000000000000000000000000000000000058696e670000000f000011f3000e42db0001020405"
+        "06080b0d1014171b1e2226282b2c2d2f30323335393c4044474b4d50545657595a5b5c5e6165686c6f7375797c808182848586878a8d919498"
+        "9a9ea1a5a8abacaeaeb0b1b3b6b9bdbfc3c6cacdd1d4d6d7d8dadbdcdee2e5e8ebeff2f6f9fd0000003c4c414d45332e31303004af00000000"
+        "2c10000035202403604d0001cc000e42dbf4448a790000000000000000",
+        934_619,
+    ),
+}
+
+
+@pytest.mark.parametrize("channels", MADE_BY_LAME)
+def test_a_tag_that_lame_wrote_is_read(channels: str) -> None:
+    digits, size = MADE_BY_LAME[channels]
+    head = bytes.fromhex(digits)
+    frame = Frame.at(head, 0)
+
+    assert frame == Frame(3, 44100, 128_000, padded=False, mono=channels == "mono")
+    assert Tag.of(head, frame) == Tag(frames=4595, size=size, intact=True)
+    assert Tag.of(head[:60] + b"\x77" + head[61:], frame) == Tag(frames=4595, size=size, intact=False)
+
+
+def test_a_count_that_fits_both_ends_is_checked_in_between(sound: Callable[..., bytes]) -> None:
+    """At 48 kHz frames of 320 kbit/s are as long as ten of 32, which stand at both ends."""
+    slow = sound(17, "-b:a", "32k", "-ar", "48000", *NO_TAGS)
+    fast = sound(60, "-b:a", "320k", "-ar", "48000", "-ac", "2", *NO_TAGS)
+    audio = slow[: 96 * 100] + fast[: len(fast) // 960 * 960] + slow[: 96 * 100]
+    tag = b"Info" + bytes([0, 0, 0, 1]) + (len(audio) // 96).to_bytes(4, "big")
+    data = slow[:21] + tag + bytes(96 - 21 - len(tag)) + audio
+
+    assert Looks(data).seconds() is None
+
+
+@pytest.mark.parametrize("behind", [8_000, 11_000, 14_000, 20_000])
+def test_bytes_that_are_no_frames_of_the_rate_are_noticed_behind_the_last_look(
+    behind: int, sound: Callable[..., bytes]
+) -> None:
+    data = sound(60, "-b:a", "128k", *NO_TAGS)
+    part = sound(1, "-b:a", "80k", *NO_TAGS)[:-100]  # all of it would take as long as whole frames of the others
+
+    assert Looks(data[:-behind] + part + data[-behind:]).seconds() is None
+
+
+@pytest.mark.parametrize("lost", [4, 1000])
+def test_a_header_that_counts_frames_that_are_gone_is_not_believed(lost: int, sound: Callable[..., bytes]) -> None:
+    """Not even about as few as padding makes up for."""
+    data = sound(60, "-b:a", "128k")
+    sizes = [(place, frame.size) for place, frame in chain(data, data.find(b"Info") - 21)]
+    begin, end = sizes[700][0], sizes[700 + lost][0]
+
+    assert Looks(data[:begin] + data[end:]).seconds() is None
+
+
+def test_fewer_looks_do_where_a_header_counts_as_many(sound: Callable[..., bytes]) -> None:
+    counted, uncounted = Looks(sound(240, "-b:a", "320k")), Looks(sound(240, "-b:a", "320k", *NO_TAGS))
+
+    assert counted.seconds() == uncounted.seconds() is not None
+
+    assert len(counted.seen) <= mp3.SAMPLE + 5
+    assert len(uncounted.seen) > 100
+
+
+def test_tags_without_end_are_left_to_ffprobe(sound: Callable[..., bytes]) -> None:
+    data = sound(60, "-b:a", "128k", *NO_TAGS)
+    empty, long = b"ID3\4\0\0\0\0\0\0", b"ID3\4\0\0\x7f\x7f\x7f\x7f"
+
+    assert Looks((mp3.MOST_TAGS - 1) * empty + data).seconds() == Looks(data).seconds() is not None
+    for tags in (mp3.MOST_TAGS * empty, (mp3.MOST_TAGS - 1) * empty + long, long):
+        assert Looks(tags + data).seconds() is None
+
+
 def test_a_header_of_fraunhofer_counts_frames_too(sound: Callable[..., bytes]) -> None:
     data = sound(60, "-b:a", "128k", *NO_TAGS)
     first = Frame.at(data, 0)
@@ -260,8 +339,9 @@ def test_no_bytes_make_it_look_beyond_them(noise: bytes, seed: int) -> None:
         frame + noise + frame * 9,
         noise + frame * 9,
     ):
-        told = Looks(data).seconds()
-        assert told is None or told > 0
+        for whole in (data, bytes(10) + data + bytes(100), (tag[:6] + bytes(4)) * chance.randrange(12) + data):
+            told = Looks(whole).seconds()
+            assert told is None or told > 0
 
 
 def test_whatever_befalls_a_look_is_raised(sound: Callable[..., bytes]) -> None:
