@@ -65,12 +65,12 @@ class _Forwarder:
             answers, there = await asyncio.open_connection(HOST, self._port, limit=CHUNK)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
             writer.transport.set_write_buffer_limits(high=0)
-            asked: list[str | None] = [None]
+            asked: list[str] = []  # the object, while one is read
             asking = asyncio.ensure_future(self._ask(reader, there, asked))
             try:
                 while piece := await answers.read(CHUNK):
                     writer.write(piece)
-                    if name := asked[-1]:
+                    for name in asked:
                         self._counts.sent[name] += len(piece)
                     await writer.drain()
             finally:
@@ -83,14 +83,12 @@ class _Forwarder:
                 if each is not None:
                     each.transport.abort()
 
-    async def _ask(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, asked: list[str | None]) -> None:
+    async def _ask(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, asked: list[str]) -> None:
         """Hands on what is asked, and notes of what: on one connection nobody here asks before the last answer came."""
         while piece := await source.read(CHUNK):
             if _REQUEST.match(piece):
-                reading = _READING.match(piece)
-                asked.append(reading[1].decode() if reading else None)
-                if reading:
-                    self._counts.requests[reading[1].decode()] += 1
+                asked[:] = [name.decode() for name in _READING.findall(piece)]
+                self._counts.requests.update(asked)
             target.write(piece)
             await target.drain()
 

@@ -12,13 +12,12 @@ from bench.report import Goal, Table
 
 MOST = 0.1  # of a file of some tens of megabytes; of a longer one it is less, for most of what is read doesn't grow
 NOTE = """\
-For this measurement alone the worker's SUPABASE_URL, and with it the signed URLs, lead through a TCP forwarder of \
-the benchmark, which counts every byte that goes back to ffprobe, HTTP headers included. What the kernels hold in \
-flight when ffprobe closes a connection counts, although ffprobe never takes it: on loopback that is a few hundred \
-kilobytes for each of ffprobe's. Read whole are MP3s below 4 MiB, \
-where that costs less than anything else, and those of a variable bit rate of which nothing counts the frames, or \
-nothing that a checksum protects: they are not among these. ffprobe alone believes the header, or guesses from the bit \
-rate."""
+For this measurement alone the worker's SUPABASE_URL, and with it the signed URLs, lead through a TCP forwarder of the \
+benchmark, which counts every byte that goes back to it and to ffprobe, HTTP headers included. What the kernels hold \
+in flight when ffprobe closes a connection counts, although ffprobe never takes it: on loopback that is a few hundred \
+kilobytes for each of ffprobe's. Read whole are MP3s below 4 MiB, where that costs less than anything else, those that \
+were not declared as MP3, and those of a variable bit rate of which nothing counts the frames, or nothing that a \
+checksum protects: they are not among these. ffprobe alone believes the header, or guesses from the bit rate."""
 
 
 @dataclass(frozen=True)

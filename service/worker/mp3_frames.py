@@ -20,7 +20,7 @@ _MONO = 3
 _FRAMES, _BYTES, _LAME_CRC = 8, 12, 154
 _EVERYTHING = 0x0F  # frames, bytes, table and quality are there: then LAME's tag has its place
 _LIBAVFORMAT_CRC = 190  # bytes that it is of, its own among them and still zero
-_VBRI, _VBRI_BYTES, _VBRI_FRAMES = 36, 10, 14
+_VBRI, _VBRI_FRAMES = 36, 14
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Tag:
 
     frames: int | None = None
     size: int | None = None  # bytes, from its own frame to the last
-    intact: bool = False  # whether a checksum says so
+    intact: bool = False  # whether a checksum says so; Fraunhofer's header has none
 
     @classmethod
     def of(cls, data: bytes, frame: Frame) -> "Tag | None":
@@ -100,7 +100,7 @@ class Tag:
                 return cls(frames)
             return cls(frames, _number(data, place + _BYTES), _is_intact(data, place + _LAME_CRC))
         if data[_VBRI : _VBRI + 4] == b"VBRI":
-            return cls(_number(data, _VBRI + _VBRI_FRAMES), _number(data, _VBRI + _VBRI_BYTES))
+            return cls(_number(data, _VBRI + _VBRI_FRAMES))
         return None
 
 
