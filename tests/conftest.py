@@ -17,7 +17,7 @@ from devstack.stack import Stack
 from service.config import service_settings
 from service.identity.minting import Minter
 from tests.callers import OPEN, Caller, Project, session_caller
-from tests.processes import Service, WorkerProcess
+from tests.processes import Service, WorkerProcess, until
 from tests.tone import tone
 
 # A busy machine is no reason to fail, and the same commit gives the same answer. `make soak` is for surprises.
@@ -129,8 +129,11 @@ def wav() -> bytes:
 
 
 @pytest.fixture
-def paused_worker(worker: WorkerProcess) -> Iterator[None]:
-    """The worker of the run stands still, so that a test can lease jobs itself."""
+def paused_worker(worker: WorkerProcess, database: psycopg.Connection[Any]) -> Iterator[None]:
+    """The worker of the run stands still, so that a test can lease jobs itself: its own, for what others left, and what
+    of it would fall due in the next ten seconds, is done before."""
+    due = "select from private.jobs where kind = 'probe' and finished_at is null and available_at <= now() + '10 s'"
+    until(lambda: database.execute(due).fetchone() is None, "the worker to have caught up")
     worker.signal(signal.SIGSTOP)
     yield
     worker.signal(signal.SIGCONT)
