@@ -59,18 +59,22 @@ class Site:
         return session_caller(self.project)
 
     def worker(self, name: str, concurrency: int = 2, **settings: str) -> Child:
-        """A worker, started if it doesn't run. `settings` are environment variables."""
+        """A worker that takes jobs, started if it doesn't run. `settings` are environment variables."""
         if name not in self.workers or not self.workers[name].running:
-            child = programs.worker(self.stack)
-            child.name = name
-            child.log = self.stack.state_dir / f"logs/{name}.log"
-            child.argv = [*child.argv, "--concurrency", str(concurrency)]
-            child.env = {**child.env, "ASSETDOCK_LEASE_SECONDS": str(LEASE_SECONDS), **settings}
-            child.ready = lambda: "worker_started" in child.tail(500)
-            self.workers[name] = child
-            child.start()
-            child.wait_ready()
+            self.hire(name, concurrency, **settings).wait_ready()
         return self.workers[name]
+
+    def hire(self, name: str, concurrency: int, **settings: str) -> Child:
+        """A worker only just started, which may have died by now of what it took."""
+        child = programs.worker(self.stack)
+        child.name = name
+        child.log = self.stack.state_dir / f"logs/{name}.log"
+        child.argv = [*child.argv, "--concurrency", str(concurrency)]
+        child.env = {**child.env, "ASSETDOCK_LEASE_SECONDS": str(LEASE_SECONDS), **settings}
+        child.ready = lambda: "worker_started" in child.tail(500)
+        self.workers[name] = child
+        child.start()
+        return child
 
     def rest(self) -> None:
         """Nobody works: hired workers go, and the ordinary one sleeps. Quicker than starting it anew."""

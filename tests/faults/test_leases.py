@@ -119,7 +119,7 @@ def test_a_file_that_kills_its_worker_every_time_fails_and_takes_no_other_with_i
     program.chmod(0o755)
 
     for attempt in (1, 2, 3):
-        victim = site.worker(f"victim-{attempt}", 4, ASSETDOCK_FFPROBE=str(program))
+        victim = site.hire(f"victim-{attempt}", 4, ASSETDOCK_FFPROBE=str(program))
         assert victim.process
         assert victim.process.wait(30) == -signal.SIGKILL
         assert site.rows(ATTEMPTS, bad) == [(attempt,)]

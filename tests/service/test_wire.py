@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +64,31 @@ def test_calls_share_a_connection_and_say_what_they_must() -> None:
     )
 
 
-def asked_twice(script: Script, pause: float = 0.05) -> tuple[list[object], Upstream]:
-    """What came of two calls, one after the other, and the server they went to."""
+async def _out_of_use(ours: Server) -> None:
+    """No kept connection can be used any more: the server ended it, or said what nobody asked for."""
+    async with asyncio.timeout(5):
+        while any(wire.is_reusable for wire in ours._idle):  # noqa: ASYNC110 - nobody waits for it but us
+            await asyncio.sleep(0.01)
+
+
+def asked_twice(
+    script: Script, *, seconds: float = 5, between: Callable[[Server], Awaitable[None]] = _out_of_use
+) -> tuple[list[object], Upstream]:
+    """What came of two calls, the second made once `between` has passed, and the server they went to. `seconds` is what
+    the first has for itself."""
 
     async def walk() -> tuple[list[object], Upstream]:
         done: list[object] = []
         async with upstream(script) as served:
-            ours = server(served.port, seconds=0.5)
+            ours = server(served.port, seconds=seconds)
             for _ in range(2):
                 try:
                     done.append(await ours.post("rpc/f", b"{}", HEADERS))
                 except (BrokenError, TimeoutError) as error:
                     done.append(type(error))
-                await asyncio.sleep(pause)
+                if len(done) == 1:
+                    await between(ours)
+                    ours._seconds = 5
             ours.close()
         return done, served
 
@@ -121,7 +134,7 @@ WELL = (200, b"well")
     ],
 )
 def test_a_connection_that_may_be_out_of_step_is_not_used_again(script: Script, first: object) -> None:
-    done, served = asked_twice(script)
+    done, served = asked_twice(script, seconds=0.5 if first is TimeoutError else 5)
 
     assert done == [first, WELL]
     assert served.connections == 2
@@ -136,7 +149,7 @@ def test_what_comes_while_nothing_was_asked_ends_the_connection() -> None:
         writer.write(answer(b"unasked"))
         await served.request(reader)
 
-    done, served = asked_twice(script, pause=0.1)
+    done, served = asked_twice(script)
 
     assert done == [(200, b"1"), (200, b"1")]
     assert served.connections == 2
@@ -146,25 +159,39 @@ def test_a_connection_left_too_long_is_not_used_again(monkeypatch: pytest.Monkey
     monkeypatch.setattr(wire, "KEPT_SECONDS", 0.01)
     monkeypatch.setattr(Server, "_let_go", lambda _: None)  # which comes by only now and then
 
-    done, served = asked_twice(first_then_well(answer(b"1")))
+    done, served = asked_twice(first_then_well(answer(b"1")), between=lambda _: asyncio.sleep(0.05))
 
     assert done == [(200, b"1"), WELL]
     assert served.connections == 2
 
 
-def test_the_answer_to_a_call_that_was_given_up_goes_to_no_other() -> None:
+def once(told: asyncio.Event) -> Script:
+    """Answers nothing before it is told to, then each request with its own body."""
+
     async def script(served: Upstream, _: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             request = await served.request(reader)
-            await asyncio.sleep(0.05)
+            await told.wait()
             writer.write(answer(request.rpartition(b"\r\n")[2]))
 
+    return script
+
+
+async def _asked(served: Upstream) -> None:
+    async with asyncio.timeout(5):
+        while not served.requests:  # noqa: ASYNC110 - the server says nothing it could wait for
+            await asyncio.sleep(0)
+
+
+def test_the_answer_to_a_call_that_was_given_up_goes_to_no_other() -> None:
     async def walk() -> tuple[list[bytes], Upstream]:
-        async with upstream(script) as served:
+        told = asyncio.Event()
+        async with upstream(once(told)) as served:
             ours = server(served.port)
             given_up = asyncio.create_task(ours.post("rpc/f", b'"given up"', HEADERS))
-            await asyncio.sleep(0.02)
+            await _asked(served)
             given_up.cancel()
+            told.set()
             bodies = [(await ours.post("rpc/f", b"%d" % number, HEADERS))[1] for number in range(3)]
             ours.close()
             return bodies, served
@@ -196,12 +223,14 @@ def test_calls_at_once_take_connections_of_their_own_and_no_more_than_there_are_
 
 def test_a_call_that_finds_no_place_in_time_is_broken_off_and_takes_none() -> None:
     async def walk() -> None:
-        async with upstream(_slowly) as served:
-            ours = server(served.port, places=1, connect_seconds=0.02)
+        told = asyncio.Event()
+        async with upstream(once(told)) as served:
+            ours = server(served.port, places=1, connect_seconds=0.5)
             held = asyncio.create_task(ours.post("rpc/f", b"1", HEADERS))
-            await asyncio.sleep(0.01)
+            await _asked(served)
             with pytest.raises(CrowdedError):
                 await ours.post("rpc/f", b"2", HEADERS)
+            told.set()
             assert (await held)[1] == b"1"
             assert (await ours.post("rpc/f", b"3", HEADERS))[1] == b"3"
             ours.close()
@@ -277,7 +306,7 @@ def test_a_call_that_waited_for_its_place_has_no_more_time_for_it() -> None:
 
 
 def test_connections_that_nobody_uses_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "KEPT_SECONDS", 0.1)
+    monkeypatch.setattr(wire, "KEPT_SECONDS", 0.5)
 
     async def walk() -> None:
         async with upstream(_slowly) as served:
