@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.conformance import require_documented
-from tests.processes import DEADLINE, until
+from tests.polling import DEADLINE, until
 
 Json = dict[str, Any]
 # For tests of what the service and the Edge Function promise alike (conftest: upload_url).

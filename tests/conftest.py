@@ -17,7 +17,8 @@ from devstack.stack import Stack
 from service.config import service_settings
 from service.identity.minting import Minter
 from tests.callers import OPEN, Caller, Project, session_caller
-from tests.processes import Service, WorkerProcess, until
+from tests.polling import until
+from tests.processes import Service, WorkerProcess
 from tests.tone import tone
 
 # A busy machine is no reason to fail, and the same commit gives the same answer. `make soak` is for surprises.

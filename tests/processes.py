@@ -6,23 +6,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 
+from tests.polling import DEADLINE, until
+
 PROJECT = Path(__file__).parents[1]
-DEADLINE = 30.0
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
-    """Polls until the condition holds; fails with `what` was awaited."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.05)
-
 
 _LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1

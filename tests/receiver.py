@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from tests.processes import until
+from tests.polling import until
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from tests.callers import Caller, Json
-from tests.processes import Service, WorkerProcess, until
+from tests.polling import until
+from tests.processes import Service, WorkerProcess
 from tests.tone import tone
 
 PUBLISHED_BODY = b'\n{\n  "content_type": "audio/mpeg",\n  "type": "audio_input"\n}\n'

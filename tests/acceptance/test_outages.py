@@ -12,7 +12,8 @@ from devstack.ports import Ports
 from devstack.scratch import scratch_directory
 from devstack.stack import Stack
 from tests.callers import Caller, Project, error_of, session_caller
-from tests.processes import Service, WorkerProcess, until
+from tests.polling import until
+from tests.processes import Service, WorkerProcess
 
 GENEROUS = 20.0  # seconds for an answer; the service's own limit is half of that
 

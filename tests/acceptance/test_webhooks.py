@@ -12,7 +12,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from devstack.stack import Stack
 from tests.callers import Caller, Json, refused
-from tests.processes import WorkerProcess, until
+from tests.polling import until
+from tests.processes import WorkerProcess
 from tests.receiver import Answer, Received, Receiver, receiving
 
 Database = psycopg.Connection[Any]

@@ -9,7 +9,8 @@ from playwright.sync_api import Locator, expect
 from tests.browser.conftest import Open
 from tests.browser.tab import DESKTOP, PHONE, Tab
 from tests.media import silence
-from tests.processes import PROJECT, until
+from tests.polling import until
+from tests.processes import PROJECT
 
 IMAGES = PROJECT / "docs/images"
 SIZES = {"desktop": {**DESKTOP, "height": 1120}, "phone": PHONE}

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Locator, Page, Playwright, Request
 
-from tests.processes import PROJECT, until
+from tests.polling import until
+from tests.processes import PROJECT
 
 AXE = (PROJECT / "node_modules/axe-core/axe.min.js").read_text()
 QUIET = [

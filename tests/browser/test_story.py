@@ -8,7 +8,8 @@ from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Open
 from tests.browser.tab import PASSWORD, Tab, plays
-from tests.processes import Service, until
+from tests.polling import until
+from tests.processes import Service
 
 
 def test_a_person_signs_up_uploads_plays_deletes_restores_and_leaves(tab: Tab, email: str, film: Path) -> None:

@@ -1,13 +1,13 @@
 """PostgREST behind the gateway: who it runs as, and how SQL chooses its answers."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import httpx
 import psycopg
 import pytest
 
 from tests.contract.target import RUN, Caller, Target
+from tests.polling import until
 
 SETUP = """
 create function public.contract_RUN_who() returns jsonb language sql stable as $$
@@ -32,18 +32,12 @@ notify pgrst, 'reload schema';
 @pytest.fixture(scope="module", autouse=True)
 def functions(sql: psycopg.Connection, nobody: Caller) -> Iterator[None]:
     sql.execute(SETUP.encode())
-    poll(lambda: nobody.post(f"/rest/v1/rpc/contract_{RUN}_who", json={}).status_code == 200)
+    who = f"/rest/v1/rpc/contract_{RUN}_who"
+    until(lambda: nobody.post(who, json={}).status_code == 200, "PostgREST to know the functions", seconds=10)
     yield
     for function in ("who()", "fail()", "echo(json)"):
         sql.execute(f"drop function public.contract_{RUN}_{function}".encode())
     sql.execute(f"drop table public.contract_{RUN}_hidden".encode())
-
-
-def poll(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
 
 
 def call(caller: Caller, function: str, body: object = None, **headers: str) -> httpx.Response:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.contract.target import Caller, MakeBucket, Target, put, sign_upload
 from tests.contract.tus import Tus, as_user, by_token, encoded
-from tests.processes import until
+from tests.polling import until
 
 
 @pytest.fixture(params=["by token", "as user"])

@@ -10,7 +10,7 @@ import pytest
 
 from devstack.stack import Stack
 from tests.callers import Caller, Json
-from tests.processes import until
+from tests.polling import until
 
 Database = psycopg.Connection[Any]
 

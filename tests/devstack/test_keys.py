@@ -11,7 +11,7 @@ import psycopg
 
 from devstack.keys import Keys
 from devstack.stack import Stack
-from tests.devstack.polling import eventually
+from tests.polling import eventually
 
 
 def sign_up(stack: Stack) -> dict[str, str]:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from devstack.stack import Stack
-from tests.devstack.polling import eventually
+from tests.polling import eventually
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from devstack.binaries import PROJECT
 from devstack.child import started_at
 from devstack.ports import Ports
 from tests.devstack.conftest import Up
-from tests.devstack.polling import eventually
+from tests.polling import eventually
 
 
 def wait_up(process: subprocess.Popen[str]) -> str:

@@ -16,7 +16,7 @@ import httpx
 from devstack.child import Child, signal_group
 from tests.callers import Caller, Json, error_of
 from tests.faults.site import Site
-from tests.processes import until
+from tests.polling import until
 from tests.tone import tone
 
 PATIENCE = 90.0  # seconds a client goes on trying for one upload, and the site has to recover

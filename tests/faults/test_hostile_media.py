@@ -12,7 +12,7 @@ from tests.bomb import bomb
 from tests.callers import Caller
 from tests.faults.site import Site
 from tests.media import SAMPLES, make
-from tests.processes import until
+from tests.polling import until
 from tests.tone import tone
 from tests.worker.storage import serving
 

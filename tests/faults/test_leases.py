@@ -10,7 +10,7 @@ import pytest
 from devstack.ports import Ports
 from tests.callers import Caller
 from tests.faults.site import LEASE_SECONDS, Site, freeze, thaw
-from tests.processes import until
+from tests.polling import until
 from tests.tone import tone
 
 ATTEMPTS = "select attempts from private.jobs where kind = 'probe' and asset_id = %s order by id desc limit 1"

@@ -6,7 +6,7 @@ import httpx
 
 from tests.callers import Caller, refused
 from tests.faults.site import Site
-from tests.processes import until
+from tests.polling import until
 from tests.tone import tone
 
 PURGED = "select purged_at is not null from app.assets where id = %s"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.callers import Caller
 from tests.faults.site import Site
-from tests.processes import until
+from tests.polling import until
 from tests.tone import tone
 
 USED = "select stored_bytes from private.usage where owner_id = %s"

@@ -5,7 +5,7 @@ import httpx
 from devstack.ports import Ports
 from tests.callers import Caller
 from tests.faults.site import Site
-from tests.processes import until
+from tests.polling import until
 from tests.tone import tone
 
 

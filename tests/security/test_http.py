@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.callers import Caller, Project, error_of, refused
-from tests.processes import Service, until
+from tests.polling import until
+from tests.processes import Service
 
 SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -15,7 +15,8 @@ import pytest
 from devstack.stack import Stack
 from service.routes.waiting import PLACES_OF_AN_OWNER, WaitingRoom
 from tests.callers import Caller, refused
-from tests.processes import WorkerProcess, until
+from tests.polling import until
+from tests.processes import WorkerProcess
 
 Database = psycopg.Connection[Any]
 Sign = Callable[[dict[str, Any]], str]

@@ -13,7 +13,8 @@ from devstack.stack import Stack
 from service.config import service_settings
 from service.identity.minting import Minter
 from tests.callers import Caller
-from tests.processes import Service, WorkerProcess, until
+from tests.polling import until
+from tests.processes import Service, WorkerProcess
 from tests.tone import tone
 
 JWT = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from tests.callers import Caller
-from tests.processes import WorkerProcess, until
+from tests.polling import until
+from tests.processes import WorkerProcess
 
 
 def storage(caller: Caller, method: str, path: str, credential: str | None = None, **how: Any) -> httpx.Response:

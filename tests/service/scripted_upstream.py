@@ -1,11 +1,15 @@
-"""A server on loopback whose connections do what a test writes down for them, and HTTP messages by hand."""
+"""A server on loopback whose connections do what a test writes down for them, ours to call it by, and HTTP messages by
+hand."""
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from service.gateways.wire import Server
+
+HEADERS = {"apikey": "key", "Authorization": "Bearer token"}
 Script = Callable[["Upstream", int, asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
@@ -45,6 +49,40 @@ async def upstream(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIt
         yield served
     finally:
         server.close()
+
+
+def echoing(wait: Callable[[], Awaitable[object]]) -> Script:
+    """Answers each request with its own body, once the wait for each is over."""
+
+    async def script(served: Upstream, _: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await served.request(reader)
+            await wait()
+            writer.write(answer(request.rpartition(b"\r\n")[2]))
+
+    return script
+
+
+SLOWLY = echoing(lambda: asyncio.sleep(0.05))
+
+
+def server(
+    port: int,
+    *,
+    scheme: str = "http",
+    tls: ssl.SSLContext | None = None,
+    places: int = 200,
+    seconds: float = 5,
+    connect_seconds: float = 2,
+) -> Server:
+    """Ours to call it by."""
+    return Server(
+        f"{scheme}://localhost:{port}/rest/v1/",
+        tls=tls or ssl.create_default_context(),
+        places=asyncio.Semaphore(places),
+        seconds=seconds,
+        connect_seconds=connect_seconds,
+    )
 
 
 async def message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from tests.callers import Json, Project
-from tests.processes import DEADLINE, PROJECT, WorkerProcess
+from tests.polling import DEADLINE
+from tests.processes import PROJECT, WorkerProcess
 
 GUIDE = PROJECT / "docs/guides/supabase-js.md"
 DRIVER = Path(__file__).with_name("supabase_js.mjs")

@@ -1,8 +1,7 @@
-"""The connections of the hot calls: kept, given up, and never mixed up."""
+"""The hot calls: what they send and take, how many there may be at once, and for how long."""
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +9,13 @@ import pytest
 
 from devstack.ports import Ports
 from service.errors import ApiError
-from service.gateways import wire
 from service.gateways.pool import attempt
 from service.gateways.wire import BrokenError, CrowdedError, Server
 from tests.certificate import localhost_certificate
-from tests.service.scripted_upstream import Script, Upstream, answer, upstream
+from tests.polling import comes_about
+from tests.service.scripted_upstream import HEADERS, SLOWLY, Upstream, answer, echoing, server, upstream
 
 pytestmark = pytest.mark.usefixtures("either_loop")
-
-HEADERS = {"apikey": "key", "Authorization": "Bearer token"}
-
-
-def server(port: int, *, scheme: str = "http", places: int = 200, seconds: float = 5, **options: Any) -> Server:
-    """Ours to call it by."""
-    return Server(
-        f"{scheme}://localhost:{port}/rest/v1/",
-        tls=options.get("tls") or ssl.create_default_context(),
-        places=asyncio.Semaphore(places),
-        seconds=seconds,
-        connect_seconds=options.get("connect_seconds", 2),
-    )
-
 
 CHUNKED = b'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n4\r\n": 1\r\n1\r\n}\r\n0\r\n\r\n'
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
@@ -64,154 +49,9 @@ def test_calls_share_a_connection_and_say_what_they_must() -> None:
     )
 
 
-async def _out_of_use(ours: Server) -> None:
-    """No kept connection can be used any more: the server ended it, or said what nobody asked for."""
-    async with asyncio.timeout(5):
-        while any(wire.is_reusable for wire in ours._idle):  # noqa: ASYNC110 - nobody waits for it but us
-            await asyncio.sleep(0.01)
-
-
-def asked_twice(
-    script: Script, *, seconds: float = 5, between: Callable[[Server], Awaitable[None]] = _out_of_use
-) -> tuple[list[object], Upstream]:
-    """What came of two calls, the second made once `between` has passed, and the server they went to. `seconds` is what
-    the first has for itself."""
-
-    async def walk() -> tuple[list[object], Upstream]:
-        done: list[object] = []
-        async with upstream(script) as served:
-            ours = server(served.port, seconds=seconds)
-            for _ in range(2):
-                try:
-                    done.append(await ours.post("rpc/f", b"{}", HEADERS))
-                except (BrokenError, TimeoutError) as error:
-                    done.append(type(error))
-                if len(done) == 1:
-                    await between(ours)
-                    ours._seconds = 5
-            ours.close()
-        return done, served
-
-    return asyncio.run(walk())
-
-
-def first_then_well(first: bytes, *, closing: bool = False, silent: bool = False) -> Script:
-    """The first connection answers `first` to everything, later ones as they should."""
-
-    async def script(served: Upstream, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            await served.request(reader)
-            writer.write(first if number == 1 else answer(b"well"))
-            await writer.drain()
-            if number == 1 and closing:
-                return
-            if number == 1 and silent:
-                await asyncio.sleep(0.7)  # longer than the call waits
-                writer.write(answer(b"late"))
-
-    return script
-
-
-WELL = (200, b"well")
-
-
-@pytest.mark.parametrize(
-    ("script", "first"),
-    [
-        (first_then_well(answer(b"1", extra=b"Connection: close\r\n")), (200, b"1")),
-        (first_then_well(answer(b"1"), closing=True), (200, b"1")),
-        (first_then_well(answer(b"1") + answer(b"nobody asked")), (200, b"1")),
-        (first_then_well(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", closing=True), BrokenError),
-        (first_then_well(b"", closing=True), BrokenError),
-        (first_then_well(b"SSH-2.0-OpenSSH\r\n"), BrokenError),
-        (first_then_well(b"HTTP/1.1 200 OK\r\n\r\nuntil the end", closing=True), BrokenError),
-        (first_then_well(b"", silent=True), TimeoutError),
-        (first_then_well(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", silent=True), TimeoutError),
-    ],
-    ids=[
-        *("said to close", "closed", "more than was asked for", "cut off", "no answer", "no HTTP", "no length"),
-        *("silent", "half and silent"),
-    ],
-)
-def test_a_connection_that_may_be_out_of_step_is_not_used_again(script: Script, first: object) -> None:
-    done, served = asked_twice(script, seconds=0.5 if first is TimeoutError else 5)
-
-    assert done == [first, WELL]
-    assert served.connections == 2
-
-
-def test_what_comes_while_nothing_was_asked_ends_the_connection() -> None:
-    async def script(served: Upstream, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await served.request(reader)
-        writer.write(answer(b"1"))
-        await writer.drain()
-        await asyncio.sleep(0.02)
-        writer.write(answer(b"unasked"))
-        await served.request(reader)
-
-    done, served = asked_twice(script)
-
-    assert done == [(200, b"1"), (200, b"1")]
-    assert served.connections == 2
-
-
-def test_a_connection_left_too_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "KEPT_SECONDS", 0.01)
-    monkeypatch.setattr(Server, "_let_go", lambda _: None)  # which comes by only now and then
-
-    done, served = asked_twice(first_then_well(answer(b"1")), between=lambda _: asyncio.sleep(0.05))
-
-    assert done == [(200, b"1"), WELL]
-    assert served.connections == 2
-
-
-def once(told: asyncio.Event) -> Script:
-    """Answers nothing before it is told to, then each request with its own body."""
-
-    async def script(served: Upstream, _: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            request = await served.request(reader)
-            await told.wait()
-            writer.write(answer(request.rpartition(b"\r\n")[2]))
-
-    return script
-
-
-async def _asked(served: Upstream) -> None:
-    async with asyncio.timeout(5):
-        while not served.requests:  # noqa: ASYNC110 - the server says nothing it could wait for
-            await asyncio.sleep(0)
-
-
-def test_the_answer_to_a_call_that_was_given_up_goes_to_no_other() -> None:
-    async def walk() -> tuple[list[bytes], Upstream]:
-        told = asyncio.Event()
-        async with upstream(once(told)) as served:
-            ours = server(served.port)
-            given_up = asyncio.create_task(ours.post("rpc/f", b'"given up"', HEADERS))
-            await _asked(served)
-            given_up.cancel()
-            told.set()
-            bodies = [(await ours.post("rpc/f", b"%d" % number, HEADERS))[1] for number in range(3)]
-            ours.close()
-            return bodies, served
-
-    bodies, served = asyncio.run(walk())
-
-    assert bodies == [b"0", b"1", b"2"]
-    assert served.connections == 2
-
-
-async def _slowly(served: Upstream, _: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while True:
-        request = await served.request(reader)
-        await asyncio.sleep(0.05)
-        writer.write(answer(request.rpartition(b"\r\n")[2]))
-
-
 def test_calls_at_once_take_connections_of_their_own_and_no_more_than_there_are_places() -> None:
     async def walk() -> Upstream:
-        async with upstream(_slowly) as served:
+        async with upstream(SLOWLY) as served:
             ours = server(served.port, places=3)
             bodies = await asyncio.gather(*(ours.post("rpc/f", b"%d" % number, HEADERS) for number in range(9)))
             assert [body for _, body in bodies] == [b"%d" % number for number in range(9)]
@@ -224,10 +64,10 @@ def test_calls_at_once_take_connections_of_their_own_and_no_more_than_there_are_
 def test_a_call_that_finds_no_place_in_time_is_broken_off_and_takes_none() -> None:
     async def walk() -> None:
         told = asyncio.Event()
-        async with upstream(once(told)) as served:
+        async with upstream(echoing(told.wait)) as served:
             ours = server(served.port, places=1, connect_seconds=0.5)
             held = asyncio.create_task(ours.post("rpc/f", b"1", HEADERS))
-            await _asked(served)
+            await comes_about(lambda: served.requests)
             with pytest.raises(CrowdedError):
                 await ours.post("rpc/f", b"2", HEADERS)
             told.set()
@@ -276,8 +116,7 @@ def test_calls_are_given_up_each_in_its_own_time_also_while_others_end() -> None
                 ours._seconds = seconds
                 calls.create_task(ask(ours, name))
                 await asyncio.sleep(0)  # its time is counted from here on
-            while len(given_up) < 2:  # noqa: ASYNC110 - two of them end by themselves
-                await asyncio.sleep(0.02)
+            await comes_about(lambda: len(given_up) == 2)  # by themselves
             ours.close()  # and the third has its time all the same
         return given_up
 
@@ -286,15 +125,13 @@ def test_calls_are_given_up_each_in_its_own_time_also_while_others_end() -> None
 
 def test_a_call_that_waited_for_its_place_has_no_more_time_for_it() -> None:
     async def walk() -> tuple[float, float]:
-        async with upstream(_slowly) as served:
+        async with upstream(SLOWLY) as served:
             ours = server(served.port, places=1, seconds=5)
             calls = [asyncio.create_task(ours.post("rpc/f", b"1", HEADERS)) for _ in range(2)]
             await asyncio.sleep(0)
             begun = asyncio.get_running_loop().time()
             await calls[0]
-            async with asyncio.timeout(5):
-                while not ours._asked:  # noqa: ASYNC110 - until the other has the place
-                    await asyncio.sleep(0)
+            await comes_about(lambda: ours._asked)  # by the other, which has the place now
             until = next(iter(ours._asked.values()))
             await calls[1]
             ours.close()
@@ -303,22 +140,6 @@ def test_a_call_that_waited_for_its_place_has_no_more_time_for_it() -> None:
     begun, until = asyncio.run(walk())
 
     assert until <= begun + 5
-
-
-def test_connections_that_nobody_uses_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "KEPT_SECONDS", 0.5)
-
-    async def walk() -> None:
-        async with upstream(_slowly) as served:
-            ours = server(served.port)
-            await asyncio.gather(*(ours.post("rpc/f", b"1", HEADERS) for _ in range(5)))
-            assert len(ours._idle) == 5
-            async with asyncio.timeout(5):
-                while ours._idle:  # noqa: ASYNC110 - a timer of its own does it
-                    await asyncio.sleep(0.02)
-            ours.close()
-
-    asyncio.run(walk())
 
 
 def test_a_name_is_looked_up_once_for_all_and_again_when_what_it_stood_for_is_gone(
@@ -335,7 +156,7 @@ def test_a_name_is_looked_up_once_for_all_and_again_when_what_it_stood_for_is_go
     monkeypatch.setattr(Server, "_look_up", counted)
 
     async def walk() -> None:
-        async with upstream(_slowly) as served:
+        async with upstream(SLOWLY) as served:
             ours = server(served.port)
             await asyncio.gather(*(ours.post("rpc/f", b"1", HEADERS) for _ in range(20)))
             ours.close()
@@ -382,7 +203,7 @@ def test_a_server_is_believed_over_tls_only_with_its_certificate(tmp_path: Path)
     proving.load_cert_chain(certificate)
 
     async def walk() -> tuple[int, bytes]:
-        async with upstream(first_then_well(answer(b"well")), proving) as served:
+        async with upstream(SLOWLY, proving) as served:
             with pytest.raises(BrokenError):
                 await server(served.port, scheme="https").post("rpc/f", b"{}", HEADERS)
             trusting = ssl.create_default_context(cafile=str(certificate))
@@ -391,7 +212,7 @@ def test_a_server_is_believed_over_tls_only_with_its_certificate(tmp_path: Path)
             ours.close()
             return done
 
-    assert asyncio.run(walk()) == WELL
+    assert asyncio.run(walk()) == (200, b"{}")
 
 
 def test_a_server_that_is_not_there_is_broken() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.callers import Json
-from tests.processes import DEADLINE
+from tests.polling import DEADLINE
 
 SCRIPT = Path(__file__).with_name("upload.mjs")
 

@@ -16,7 +16,8 @@ import pytest
 from devstack.stack import Stack
 from tests.callers import Caller, Json
 from tests.contract.tus import encoded
-from tests.processes import WorkerProcess, until
+from tests.polling import until
+from tests.processes import WorkerProcess
 from tests.tus.browser import Tab
 
 MIB = 1024 * 1024

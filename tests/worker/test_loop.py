@@ -8,6 +8,7 @@ import pytest
 
 from service.worker.loop import Worker
 from service.worker.queue import Job
+from tests.polling import comes_about
 
 
 def job(name: str, *, alone: bool = False) -> Job:
@@ -41,13 +42,13 @@ def test_a_worker_says_whether_its_hands_are_empty_and_takes_nothing_beside_a_jo
     async def walk() -> None:
         stopping = asyncio.Event()
         worker = asyncio.create_task(Worker(cast(Any, queue), {"probe": hand}, 3, stopping).run())
-        await _until(lambda: len(queue.asked) == 2)
+        await comes_about(lambda: len(queue.asked) == 2)
         gates["ordinary"].set()
-        await _until(lambda: len(queue.asked) == 3)
+        await comes_about(lambda: len(queue.asked) == 3)
         await asyncio.sleep(0.5)  # two polls and a half
         asked_beside_it = len(queue.asked)
         gates["suspect"].set()
-        await _until(lambda: len(queue.asked) == 4)
+        await comes_about(lambda: len(queue.asked) == 4)
         stopping.set()
         await worker
         assert asked_beside_it == 3
@@ -72,14 +73,14 @@ def test_a_worker_takes_jobs_ahead_while_those_in_hand_go_fast_and_none_behind_a
         stopping = asyncio.Event()
         monkeypatch.setattr("service.worker.loop.BUSY_POLL", 60)  # a full answer is followed by a question at once
         worker = asyncio.create_task(Worker(cast(Any, queue), {"probe": hand}, 2, stopping, ahead=("probe",)).run())
-        await _until(lambda: len(queue.asked) == 2)
+        await comes_about(lambda: len(queue.asked) == 2)
         await asyncio.sleep(0.5)  # three in hand: one ahead, and then all are old
         assert queue.asked == [(2, True), (2, False)]
         gates["a"].set()
         await asyncio.sleep(0.3)
         assert queue.asked == [(2, True), (2, False)], "two long ones fill both hands"
         gates["b"].set()
-        await _until(lambda: len(queue.asked) == 3)
+        await comes_about(lambda: len(queue.asked) == 3)
         stopping.set()
         gates["c"].set()
         await worker
@@ -100,7 +101,7 @@ def test_a_worker_with_many_hands_asks_for_no_more_than_it_is_given() -> None:
             return "done"
 
         worker = asyncio.create_task(Worker(cast(Any, queue), {"probe": hand}, 200, stopping, ahead=("probe",)).run())
-        await _until(lambda: len(queue.asked) == 3)
+        await comes_about(lambda: len(queue.asked) == 3)
         stopping.set()
         done.set()
         await worker
@@ -108,9 +109,3 @@ def test_a_worker_with_many_hands_asks_for_no_more_than_it_is_given() -> None:
     asyncio.run(walk())
 
     assert queue.asked == [(100, True), (100, False), (100, False)]
-
-
-async def _until(condition: Any) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the worker says nothing it could wait for
-            await asyncio.sleep(0.01)
