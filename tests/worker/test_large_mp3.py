@@ -105,6 +105,22 @@ def test_what_was_spliced_into_a_large_mp3_is_counted(
     assert float(report.duration or 0) == pytest.approx(255, abs=4 * MP3_FRAME)
 
 
+def test_a_small_mp3_is_read_and_not_looked_at(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+    size = make("constant.mp3", storage.folder).stat().st_size
+    looked: list[int] = []
+
+    async def look(place: int, length: int) -> bytes:
+        looked.append(place)
+        return bytes(length)
+
+    url = storage.url("constant.mp3")
+    report = asyncio.run(probe(url, ffprobe=ffprobe, limits=limits, declared="audio/mpeg", size=size, look=look))
+
+    assert isinstance(report, Media)
+    assert float(report.duration or 0) == pytest.approx(SECONDS, abs=SAMPLES["constant.mp3"].frame)
+    assert not looked
+
+
 def test_looking_for_too_long_leaves_the_rest_to_reading(
     sound: Callable[..., bytes], ffprobe: Ffprobe, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
