@@ -15,11 +15,12 @@ help: ## Print this list
 
 setup: .venv/.ready node_modules/.ready service/web/dist/index.html ## Install what the other commands need (they all call it)
 
-.venv/.ready: requirements.txt
+.venv/.ready: requirements.txt pyproject.toml
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: python3 is $$(python3 --version)"; exit 1; }
 	@python3 -c 'import ensurepip' 2>/dev/null || scripts/apt-install.sh python3-venv
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 node_modules/.ready: package-lock.json
@@ -51,7 +52,7 @@ bench: setup ffmpeg bench-tools ## Measure what it costs, and write bench/RESULT
 check: setup ## Lint and type-check: ruff, mypy --strict, squawk, tsc, eslint, prettier, deno; nothing may be said
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy service devstack scripts tests bench
+	.venv/bin/mypy service/assetdock_server devstack scripts tests bench
 	.venv/bin/squawk --config .squawk.toml supabase/migrations/*.sql
 	node_modules/.bin/tsc --project service/web
 	node_modules/.bin/eslint --max-warnings 0 service/web/src

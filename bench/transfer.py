@@ -145,7 +145,7 @@ def _transfer(installation: Installation, owner: Owner, how: str, size: int) -> 
     seconds = time.monotonic() - started
     time.sleep(2)
     asset_id = str(reservation["asset"]["id"])
-    found = installation.rows("select state, size_bytes from app.assets where id = %s", asset_id)
+    found = installation.rows("select state, size_bytes from assetdock_app.assets where id = %s", asset_id)
     transfer = Transfer(
         how, size, seconds, gateway.memory(), service.memory(), load.cores(), landed=found == [("processing", size)]
     )

@@ -13,7 +13,7 @@ from devstack.child import Child
 from devstack.ports import HOST, Ports
 from devstack.private_file import write_private
 
-DEFAULT_SCHEMAS = ("public", "api")
+DEFAULT_SCHEMAS = ("public", "assetdock")
 
 
 def child(state: Path, ports: Ports, jwks: Mapping[str, Any], schemas: Sequence[str] = DEFAULT_SCHEMAS) -> Child:

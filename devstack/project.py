@@ -30,7 +30,7 @@ class Project:
 
     @classmethod
     def read(cls, directory: Path = PROJECT) -> "Project":
-        """A project without a config.toml has the schemas `public` and `api`, and no bucket."""
+        """A project without a config.toml has the schemas `public` and `assetdock`, and no bucket."""
         file = directory / "supabase/config.toml"
         config = tomllib.loads(file.read_text()) if file.exists() else {}
         storage = config.get("storage", {})

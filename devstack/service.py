@@ -20,7 +20,7 @@ def worker_token(stack: Stack) -> str:
     """What lets a worker in: a role of its own, and no key to sign anything with."""
     now = int(time.time())
     return stack.keys.sign_es256(
-        {"role": "asset_worker", "aud": "authenticated", "iss": "assetdock", "iat": now, "exp": now + YEAR}
+        {"role": "assetdock_worker", "aud": "authenticated", "iss": "assetdock", "iat": now, "exp": now + YEAR}
     )
 
 
@@ -48,13 +48,13 @@ def worker(stack: Stack) -> Child:
 def let_webhooks_stay_here(stack: Stack) -> None:
     """Whoever tries webhooks out has the receiver on this machine, without TLS. On a server that would be a hole."""
     with psycopg.connect(stack.db_url) as connection:
-        connection.execute("update private.settings set loopback_webhooks = true where the_only_row")
+        connection.execute("update assetdock_private.settings set loopback_webhooks = true where the_only_row")
 
 
 def _child(stack: Stack, name: str, command: str, settings: dict[str, str], ready: Callable[[], bool]) -> Child:
     return Child(
         name,
-        [sys.executable, "-m", "service", command],
+        [sys.executable, "-m", "assetdock_server", command],
         log=stack.state_dir / f"logs/{name}.log",
         env={
             **_plain_environment(),

@@ -5,8 +5,8 @@ from typing import Any
 import psycopg
 
 Database = psycopg.Connection[Any]
-ROOMS = ["api", "app", "private"]
-API_ROLES = ["anon", "authenticated", "service_role", "asset_worker", "asset_gateway"]
+ROOMS = ["assetdock", "assetdock_app", "assetdock_private"]
+API_ROLES = ["anon", "authenticated", "service_role", "assetdock_worker", "assetdock_gateway"]
 
 FUNCTIONS = """
 select p.oid::regprocedure::text as name, n.nspname as room, p.prosecdef, p.proconfig,
@@ -60,22 +60,22 @@ def entered(database: Database) -> set[tuple[str, str]]:
 
 
 def views(database: Database) -> dict[str, list[str]]:
-    """The views of schema api, and the columns of each that Postgres could write through it, were it granted."""
+    """The views of schema assetdock, and the columns of each that Postgres could write through it, were it granted."""
     rows = database.execute(
         "select c.relname, array_agg(a.attname::text order by a.attnum)"
         "   filter (where pg_column_is_updatable(c.oid, a.attnum, false))"
         " from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0"
-        " where c.relnamespace = 'api'::regnamespace and c.relkind = 'v' group by c.relname"
+        " where c.relnamespace = 'assetdock'::regnamespace and c.relkind = 'v' group by c.relname"
     ).fetchall()
     assert rows
     return dict(rows)
 
 
 def exposed(database: Database, role: str) -> dict[str, list[str]]:
-    """The functions of schema api that a role may execute, and the names of their arguments."""
+    """The functions of schema assetdock that a role may execute, and the names of their arguments."""
     return dict(
         database.execute(
-            "select proname, coalesce(proargnames, '{}') from pg_proc where pronamespace = 'api'::regnamespace"
+            "select proname, coalesce(proargnames, '{}') from pg_proc where pronamespace = 'assetdock'::regnamespace"
             " and has_function_privilege(%s, oid, 'execute')",
             [role],
         ).fetchall()

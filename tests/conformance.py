@@ -4,9 +4,9 @@ import re
 
 import httpx
 
-from service.routes.entry import JSON, Entry
-from service.routes.shapes import ErrorResponse
-from service.routes.table import TABLE
+from assetdock_server.routes.entry import JSON, Entry
+from assetdock_server.routes.shapes import ErrorResponse
+from assetdock_server.routes.table import TABLE
 from tests.service.openapi import described, documented_codes
 
 PATTERNS = [(re.compile(re.sub(r"{\w+}", "[^/]+", entry.path)), entry) for entry in TABLE]

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from hypothesis import settings
 
+from assetdock_server.config import service_settings
+from assetdock_server.identity.minting import Minter
 from devstack.ports import Ports
 from devstack.scratch import scratch_directory
 from devstack.stack import Stack
-from service.config import service_settings
-from service.identity.minting import Minter
 from tests.callers import OPEN, Caller, Project, session_caller
 from tests.polling import until
 from tests.processes import Service, WorkerProcess
@@ -133,7 +133,7 @@ def wav() -> bytes:
 def paused_worker(worker: WorkerProcess, database: psycopg.Connection[Any]) -> Iterator[None]:
     """The worker of the run stands still, so that a test can lease jobs itself: its own, for what others left, and what
     of it would fall due in the next ten seconds, is done before."""
-    due = "select from private.jobs where kind = 'probe' and finished_at is null and available_at <= now() + '10 s'"
+    due = "select from assetdock_private.jobs where kind = 'probe' and finished_at is null and available_at <= now() + '10 s'"
     until(lambda: database.execute(due).fetchone() is None, "the worker to have caught up")
     worker.signal(signal.SIGSTOP)
     yield

@@ -25,12 +25,12 @@ def _die_with_parent() -> None:
 
 
 class Process:
-    """`python -m service …` with nothing of our environment but PATH and HOME."""
+    """`python -m assetdock_server …` with nothing of our environment but PATH and HOME."""
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="assetdock-", suffix=".log")  # noqa: SIM115 - closed in stop
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "service", *arguments],
+            [sys.executable, "-W", "error", "-m", "assetdock_server", *arguments],
             cwd=PROJECT,
             env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
             stdin=subprocess.DEVNULL,

@@ -41,7 +41,7 @@ app = FastAPI(lifespan=lifespan)
 @app.post("/api/v1/assets/upload-url", status_code=201)
 async def create_upload_url(body: Body, authorization: Annotated[str, Header()]) -> dict[str, Any]:
     """Reserves, has the upload signed, answers."""
-    call = supabase.schema("api").rpc("create_upload", body.model_dump(exclude_none=True))
+    call = supabase.schema("assetdock").rpc("create_upload", body.model_dump(exclude_none=True))
     call.request.headers["Authorization"] = authorization
     reservation: Any = (await call.execute()).data
     signed = await supabase.storage.from_("assets").create_signed_upload_url(reservation["object_name"])

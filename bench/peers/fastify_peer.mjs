@@ -23,7 +23,7 @@ const body = {
 
 app.post("/api/v1/assets/upload-url", { schema: { body } }, async (request, reply) => {
   const { data: reservation, error } = await supabase
-    .schema("api")
+    .schema("assetdock")
     .rpc("create_upload", request.body)
     .setHeader("Authorization", request.headers.authorization);
   if (error) return reply.code(502).send({ error: error.message });

@@ -17,7 +17,7 @@ MARGIN_MS = 300
 LATELY = (1.0, 6.0)  # seconds of pause: the worker had something to do within the last 30
 LONG_AGO = (31.0, 34.0)  # it has not
 NOTE = """\
-Landed → ready is the time between the two rows of `app.asset_events`; the transaction that makes an asset `ready` \
+Landed → ready is the time between the two rows of `assetdock_app.asset_events`; the transaction that makes an asset `ready` \
 commits a moment after it writes its row, as landing does. ffprobe alone is the same command as above on the same \
 URL, right after, from the start of its process to the end. Above ffprobe alone: of the medians."""
 

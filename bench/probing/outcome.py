@@ -8,12 +8,12 @@ from decimal import Decimal
 
 from bench.installation import BenchError, Installation
 
-OPEN = "select count(*) from app.assets where id = any (%s) and state in ('pending_upload', 'processing')"
+OPEN = "select count(*) from assetdock_app.assets where id = any (%s) and state in ('pending_upload', 'processing')"
 FOUND = """
 select a.id::text, a.state, a.duration_seconds, landed.at, ready.at
-from app.assets a
-left join app.asset_events landed on landed.asset_id = a.id and landed.to_state = 'processing'
-left join app.asset_events ready on ready.asset_id = a.id and ready.to_state = 'ready'
+from assetdock_app.assets a
+left join assetdock_app.asset_events landed on landed.asset_id = a.id and landed.to_state = 'processing'
+left join assetdock_app.asset_events ready on ready.asset_id = a.id and ready.to_state = 'ready'
 where a.id = any (%s)
 """
 

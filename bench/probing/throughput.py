@@ -17,7 +17,7 @@ LEAST = 0.85
 # A lease sets available_at to its end (ASSETDOCK_LEASE_SECONDS as shipped), and finishing a job leaves it there.
 FIRST_LEASE = """
 select min(available_at) - interval '60 seconds'
-from private.jobs where kind = 'probe' and asset_id = any (%s)
+from assetdock_private.jobs where kind = 'probe' and asset_id = any (%s)
 """
 NOTE = """\
 The worker's seconds run from its first lease to the last asset's `ready`, by the database's clock: leasing, a signed \

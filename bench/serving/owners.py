@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from assetdock_server.identity import api_key
 from devstack.stack import Stack
-from service.identity import api_key
 
 HOURS_6 = 6 * 3600
 SCOPES = ["assets:read", "assets:write"]
@@ -39,19 +39,19 @@ def populate(stack: Stack, issuer: str, owners: int, assets_each: int) -> list[O
         key_ids = [
             str(row[0])
             for row in database.execute(
-                "insert into app.api_keys (owner_id, name, prefix, scopes, created_by)"
+                "insert into assetdock_app.api_keys (owner_id, name, prefix, scopes, created_by)"
                 " select o, 'bench', p, %s, 'session' from unnest(%s::uuid[], %s::text[]) made (o, p)"
                 " returning id",
                 [SCOPES, ids, [key.prefix for key in keys]],
             )
         ]
         database.execute(
-            "insert into private.api_key_secrets (sha256, api_key_id)"
+            "insert into assetdock_private.api_key_secrets (sha256, api_key_id)"
             " select decode(s, 'hex'), k from unnest(%s::text[], %s::uuid[]) made (s, k)",
             [[key.sha256 for key in keys], key_ids],
         )
         rows = database.execute(
-            "insert into app.assets (owner_id, type, state, reserved_by, upload_expires_at, finish_by, landed_at,"
+            "insert into assetdock_app.assets (owner_id, type, state, reserved_by, upload_expires_at, finish_by, landed_at,"
             " size_bytes, stored_bytes, content_type, duration_seconds, media, ready_at)"
             " select o, 'audio', 'ready', 'session', now(), now(), now(), 201082, 201082, 'audio/mpeg', 12.514,"
             ' \'{"container":"mp3","bit_rate":128548,"streams":[{"kind":"audio","codec":"mp3",'
@@ -82,8 +82,8 @@ def forget_reservations(stack: Stack) -> None:
     """Takes away what rounds reserved, between them: or owners would come to their limit of open reservations."""
     with psycopg.connect(stack.db_url, autocommit=True) as database:
         database.execute("set session_replication_role = replica")
-        database.execute("delete from app.assets where state = 'pending_upload'")
-        database.execute("vacuum app.assets")
+        database.execute("delete from assetdock_app.assets where state = 'pending_upload'")
+        database.execute("vacuum assetdock_app.assets")
 
 
 def _as_auth_does(owner_id: str) -> dict[str, object]:

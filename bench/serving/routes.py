@@ -9,7 +9,7 @@ from bench.serving.site import Served, Site
 
 WISH = {"type": "audio", "content_type": "audio/mpeg"}
 API = "/api/v1/assets"
-CONTENT_PROFILE = ("Content-Profile", "api")
+CONTENT_PROFILE = ("Content-Profile", "assetdock")
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ _INDEXES = """
 select i.indexrelid, i.indrelid::regclass::text, pg_get_expr(i.indpred, i.indrelid)
 from pg_index i
 join pg_class c on c.oid = i.indrelid and c.relkind = 'r'
-where c.relnamespace = any ('{app,private,storage,auth}'::regnamespace[])
+where c.relnamespace = any ('{assetdock_app,assetdock_private,storage,auth}'::regnamespace[])
 """
 _PAGES = """
 select coalesce(sum(pg_stat_get_xact_blocks_fetched(i.indexrelid)), 0)::bigint
 from pg_index i
 join pg_class c on c.oid = i.indrelid and c.relkind = 'r'
-where c.relnamespace = any ('{app,private,storage,auth}'::regnamespace[])
+where c.relnamespace = any ('{assetdock_app,assetdock_private,storage,auth}'::regnamespace[])
 """
 _SCANS = "select sum(pg_stat_get_xact_numscans(index))::bigint from unnest(%s::oid[]) index"
 # Rows that are new, or were updated and found no room beside their old version: they are entered anew in each index.

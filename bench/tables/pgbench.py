@@ -28,11 +28,11 @@ SHARE_AT_LEAST = 0.35
 
 _TARGET = """
 drop table if exists bench.assets;
-create table bench.assets (like app.assets including all);
+create table bench.assets (like assetdock_app.assets including all);
 grant insert on bench.assets to authenticated, authenticator;
 grant usage on schema bench to authenticated, authenticator;
 -- What the columns' defaults call. Only in this database, which goes away.
-grant execute on function private.uuid7(), private.uuid7_instant(uuid) to authenticated, authenticator;
+grant execute on function assetdock_private.uuid7(), assetdock_private.uuid7_instant(uuid) to authenticated, authenticator;
 """
 # As PostgREST opens the transaction of a request. json.dumps puts a space after each colon: pgbench takes :word for a
 # variable.
@@ -41,7 +41,7 @@ _HEADERS = json.dumps({"accept": "application/json", "content-type": "applicatio
 _OWNER = "md5('owner ' || :n)::uuid"
 _OPENING = f"""\\set n random(1, {OWNERS})
 begin;
-select set_config('search_path', 'api, extensions', true), set_config('role', 'authenticated', true),
+select set_config('search_path', 'assetdock, extensions', true), set_config('role', 'authenticated', true),
   set_config('request.jwt.claims', replace('{_CLAIMS}', 'OWNER', {_OWNER}::text), true),
   set_config('request.method', 'POST', true), set_config('request.path', '/rpc/create_upload', true),
   set_config('request.headers', '{_HEADERS}', true), set_config('request.cookies', '{{}}', true);
@@ -52,7 +52,7 @@ values
   ({_OWNER}, 'audio', 'session', 'audio/mpeg', now() + interval '15 minutes', now() + interval '135 minutes');
 """  # noqa: S608 - nothing in it comes from outside
 SCRIPTS = {
-    "create_upload": f"{_OPENING}select api.create_upload(type => 'audio', content_type => 'audio/mpeg');\ncommit;\n",
+    "create_upload": f"{_OPENING}select assetdock.create_upload(type => 'audio', content_type => 'audio/mpeg');\ncommit;\n",
     "bare INSERT": f"{_OPENING}{_INSERT}commit;\n",
     "bare INSERT, nothing around it": f"\\set n random(1, {OWNERS})\n{_INSERT}",
 }
@@ -149,7 +149,7 @@ def races_table(races: list[Race]) -> Table:
         ],
         f"{CLIENTS} connections, prepared statements, {OWNERS:,} owners drawn at random, {rounds} rounds in turns,"
         " every commit flushed. `create_upload` and *bare INSERT* stand in the same transaction: `begin`, the seven"
-        " `set_config` of PostgREST, the statement, `commit`. The bare INSERT goes into a copy of `app.assets` with its"
+        " `set_config` of PostgREST, the statement, `commit`. The bare INSERT goes into a copy of `assetdock_app.assets` with its"
         " defaults, checks, generated columns and indexes, empty at first, without triggers, policies or history. The"
         " share is that of these two. *Nothing around it* is the INSERT alone, for the sceptic: of that `create_upload`"
         f" reaches {', '.join(f'{race.share_of_nothing_around:.2f}' for race in races)}.",

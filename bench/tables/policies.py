@@ -12,19 +12,19 @@ from bench.tables.statements import ASSUME, Scene, Statement
 
 # As a caller writes them, through PostgREST or, the last, as Storage looks up an object.
 QUERIES = (
-    "select * from api.assets order by id desc limit 20",
-    "select * from api.asset_events where asset_id = %(ready_asset)s order by at",
-    "select * from api.api_keys limit 20",
-    "select * from api.webhook_endpoints limit 20",
+    "select * from assetdock.assets order by id desc limit 20",
+    "select * from assetdock.asset_events where asset_id = %(ready_asset)s order by at",
+    "select * from assetdock.api_keys limit 20",
+    "select * from assetdock.webhook_endpoints limit 20",
     "select * from storage.objects where bucket_id = 'assets' and name = %(ready_asset)s",
 )
 A_READER = Statement("", "", "authenticated", "")
-_CALLS = "select coalesce(pg_stat_get_xact_function_calls('private.owner_with'::regproc), 0)"
+_CALLS = "select coalesce(pg_stat_get_xact_function_calls('assetdock_private.owner_with'::regproc), 0)"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of one query: its rows, how often it called private.owner_with, whether that stands in an InitPlan."""
+    """Of one query: its rows, how often it called assetdock_private.owner_with, whether that stands in an InitPlan."""
 
     query: str
     rows: int
@@ -70,7 +70,7 @@ def _calls(session: psycopg.Connection[Any]) -> int:
 def policies_table(found: list[Evaluation]) -> Table:
     """What each query did."""
     return Table(
-        ["query", "rows", "calls of private.owner_with", "as InitPlan", "scan"],
+        ["query", "rows", "calls of assetdock_private.owner_with", "as InitPlan", "scan"],
         [
             [f"`{each.query}`", f"{each.rows}", f"{each.calls}", "yes" if each.in_init_plan else "no", each.scan]
             for each in found
@@ -84,7 +84,7 @@ def policies_goal(found: list[Evaluation]) -> Goal:
     """Met when the policy asked once in each."""
     return Goal(
         "policies are evaluated once per query",
-        "1 call of private.owner_with, in an InitPlan",
+        "1 call of assetdock_private.owner_with, in an InitPlan",
         ", ".join(f"{each.calls}" for each in found) + f" calls in {len(found)} queries",
         all(each.calls == 1 and each.in_init_plan for each in found),
     )

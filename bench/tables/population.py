@@ -25,14 +25,14 @@ ASSETS_A_KEY = 10
 
 # Those that grow with assets, keys or owners: reading one from end to end is what must not happen.
 GROWING = (
-    "app.assets",
-    "app.asset_events",
-    "app.api_keys",
+    "assetdock_app.assets",
+    "assetdock_app.asset_events",
+    "assetdock_app.api_keys",
     "auth.users",
-    "private.api_key_secrets",
-    "private.idempotency_keys",
-    "private.jobs",
-    "private.usage",
+    "assetdock_private.api_key_secrets",
+    "assetdock_private.idempotency_keys",
+    "assetdock_private.jobs",
+    "assetdock_private.usage",
     "storage.objects",
 )
 
@@ -50,8 +50,8 @@ class Population:
         """Throws away what another distribution left, but for the users, their limits and endpoints; then fills,
         vacuums and analyzes."""
         self.connection.execute(
-            "truncate app.assets, app.asset_events, app.api_keys, private.api_key_secrets, private.jobs,"
-            " private.usage, storage.objects, private.idempotency_keys, private.webhook_deliveries cascade"
+            "truncate assetdock_app.assets, assetdock_app.asset_events, assetdock_app.api_keys, assetdock_private.api_key_secrets, assetdock_private.jobs,"
+            " assetdock_private.usage, storage.objects, assetdock_private.idempotency_keys, assetdock_private.webhook_deliveries cascade"
         )
         # Vacuumed by hand between rounds, so that none runs in the middle of one.
         for table in GROWING:

@@ -12,7 +12,7 @@ create function bench.key_hash(n bigint) returns bytea language sql immutable as
 $$;
 create function bench.uuid7(at timestamptz) returns uuid language sql volatile as $$
   select encode(
-    substring(uuid_send(private.uuid7_floor(at)) from 1 for 6) || substring(uuid_send(private.uuid7()) from 7), 'hex'
+    substring(uuid_send(assetdock_private.uuid7_floor(at)) from 1 for 6) || substring(uuid_send(assetdock_private.uuid7()) from 7), 'hex'
   )::uuid
 $$;
 """
@@ -23,11 +23,11 @@ select bench.owner(n), 'authenticated', 'authenticated', n || '@example.com', no
   '{"provider": "email", "providers": ["email"]}'
 -- Number 0 has nothing at all, ever: the newcomer.
 from generate_series(0, %(owners)s) n;
-insert into private.producers (owner_id) select bench.owner(n * 100) from generate_series(1, %(owners)s / 100) n;
-insert into private.limits (owner_id, pending_uploads)
+insert into assetdock_private.producers (owner_id) select bench.owner(n * 100) from generate_series(1, %(owners)s / 100) n;
+insert into assetdock_private.limits (owner_id, pending_uploads)
 select bench.owner(n * 100), 2000 from generate_series(1, %(owners)s / 100) n;
-insert into app.webhook_endpoints (owner_id, url, event_types)
-select bench.owner(n * 20), 'https://example.com/' || n, private.webhook_event_types()
+insert into assetdock_app.webhook_endpoints (owner_id, url, event_types)
+select bench.owner(n * 20), 'https://example.com/' || n, assetdock_private.webhook_event_types()
 from generate_series(2, %(owners)s / 20) n;
 """
 
@@ -71,7 +71,7 @@ order by p.n;
 """
 
 ASSETS = """
-insert into app.assets (
+insert into assetdock_app.assets (
   id, owner_id, type, state, reserved_by, reserved_content_type, reserved_size_bytes, filename, metadata,
   upload_expires_at, finish_by, landed_at, object_version, size_bytes, content_type, stored_bytes,
   duration_seconds, media, ready_at, error_code, error_message,
@@ -104,7 +104,7 @@ from (
 ) p
 order by n;
 
-insert into app.asset_events (asset_id, owner_id, from_state, to_state, at, actor, reason)
+insert into assetdock_app.asset_events (asset_id, owner_id, from_state, to_state, at, actor, reason)
 select p.id, p.owner, e.from_state, e.to_state, p.at, e.actor, e.reason
 from plan p
 join (values
@@ -125,12 +125,12 @@ select 'assets', p.id::text, p.owner, p.owner, a.object_version, p.at, p.at, p.a
   'lastModified', p.at, 'contentLength', a.size_bytes, 'httpStatusCode', 200
 )
 from plan p
-join app.assets a on a.id = p.id
+join assetdock_app.assets a on a.id = p.id
 where p.fate in ('processing', 'failed', 'ready', 'deleted')
 order by p.n;
 
 -- Of the open probes some are leased and some were put off; finished ones are kept for a week.
-insert into private.jobs (id, kind, asset_id, available_at, attempts, lease_token, leased_by, finished_at, outcome)
+insert into assetdock_private.jobs (id, kind, asset_id, available_at, attempts, lease_token, leased_by, finished_at, outcome)
 select bench.uuid7(p.at + interval '1 minute'), 'probe', p.id,
   case when open and n / 1000 % 10 > 7 then now() + interval '12 hours' else now() - random() * interval '7 days' end,
   case when open then 0 else 1 end,
@@ -142,7 +142,7 @@ from (select *, fate = 'processing' as open from plan) p
 where p.fate in ('processing', 'failed', 'ready', 'deleted', 'purged')
 order by p.n;
 
-insert into private.jobs (id, kind, asset_id, available_at, finished_at, outcome)
+insert into assetdock_private.jobs (id, kind, asset_id, available_at, finished_at, outcome)
 select bench.uuid7(now() - interval '1 day'), 'purge', p.id, now() + interval '29 days' * random(),
   case when p.fate = 'purged' then now() - interval '1 hour' end,
   case when p.fate = 'purged' then 'done' end
@@ -153,22 +153,22 @@ order by p.n;
 
 KEYS = """
 with keys as (
-  insert into app.api_keys (id, owner_id, name, prefix, scopes, created_by)
+  insert into assetdock_app.api_keys (id, owner_id, name, prefix, scopes, created_by)
   select bench.uuid7(now() - interval '1 year' + n * interval '1 second'), bench.owner(1 + (n - 1) %% %(owners)s),
     'Key ' || n, 'rk_live_' || lpad(n::text, 8, '0'), '{assets:read,assets:write}', 'session'
   from generate_series(1, %(keys)s) n
   returning id, prefix
 )
-insert into private.api_key_secrets (sha256, api_key_id)
+insert into assetdock_private.api_key_secrets (sha256, api_key_id)
 select bench.key_hash(right(prefix, 8)::bigint), id from keys;
 """
 
 USAGE = """
-insert into private.usage (owner_id, stored_bytes)
+insert into assetdock_private.usage (owner_id, stored_bytes)
 select bench.owner(n), coalesce(a.bytes, 0)
 from generate_series(1, %(owners)s) n
 left join (
-  select owner_id, sum(stored_bytes) as bytes from app.assets group by owner_id
+  select owner_id, sum(stored_bytes) as bytes from assetdock_app.assets group by owner_id
 ) a on a.owner_id = bench.owner(n)
 on conflict (owner_id) do update set stored_bytes = excluded.stored_bytes;
 """

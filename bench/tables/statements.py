@@ -79,25 +79,28 @@ class Scene:
             row[0] for row in connection.execute("select bench.owner(n)::text from generate_series(1, %s) n", [number])
         ]
         api_keys = [
-            _one(connection, "select min(id::text) from app.api_keys where owner_id = %s", each) for each in owners
+            _one(connection, "select min(id::text) from assetdock_app.api_keys where owner_id = %s", each)
+            for each in owners
         ]
         cursors = [
             _one(
                 connection,
-                "select private.cursor_after(owner_id, id) from app.assets where owner_id = %s order by id"
-                " offset (select count(*) * (100 + %s) / 200 from app.assets where owner_id = %s) limit 1",
+                "select assetdock_private.cursor_after(owner_id, id) from assetdock_app.assets where owner_id = %s order by id"
+                " offset (select count(*) * (100 + %s) / 200 from assetdock_app.assets where owner_id = %s) limit 1",
                 owners[turn % number], turn if number == 1 else 0, owners[turn % number],
             )
             for turn in range(WATCHED)
         ]  # fmt: skip
         open_assets = connection.execute(
-            "select id::text, owner_id::text from app.assets"
+            "select id::text, owner_id::text from assetdock_app.assets"
             " where state = 'pending_upload' and upload_expires_at > now() order by id limit %s",
             [OPEN],
         ).fetchall()
         newcomer = _one(connection, "select bench.owner(0)::text")
         ready = _one(
-            connection, "select min(id::text) from app.assets where owner_id = %s and state = 'ready'", owners[0]
+            connection,
+            "select min(id::text) from assetdock_app.assets where owner_id = %s and state = 'ready'",
+            owners[0],
         )
         return cls(owners, api_keys, cursors, open_assets, newcomer, keys, ready)
 
@@ -150,12 +153,10 @@ $$
 
 
 def _list(way: str, arguments: str, *, grows: bool = False) -> Statement:
-    return Statement("list", way, "authenticated", f"select api.list_assets({arguments})", grows)
+    return Statement("list", way, "authenticated", f"select assetdock.list_assets({arguments})", grows)
 
 
-_CREATE = (
-    "select api.create_upload(type => 'audio', content_type => 'audio/mpeg', filename => 'a.mp3', size_bytes => 400000)"
-)
+_CREATE = "select assetdock.create_upload(type => 'audio', content_type => 'audio/mpeg', filename => 'a.mp3', size_bytes => 400000)"
 
 STATEMENTS = (
     Statement("create_upload", "by a session", "authenticated", _CREATE),
@@ -180,9 +181,9 @@ STATEMENTS = (
     _list("state failed and type video", "state => 'failed', type => 'video'"),
     _list("a state and type there is none of", "state => 'ready', type => 'cut_file'"),
     _list("include_total", "include_total => true", grows=True),
-    Statement("lease_jobs", "ten jobs", "asset_worker", "select api.lease_jobs('bench', 10)"),
-    Statement("resolve_api_key", "a key in use", "asset_gateway", "select api.resolve_api_key(%(key_hash)s)"),
-    Statement("resolve_api_key", "any key", "asset_gateway", "select api.resolve_api_key(%(any_key_hash)s)"),
+    Statement("lease_jobs", "ten jobs", "assetdock_worker", "select assetdock.lease_jobs('bench', 10)"),
+    Statement("resolve_api_key", "a key in use", "assetdock_gateway", "select assetdock.resolve_api_key(%(key_hash)s)"),
+    Statement("resolve_api_key", "any key", "assetdock_gateway", "select assetdock.resolve_api_key(%(any_key_hash)s)"),
 )
 
 

@@ -1,17 +1,17 @@
--- Who is calling. One function answers (private.identify); everything that needs an owner, a scope or an actor asks it.
+-- Who is calling. One function answers (assetdock_private.identify); everything that needs an owner, a scope or an actor asks it.
 -- A session's JWT comes from Supabase Auth. An API key arrives as a short-lived JWT that the service minted with the
 -- claim api_key_id: whether that key is alive is decided here, on every call, never by the age of the token.
 
 set lock_timeout = '5s';
 set statement_timeout = '30s';
 
-create table app.api_keys (
-  id uuid primary key default private.uuid7(),
+create table assetdock_app.api_keys (
+  id uuid primary key default assetdock_private.uuid7(),
   owner_id uuid not null,
   name text not null check (char_length(name) between 1 and 120),
   prefix text not null unique check (prefix ~ '^rk_live_[0-9A-Za-z]{8}$'),
   scopes text[] not null,
-  created_at timestamptz not null generated always as (private.uuid7_instant(id)) stored,
+  created_at timestamptz not null generated always as (assetdock_private.uuid7_instant(id)) stored,
   expires_at timestamptz,
   last_used_at timestamptz,
   revoked_at timestamptz,
@@ -20,49 +20,49 @@ create table app.api_keys (
 )
 -- Room beside each row: last_used_at is written twice a minute, and need not be entered anew in every index.
 with (fillfactor = 80);
-alter table app.api_keys enable row level security;
-create index api_keys_of_an_owner on app.api_keys (owner_id, id);
-create index api_keys_by_their_end on app.api_keys (least(revoked_at, expires_at));
-comment on table app.api_keys is 'API keys, without their secrets. Callers read their own and change them through functions only.';
+alter table assetdock_app.api_keys enable row level security;
+create index api_keys_of_an_owner on assetdock_app.api_keys (owner_id, id);
+create index api_keys_by_their_end on assetdock_app.api_keys (least(revoked_at, expires_at));
+comment on table assetdock_app.api_keys is 'API keys, without their secrets. Callers read their own and change them through functions only.';
 
--- Apart from app.api_keys, so that no grant or policy on that table can ever reach it.
-create table private.api_key_secrets (
+-- Apart from assetdock_app.api_keys, so that no grant or policy on that table can ever reach it.
+create table assetdock_private.api_key_secrets (
   sha256 bytea check (octet_length(sha256) = 32),
-  api_key_id uuid not null unique references app.api_keys on delete cascade,
+  api_key_id uuid not null unique references assetdock_app.api_keys on delete cascade,
   primary key (sha256) include (api_key_id)
 );
-alter table private.api_key_secrets enable row level security;
-comment on table private.api_key_secrets is
+alter table assetdock_private.api_key_secrets enable row level security;
+comment on table assetdock_private.api_key_secrets is
   'SHA-256 of each API key. A key holds 190 random bits, so a fast hash is enough and a slow one would only cost.';
 
-create table private.producers (
+create table assetdock_private.producers (
   owner_id uuid primary key,
   allowed_at timestamptz not null default now()
 );
-alter table private.producers enable row level security;
-comment on table private.producers is 'Owners whose sessions and keys may hold the scope assets:produce.';
+alter table assetdock_private.producers enable row level security;
+comment on table assetdock_private.producers is 'Owners whose sessions and keys may hold the scope assets:produce.';
 
-create function private.allow_produce(owner uuid)
+create function assetdock_private.allow_produce(owner uuid)
 returns void
 language sql
 set search_path = ''
 as $$
-  insert into private.producers (owner_id) values (owner) on conflict do nothing;
+  insert into assetdock_private.producers (owner_id) values (owner) on conflict do nothing;
 $$;
-comment on function private.allow_produce(uuid) is 'For operators: lets an owner upload rendered_video and cut_file.';
-revoke all on function private.allow_produce(uuid) from public, anon, authenticated, service_role;
+comment on function assetdock_private.allow_produce(uuid) is 'For operators: lets an owner upload rendered_video and cut_file.';
+revoke all on function assetdock_private.allow_produce(uuid) from public, anon, authenticated, service_role;
 
-create function private.claims()
+create function assetdock_private.claims()
 returns jsonb
 language sql stable parallel safe
 begin atomic
   -- On a pooled connection the setting is '' once it has been set, not null.
   select nullif(current_setting('request.jwt.claims', true), '')::jsonb;
 end;
-comment on function private.claims() is 'The claims of the JWT that PostgREST or Storage verified, or null.';
-revoke all on function private.claims() from public, anon, authenticated, service_role;
+comment on function assetdock_private.claims() is 'The claims of the JWT that PostgREST or Storage verified, or null.';
+revoke all on function assetdock_private.claims() from public, anon, authenticated, service_role;
 
-create function private.every_scope()
+create function assetdock_private.every_scope()
 returns text[]
 language sql immutable parallel safe
 begin atomic
@@ -70,43 +70,43 @@ begin atomic
     'assets:read', 'assets:write', 'assets:produce', 'api_keys:read', 'api_keys:write', 'webhooks:read', 'webhooks:write'
   ];
 end;
-comment on function private.every_scope() is 'All scopes that exist.';
-revoke all on function private.every_scope() from public, anon, authenticated, service_role;
+comment on function assetdock_private.every_scope() is 'All scopes that exist.';
+revoke all on function assetdock_private.every_scope() from public, anon, authenticated, service_role;
 
-create type private.caller as (
+create type assetdock_private.caller as (
   owner_id uuid,
   api_key_id uuid,
   actor text,
   is_anonymous boolean,
   scopes text[]
 );
-comment on type private.caller is
+comment on type assetdock_private.caller is
   'A live caller: whose assets it acts on, by which key if any, the name it has in histories, what it may do.';
 
-create function private.identify()
-returns private.caller
+create function assetdock_private.identify()
+returns assetdock_private.caller
 language plpgsql stable
 set search_path = ''
 as $$
 declare
-  claims jsonb := private.claims();
-  caller private.caller;
+  claims jsonb := assetdock_private.claims();
+  caller assetdock_private.caller;
 begin
-  if claims ->> 'role' is distinct from 'authenticated' or not private.is_uuid(claims ->> 'sub') then
+  if claims ->> 'role' is distinct from 'authenticated' or not assetdock_private.is_uuid(claims ->> 'sub') then
     return null;
   end if;
 
   if claims ? 'api_key_id' then
     -- A malformed api_key_id is a dead key. It must never fall through to the branch of sessions.
-    if not private.is_uuid(claims ->> 'api_key_id') then
+    if not assetdock_private.is_uuid(claims ->> 'api_key_id') then
       return null;
     end if;
     select k.owner_id, k.id, k.prefix, false,
       case when p.owner_id is null then array_remove(k.scopes, 'assets:produce') else k.scopes end
     into caller
-    from app.api_keys k
+    from assetdock_app.api_keys k
     join auth.users u on u.id = k.owner_id
-    left join private.producers p on p.owner_id = k.owner_id
+    left join assetdock_private.producers p on p.owner_id = k.owner_id
     where k.id = (claims ->> 'api_key_id')::uuid
       and k.owner_id = (claims ->> 'sub')::uuid
       -- Not now(): a call that began before a revocation and waited for a lock must not outlive it.
@@ -116,10 +116,10 @@ begin
       and u.deleted_at is null;
   else
     select u.id, null, 'session', coalesce(u.is_anonymous, false),
-      case when p.owner_id is null then array_remove(private.every_scope(), 'assets:produce') else private.every_scope() end
+      case when p.owner_id is null then array_remove(assetdock_private.every_scope(), 'assets:produce') else assetdock_private.every_scope() end
     into caller
     from auth.users u
-    left join private.producers p on p.owner_id = u.id
+    left join assetdock_private.producers p on p.owner_id = u.id
     where u.id = (claims ->> 'sub')::uuid
       and (u.banned_until is null or u.banned_until <= now())
       and u.deleted_at is null;
@@ -131,59 +131,59 @@ begin
   return caller;
 end
 $$;
-comment on function private.identify() is
+comment on function assetdock_private.identify() is
   'The live caller, or null: the JWT is missing or of another role, the key is revoked, expired or malformed, the owner is banned or gone.';
-revoke all on function private.identify() from public, anon, authenticated, service_role;
+revoke all on function assetdock_private.identify() from public, anon, authenticated, service_role;
 
-create function private.require(scope text)
-returns private.caller
+create function assetdock_private.require(scope text)
+returns assetdock_private.caller
 language plpgsql stable
 set search_path = ''
 as $$
 declare
-  caller private.caller := private.identify();
+  caller assetdock_private.caller := assetdock_private.identify();
 begin
   if caller.owner_id is null then
-    perform private.fail('unauthenticated');
+    perform assetdock_private.fail('unauthenticated');
   end if;
   if scope <> all (caller.scopes) then
-    perform private.fail('insufficient_scope', scope);
+    perform assetdock_private.fail('insufficient_scope', scope);
   end if;
   return caller;
 end
 $$;
-comment on function private.require(text) is
+comment on function assetdock_private.require(text) is
   'Every api function for callers begins with this. Raises unauthenticated (401) or insufficient_scope (403); otherwise the caller.';
-revoke all on function private.require(text) from public, anon, authenticated, service_role;
+revoke all on function assetdock_private.require(text) from public, anon, authenticated, service_role;
 
 -- Policies can hide rows but must not raise (inside a storage.objects policy an error becomes HTTP 500). Written in a
--- policy as owner_id = (select private.owner_with('…')), a query evaluates it once and still probes the owner's index.
+-- policy as owner_id = (select assetdock_private.owner_with('…')), a query evaluates it once and still probes the owner's index.
 -- security definer: it reads keys and users for a caller who may read neither.
-create function private.owner_with(scope text)
+create function assetdock_private.owner_with(scope text)
 returns uuid
 language plpgsql stable security definer
 set search_path = ''
 as $$
 declare
-  caller private.caller := private.identify();
+  caller assetdock_private.caller := assetdock_private.identify();
 begin
   return case when scope = any (caller.scopes) then caller.owner_id end;
 end
 $$;
-comment on function private.owner_with(text) is 'For policies: the owner the live caller acts for, if it holds the scope; else null.';
-revoke all on function private.owner_with(text) from public, anon, authenticated, service_role;
-grant execute on function private.owner_with(text) to authenticated;
+comment on function assetdock_private.owner_with(text) is 'For policies: the owner the live caller acts for, if it holds the scope; else null.';
+revoke all on function assetdock_private.owner_with(text) from public, anon, authenticated, service_role;
+grant execute on function assetdock_private.owner_with(text) to authenticated;
 
-create policy "Owners see their API keys" on app.api_keys
+create policy "Owners see their API keys" on assetdock_app.api_keys
 for select to authenticated
-using (owner_id = (select private.owner_with('api_keys:read')));
+using (owner_id = (select assetdock_private.owner_with('api_keys:read')));
 
 grant select (id, owner_id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at, created_by)
-  on app.api_keys to authenticated;
+  on assetdock_app.api_keys to authenticated;
 -- No insert, update or delete for anyone: the functions of "api keys" do it.
 
-create view api.api_keys with (security_invoker = true) as
-select id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at, created_by from app.api_keys;
-comment on view api.api_keys is 'Your API keys, without their secrets.';
-revoke all on api.api_keys from public, anon, authenticated, service_role;
-grant select on api.api_keys to authenticated;
+create view assetdock.api_keys with (security_invoker = true) as
+select id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at, created_by from assetdock_app.api_keys;
+comment on view assetdock.api_keys is 'Your API keys, without their secrets.';
+revoke all on assetdock.api_keys from public, anon, authenticated, service_role;
+grant select on assetdock.api_keys to authenticated;

@@ -3,24 +3,24 @@
 set lock_timeout = '5s';
 set statement_timeout = '30s';
 
-create function api.get_asset(asset_id uuid)
+create function assetdock.get_asset(asset_id uuid)
 returns json
 language plpgsql stable security definer
 set search_path = ''
 as $$
 declare
-  asset app.assets := private.own_asset(private.require('assets:read'), asset_id);
+  asset assetdock_app.assets := assetdock_private.own_asset(assetdock_private.require('assets:read'), asset_id);
 begin
-  return private.asset_summary(asset);
+  return assetdock_private.asset_summary(asset);
 end
 $$;
-comment on function api.get_asset(uuid) is 'One of your assets, in whatever state.';
-revoke all on function api.get_asset(uuid) from public, anon, authenticated, service_role;
-grant execute on function api.get_asset(uuid) to authenticated;
+comment on function assetdock.get_asset(uuid) is 'One of your assets, in whatever state.';
+revoke all on function assetdock.get_asset(uuid) from public, anon, authenticated, service_role;
+grant execute on function assetdock.get_asset(uuid) to authenticated;
 
 -- A cursor is the last id of a page and eight bytes that bind it to the owner, so that a forged one, or another
 -- owner's, is told from a real one. It protects nothing: any id would only page through the caller's own rows.
-create function private.cursor_after(owner uuid, id uuid)
+create function assetdock_private.cursor_after(owner uuid, id uuid)
 returns text
 language sql immutable
 set search_path = ''
@@ -30,10 +30,10 @@ as $$
     '+/', '-_'
   );
 $$;
-comment on function private.cursor_after(uuid, uuid) is 'The cursor of the page that follows an id: 24 bytes in base64url.';
-revoke all on function private.cursor_after(uuid, uuid) from public, anon, authenticated, service_role;
+comment on function assetdock_private.cursor_after(uuid, uuid) is 'The cursor of the page that follows an id: 24 bytes in base64url.';
+revoke all on function assetdock_private.cursor_after(uuid, uuid) from public, anon, authenticated, service_role;
 
-create function private.id_in_cursor(owner uuid, cursor text)
+create function assetdock_private.id_in_cursor(owner uuid, cursor text)
 returns uuid
 language plpgsql immutable
 set search_path = ''
@@ -43,18 +43,18 @@ declare
 begin
   if cursor ~ '^[A-Za-z0-9_-]{32}$' then
     id := encode(substring(decode(translate(cursor, '-_', '+/'), 'base64') from 1 for 16), 'hex')::uuid;
-    if private.cursor_after(owner, id) = cursor then
+    if assetdock_private.cursor_after(owner, id) = cursor then
       return id;
     end if;
   end if;
-  perform private.fail('bad_request', 'the cursor is not one that a list of yours returned. Start again without it.');
+  perform assetdock_private.fail('bad_request', 'the cursor is not one that a list of yours returned. Start again without it.');
   return null;
 end
 $$;
-comment on function private.id_in_cursor(uuid, text) is 'The id that a cursor continues after, or bad_request.';
-revoke all on function private.id_in_cursor(uuid, text) from public, anon, authenticated, service_role;
+comment on function assetdock_private.id_in_cursor(uuid, text) is 'The id that a cursor continues after, or bad_request.';
+revoke all on function assetdock_private.id_in_cursor(uuid, text) from public, anon, authenticated, service_role;
 
-create function api.list_assets(
+create function assetdock.list_assets(
   "limit" integer default 20,
   cursor text default null,
   state text default null,
@@ -68,7 +68,7 @@ set search_path = ''
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  caller private.caller := private.require('assets:read');
+  caller assetdock_private.caller := assetdock_private.require('assets:read');
   page_size integer := coalesce(list_assets."limit", 20);
   wanted_type text := case list_assets.type
     when 'audio_input' then 'audio'
@@ -83,25 +83,25 @@ declare
   end;
   types text[];
   problems jsonb := '[]';
-  page app.assets[];
+  page assetdock_app.assets[];
   items json;
   next_cursor text;
   total bigint;
 begin
   if page_size not between 1 and 100 then
-    problems := problems || private.invalid('limit', 'From 1 to 100.');
+    problems := problems || assetdock_private.invalid('limit', 'From 1 to 100.');
   end if;
   if list_assets.state not in ('pending_upload', 'processing', 'ready', 'failed', 'expired', 'deleted') then
-    problems := problems || private.invalid('state', 'One of pending_upload, processing, ready, failed, expired, deleted.');
+    problems := problems || assetdock_private.invalid('state', 'One of pending_upload, processing, ready, failed, expired, deleted.');
   end if;
   if wanted_type not in ('audio', 'video', 'rendered_video', 'cut_file') then
-    problems := problems || private.invalid('type', 'One of audio, video, rendered_video, cut_file.');
+    problems := problems || assetdock_private.invalid('type', 'One of audio, video, rendered_video, cut_file.');
   end if;
   if problems <> '[]' then
-    perform private.fail('validation_error', fields => problems);
+    perform assetdock_private.fail('validation_error', fields => problems);
   end if;
   if list_assets.cursor is not null then
-    before_id := private.id_in_cursor(caller.owner_id, list_assets.cursor);
+    before_id := assetdock_private.id_in_cursor(caller.owner_id, list_assets.cursor);
   end if;
   types := case
     when wanted_type is null then array['audio', 'video', 'rendered_video', 'cut_file']
@@ -111,7 +111,7 @@ begin
   -- One row more than asked for tells whether another page follows.
   if list_assets.state is null and wanted_type is null then
     page := array(
-      select a from app.assets a
+      select a from assetdock_app.assets a
       where a.owner_id = caller.owner_id and a.id < before_id and a.state <> 'deleted'
       order by a.id desc
       limit page_size + 1
@@ -122,7 +122,7 @@ begin
     page := array(
       select found.asset
       from unnest(states) wanted (state), unnest(types) of_type (type), lateral (
-        select a as asset, a.id from app.assets a
+        select a as asset, a.id from assetdock_app.assets a
         where a.owner_id = caller.owner_id
           and a.state = wanted.state
           and a.type = of_type.type
@@ -135,15 +135,15 @@ begin
     );
   end if;
   if list_assets.include_total then
-    select count(*) into total from app.assets a
+    select count(*) into total from assetdock_app.assets a
     where a.owner_id = caller.owner_id and a.state = any (states) and a.type = any (types);
   end if;
   items := (
-    select coalesce(json_agg(private.asset_summary(a) order by a.id desc), '[]')
+    select coalesce(json_agg(assetdock_private.asset_summary(a) order by a.id desc), '[]')
     from unnest(page[1:page_size]) a
   );
   next_cursor := case when cardinality(page) > page_size
-    then private.cursor_after(caller.owner_id, (page[page_size]).id)
+    then assetdock_private.cursor_after(caller.owner_id, (page[page_size]).id)
   end;
   if total is null then
     return json_build_object('items', items, 'limit', page_size, 'next_cursor', next_cursor);
@@ -151,48 +151,48 @@ begin
   return json_build_object('items', items, 'limit', page_size, 'next_cursor', next_cursor, 'total', total);
 end
 $$;
-comment on function api.list_assets(integer, text, text, text, boolean) is
+comment on function assetdock.list_assets(integer, text, text, text, boolean) is
   'Your assets, newest first, without deleted ones unless state asks for them. Give next_cursor back as cursor for the next page. include_total counts them all, which costs time in proportion.';
-revoke all on function api.list_assets(integer, text, text, text, boolean) from public, anon, authenticated, service_role;
-grant execute on function api.list_assets(integer, text, text, text, boolean) to authenticated;
+revoke all on function assetdock.list_assets(integer, text, text, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function assetdock.list_assets(integer, text, text, text, boolean) to authenticated;
 
-create function api.list_asset_events(asset_id uuid)
+create function assetdock.list_asset_events(asset_id uuid)
 returns json
 language plpgsql stable security definer
 set search_path = ''
 as $$
 declare
-  asset app.assets := private.own_asset(private.require('assets:read'), asset_id);
+  asset assetdock_app.assets := assetdock_private.own_asset(assetdock_private.require('assets:read'), asset_id);
 begin
   return json_build_object('items', (
     select json_agg(json_build_object(
-      'from', e.from_state, 'to', e.to_state, 'at', private.rfc3339(e.at), 'actor', e.actor, 'reason', e.reason
+      'from', e.from_state, 'to', e.to_state, 'at', assetdock_private.rfc3339(e.at), 'actor', e.actor, 'reason', e.reason
     ) order by e.id)
     from (
       -- Its own row says this for ever; as an event it would be a third of all rows there are.
-      select 0 as id, null as from_state, 'pending_upload' as to_state, private.uuid7_instant(asset.id) as at,
+      select 0 as id, null as from_state, 'pending_upload' as to_state, assetdock_private.uuid7_instant(asset.id) as at,
         asset.reserved_by as actor, 'reserved' as reason
       union all
-      select e.id, e.from_state, e.to_state, e.at, e.actor, e.reason from app.asset_events e where e.asset_id = asset.id
+      select e.id, e.from_state, e.to_state, e.at, e.actor, e.reason from assetdock_app.asset_events e where e.asset_id = asset.id
     ) e
   ));
 end
 $$;
-comment on function api.list_asset_events(uuid) is 'Everything that happened to one of your assets, in order: its reservation, and every change of its state.';
-revoke all on function api.list_asset_events(uuid) from public, anon, authenticated, service_role;
-grant execute on function api.list_asset_events(uuid) to authenticated;
+comment on function assetdock.list_asset_events(uuid) is 'Everything that happened to one of your assets, in order: its reservation, and every change of its state.';
+revoke all on function assetdock.list_asset_events(uuid) from public, anon, authenticated, service_role;
+grant execute on function assetdock.list_asset_events(uuid) to authenticated;
 
 -- One look-up a tick and process for everyone who waits, whoever they are: the service showed each of them the asset before
 -- it let them wait. Says nothing but which ids have come to rest.
-create function api.settled_assets(asset_ids uuid[])
+create function assetdock.settled_assets(asset_ids uuid[])
 returns json
 language sql stable security definer
 set search_path = ''
 as $$
   select coalesce(json_agg(a.id), '[]')
-  from app.assets a
+  from assetdock_app.assets a
   where a.id = any (asset_ids[1:1000]) and a.state not in ('pending_upload', 'processing');
 $$;
-comment on function api.settled_assets(uuid[]) is 'For the service: which of up to 1000 assets are neither pending_upload nor processing any more.';
-revoke all on function api.settled_assets(uuid[]) from public, anon, authenticated, service_role;
-grant execute on function api.settled_assets(uuid[]) to asset_gateway;
+comment on function assetdock.settled_assets(uuid[]) is 'For the service: which of up to 1000 assets are neither pending_upload nor processing any more.';
+revoke all on function assetdock.settled_assets(uuid[]) from public, anon, authenticated, service_role;
+grant execute on function assetdock.settled_assets(uuid[]) to assetdock_gateway;

@@ -4,186 +4,186 @@
 set lock_timeout = '5s';
 set statement_timeout = '30s';
 
-create function private.delete_asset(asset_id uuid, purge_at timestamptz)
+create function assetdock_private.delete_asset(asset_id uuid, purge_at timestamptz)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
-  update app.assets a
+  update assetdock_app.assets a
   set state = 'deleted', deleted_at = now(), deleted_from = a.state
   where a.id = asset_id and a.state <> 'deleted';
-  perform private.cancel_jobs('probe', asset_id);
-  perform private.queue_job('purge', asset_id, purge_at);
+  perform assetdock_private.cancel_jobs('probe', asset_id);
+  perform assetdock_private.queue_job('purge', asset_id, purge_at);
 end
 $$;
-comment on function private.delete_asset(uuid, timestamptz) is 'Deletes an asset whose row the caller has locked; its bytes are purged at purge_at.';
-revoke all on function private.delete_asset(uuid, timestamptz) from public, anon, authenticated, service_role;
+comment on function assetdock_private.delete_asset(uuid, timestamptz) is 'Deletes an asset whose row the caller has locked; its bytes are purged at purge_at.';
+revoke all on function assetdock_private.delete_asset(uuid, timestamptz) from public, anon, authenticated, service_role;
 
-create function api.delete_asset(asset_id uuid)
+create function assetdock.delete_asset(asset_id uuid)
 returns void
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  caller private.caller := private.require('assets:write');
-  asset app.assets;
+  caller assetdock_private.caller := assetdock_private.require('assets:write');
+  asset assetdock_app.assets;
 begin
-  select * into asset from app.assets a
+  select * into asset from assetdock_app.assets a
   where a.id = delete_asset.asset_id and a.owner_id = caller.owner_id
   for no key update;
   if asset.id is null then
-    perform private.fail('not_found');
+    perform assetdock_private.fail('not_found');
   end if;
   if asset.state <> 'deleted' then
-    perform private.delete_asset(asset.id, case
+    perform assetdock_private.delete_asset(asset.id, case
       -- There are no bytes to keep, and what still arrives is refused.
       when asset.landed_at is null then now()
-      else now() + (select s.deletion_grace from private.settings s)
+      else now() + (select s.deletion_grace from assetdock_private.settings s)
     end);
   end if;
 end
 $$;
-comment on function api.delete_asset(uuid) is
+comment on function assetdock.delete_asset(uuid) is
   'Deletes one of your assets. It can be restored until its bytes are purged, 30 days later by default; one without bytes cannot. Idempotent.';
-revoke all on function api.delete_asset(uuid) from public, anon, authenticated, service_role;
-grant execute on function api.delete_asset(uuid) to authenticated;
+revoke all on function assetdock.delete_asset(uuid) from public, anon, authenticated, service_role;
+grant execute on function assetdock.delete_asset(uuid) to authenticated;
 
-create function api.restore_asset(asset_id uuid)
+create function assetdock.restore_asset(asset_id uuid)
 returns json
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  caller private.caller := private.require('assets:write');
-  asset app.assets;
+  caller assetdock_private.caller := assetdock_private.require('assets:write');
+  asset assetdock_app.assets;
 begin
-  select * into asset from app.assets a
+  select * into asset from assetdock_app.assets a
   where a.id = restore_asset.asset_id and a.owner_id = caller.owner_id
   for no key update;
   if asset.id is null then
-    perform private.fail('not_found');
+    perform assetdock_private.fail('not_found');
   end if;
   if asset.state <> 'deleted' then
-    return private.asset_summary(asset);
+    return assetdock_private.asset_summary(asset);
   end if;
   if asset.landed_at is null then
-    perform private.fail('conflict', 'the asset never had bytes, so there is nothing to restore.');
+    perform assetdock_private.fail('conflict', 'the asset never had bytes, so there is nothing to restore.');
   end if;
   if asset.purge_started_at is not null then
-    perform private.fail('asset_purged');
+    perform assetdock_private.fail('asset_purged');
   end if;
-  if (select count(*) from app.asset_events e where e.asset_id = asset.id) >= 1000 then
-    perform private.fail('conflict', 'the asset was deleted and restored too often. Upload it as a new one.');
+  if (select count(*) from assetdock_app.asset_events e where e.asset_id = asset.id) >= 1000 then
+    perform assetdock_private.fail('conflict', 'the asset was deleted and restored too often. Upload it as a new one.');
   end if;
-  perform private.cancel_jobs('purge', asset.id);
-  update app.assets a
+  perform assetdock_private.cancel_jobs('purge', asset.id);
+  update assetdock_app.assets a
   set state = a.deleted_from, deleted_at = null, deleted_from = null
   where a.id = asset.id
   returning * into asset;
   if asset.state = 'processing' then
-    perform private.queue_job('probe', asset.id);
+    perform assetdock_private.queue_job('probe', asset.id);
   end if;
-  return private.asset_summary(asset);
+  return assetdock_private.asset_summary(asset);
 end
 $$;
-comment on function api.restore_asset(uuid) is
+comment on function assetdock.restore_asset(uuid) is
   'Takes a deletion back: the asset is in the state it had. asset_purged once the purge has begun; conflict for an asset that never had bytes. Idempotent.';
-revoke all on function api.restore_asset(uuid) from public, anon, authenticated, service_role;
-grant execute on function api.restore_asset(uuid) to authenticated;
+revoke all on function assetdock.restore_asset(uuid) from public, anon, authenticated, service_role;
+grant execute on function assetdock.restore_asset(uuid) to authenticated;
 
-create function api.begin_purge(job_id uuid, lease_token uuid)
+create function assetdock.begin_purge(job_id uuid, lease_token uuid)
 returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  job private.jobs := private.hold_lease(job_id, lease_token, 'purge');
+  job assetdock_private.jobs := assetdock_private.hold_lease(job_id, lease_token, 'purge');
 begin
-  update app.assets a
+  update assetdock_app.assets a
   set purge_started_at = now()
   where a.id = job.asset_id and a.state = 'deleted' and a.purge_started_at is null;
   return jsonb_build_object('object_name', job.asset_id);
 end
 $$;
-comment on function api.begin_purge(uuid, uuid) is
+comment on function assetdock.begin_purge(uuid, uuid) is
   'For workers, before they ask Storage to delete: from now on the asset cannot be restored, and Storage lets the worker delete its object.';
-revoke all on function api.begin_purge(uuid, uuid) from public, anon, authenticated, service_role;
-grant execute on function api.begin_purge(uuid, uuid) to asset_worker;
+revoke all on function assetdock.begin_purge(uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function assetdock.begin_purge(uuid, uuid) to assetdock_worker;
 
-create function api.complete_purge(job_id uuid, lease_token uuid)
+create function assetdock.complete_purge(job_id uuid, lease_token uuid)
 returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  job private.jobs := private.hold_lease(job_id, lease_token, 'purge');
+  job assetdock_private.jobs := assetdock_private.hold_lease(job_id, lease_token, 'purge');
 begin
   -- Storage answers 200 to a delete that did nothing. Only an absent row proves that the object is gone.
   if exists (select from storage.objects o where o.bucket_id = 'assets' and o.name = job.asset_id::text) then
-    perform private.fail('conflict', 'the object is still there.');
+    perform assetdock_private.fail('conflict', 'the object is still there.');
   end if;
-  update app.assets a
+  update assetdock_app.assets a
   set purged_at = coalesce(a.purged_at, now())
   where a.id = job.asset_id and a.purge_started_at is not null;
   if not found then
-    perform private.fail('conflict', 'this purge was never begun.');
+    perform assetdock_private.fail('conflict', 'this purge was never begun.');
   end if;
-  perform private.finish_job(job.id, 'done');
-  perform private.discount(job.asset_id);
+  perform assetdock_private.finish_job(job.id, 'done');
+  perform assetdock_private.discount(job.asset_id);
   return jsonb_build_object('outcome', 'done');
 end
 $$;
-comment on function api.complete_purge(uuid, uuid) is
+comment on function assetdock.complete_purge(uuid, uuid) is
   'For workers: the object was deleted through Storage. conflict while its row is still there; else the bytes are no longer counted.';
-revoke all on function api.complete_purge(uuid, uuid) from public, anon, authenticated, service_role;
-grant execute on function api.complete_purge(uuid, uuid) to asset_worker;
+revoke all on function assetdock.complete_purge(uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function assetdock.complete_purge(uuid, uuid) to assetdock_worker;
 
 -- A user who leaves: one job, worked in batches, so that deleting a user with a million assets stays one quick row.
 -- security definer: whoever deletes users (Auth, the dashboard) may not write our queue.
-create function private.queue_owner_purge()
+create function assetdock_private.queue_owner_purge()
 returns trigger
 language plpgsql security definer
 set search_path = ''
 as $$
 begin
-  insert into private.jobs (kind, owner_id) values ('purge_owner', old.id)
+  insert into assetdock_private.jobs (kind, owner_id) values ('purge_owner', old.id)
   on conflict do nothing;
-  perform private.leave_webhooks(old.id);
+  perform assetdock_private.leave_webhooks(old.id);
   return null;
 end
 $$;
-comment on function private.queue_owner_purge() is 'Queues the removal of everything a deleted user owned.';
-revoke all on function private.queue_owner_purge() from public, anon, authenticated, service_role;
+comment on function assetdock_private.queue_owner_purge() is 'Queues the removal of everything a deleted user owned.';
+revoke all on function assetdock_private.queue_owner_purge() from public, anon, authenticated, service_role;
 
 create trigger assetdock_purge_owner
 after delete on auth.users
-for each row execute function private.queue_owner_purge();
+for each row execute function assetdock_private.queue_owner_purge();
 
 -- Auth's "soft delete" keeps the row for its own records; the user is gone all the same.
 create trigger assetdock_purge_soft_deleted_owner
 after update of deleted_at on auth.users
 for each row when (old.deleted_at is null and new.deleted_at is not null)
-execute function private.queue_owner_purge();
+execute function assetdock_private.queue_owner_purge();
 
-create function api.purge_owner_batch(job_id uuid, lease_token uuid, batch integer default 200)
+create function assetdock.purge_owner_batch(job_id uuid, lease_token uuid, batch integer default 200)
 returns jsonb
 language plpgsql security definer
 set search_path = ''
 as $$
 declare
   leaving uuid;
-  asset app.assets;
+  asset assetdock_app.assets;
   worked integer := 0;
-  job private.jobs;
+  job assetdock_private.jobs;
 begin
-  select j.owner_id into leaving from private.jobs j where j.id = purge_owner_batch.job_id;
+  select j.owner_id into leaving from assetdock_private.jobs j where j.id = purge_owner_batch.job_id;
   -- Assets before the job, as everywhere.
   for asset in
-    select * from app.assets a
+    select * from assetdock_app.assets a
     where a.owner_id = leaving and a.purge_started_at is null
       and not exists (
-        select from private.jobs p
+        select from assetdock_private.jobs p
         where p.asset_id = a.id and p.kind = 'purge' and p.finished_at is null and p.available_at <= now()
       )
     order by a.id
@@ -191,34 +191,34 @@ begin
     for no key update
   loop
     if asset.state <> 'deleted' then
-      perform private.delete_asset(asset.id, now());
+      perform assetdock_private.delete_asset(asset.id, now());
     else
-      perform private.cancel_jobs('purge', asset.id);
-      perform private.queue_job('purge', asset.id);
+      perform assetdock_private.cancel_jobs('purge', asset.id);
+      perform assetdock_private.queue_job('purge', asset.id);
     end if;
     worked := worked + 1;
   end loop;
-  job := private.hold_lease(job_id, lease_token, 'purge_owner');
+  job := assetdock_private.hold_lease(job_id, lease_token, 'purge_owner');
   if worked > 0 then
-    update private.jobs j
+    update assetdock_private.jobs j
     set attempts = 0, lease_token = null, available_at = now()
     where j.id = job.id;
     return jsonb_build_object('outcome', 'more');
   end if;
-  delete from app.api_keys k where k.owner_id = job.owner_id;
-  delete from private.producers p where p.owner_id = job.owner_id;
-  delete from private.limits l where l.owner_id = job.owner_id;
-  delete from private.idempotency_keys i where i.owner_id = job.owner_id;
-  perform private.finish_job(job.id, 'done');
+  delete from assetdock_app.api_keys k where k.owner_id = job.owner_id;
+  delete from assetdock_private.producers p where p.owner_id = job.owner_id;
+  delete from assetdock_private.limits l where l.owner_id = job.owner_id;
+  delete from assetdock_private.idempotency_keys i where i.owner_id = job.owner_id;
+  perform assetdock_private.finish_job(job.id, 'done');
   return jsonb_build_object('outcome', 'done');
 end
 $$;
-comment on function api.purge_owner_batch(uuid, uuid, integer) is
+comment on function assetdock.purge_owner_batch(uuid, uuid, integer) is
   'For workers: deletes the next assets of a user who left, to be purged at once; done when none is left.';
-revoke all on function api.purge_owner_batch(uuid, uuid, integer) from public, anon, authenticated, service_role;
-grant execute on function api.purge_owner_batch(uuid, uuid, integer) to asset_worker;
+revoke all on function assetdock.purge_owner_batch(uuid, uuid, integer) from public, anon, authenticated, service_role;
+grant execute on function assetdock.purge_owner_batch(uuid, uuid, integer) to assetdock_worker;
 
-create function api.keep_house(batch integer default 500)
+create function assetdock.keep_house(batch integer default 500)
 returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -228,10 +228,10 @@ declare
   expired uuid[];
 begin
   with over as (
-    update app.assets a
+    update assetdock_app.assets a
     set state = 'expired'
     where a.id in (
-      select p.id from app.assets p
+      select p.id from assetdock_app.assets p
       where p.state = 'pending_upload' and p.finish_by <= now()
       order by p.finish_by
       limit rows_at_a_time
@@ -240,31 +240,31 @@ begin
     returning a.id
   )
   select coalesce(array_agg(o.id order by o.id), '{}') into expired from over o;
-  delete from private.jobs j
+  delete from assetdock_private.jobs j
   where j.id in (
-    select f.id from private.jobs f, private.settings s
+    select f.id from assetdock_private.jobs f, assetdock_private.settings s
     where f.finished_at < now() - s.keep_finished_jobs
     limit rows_at_a_time
     for update of f skip locked
   );
-  delete from private.idempotency_keys i
+  delete from assetdock_private.idempotency_keys i
   where i.ctid = any (array(
-    select k.ctid from private.idempotency_keys k
+    select k.ctid from assetdock_private.idempotency_keys k
     where k.claimed_at < now() - interval '25 hours'
     limit rows_at_a_time
     for update skip locked
   ));
-  perform private.prune_webhooks(rows_at_a_time);
-  delete from app.assets a
+  perform assetdock_private.prune_webhooks(rows_at_a_time);
+  delete from assetdock_app.assets a
   where a.id in (
-    select e.id from app.assets e, private.settings s
+    select e.id from assetdock_app.assets e, assetdock_private.settings s
     where e.ended_at < now() - s.keep_ended_rows
     limit rows_at_a_time
     for update of e skip locked
   );
-  delete from app.api_keys k
+  delete from assetdock_app.api_keys k
   where k.id in (
-    select e.id from app.api_keys e, private.settings s
+    select e.id from assetdock_app.api_keys e, assetdock_private.settings s
     where least(e.revoked_at, e.expires_at) < now() - s.keep_ended_rows
     limit rows_at_a_time
     for update of e skip locked
@@ -272,7 +272,7 @@ begin
   return jsonb_build_object('expired', to_jsonb(expired));
 end
 $$;
-comment on function api.keep_house(integer) is
+comment on function assetdock.keep_house(integer) is
   'For workers, every few seconds: expires reservations that nothing can reach any more, forgets finished jobs, old idempotency keys, and what ended long ago; at most batch of each. expired: the ids of the assets.';
-revoke all on function api.keep_house(integer) from public, anon, authenticated, service_role;
-grant execute on function api.keep_house(integer) to asset_worker;
+revoke all on function assetdock.keep_house(integer) from public, anon, authenticated, service_role;
+grant execute on function assetdock.keep_house(integer) to assetdock_worker;

@@ -147,7 +147,7 @@ def test_a_worker_waits_for_its_database_and_then_does_what_is_there(
 
 @pytest.fixture
 def worker_token_of(environment: dict[str, str]) -> str:
-    from service.config import service_settings  # noqa: PLC0415
-    from service.identity.minting import Minter  # noqa: PLC0415
+    from assetdock_server.config import service_settings  # noqa: PLC0415
+    from assetdock_server.identity.minting import Minter  # noqa: PLC0415
 
     return Minter(service_settings(environment).signing_key).for_worker(days=1)

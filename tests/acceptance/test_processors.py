@@ -25,7 +25,7 @@ def test_a_cut_file_of_an_asset_is_probed_as_subrip_and_lasts_until_its_last_cue
     cut = {"type": "cut_file", "content_type": "application/x-subrip", "source_asset_id": source}
     refused(owner.http.post("/assets/upload-url", json=cut), 409, "asset_type_not_uploadable")
 
-    database.execute("select private.allow_produce(%s)", [owner.owner_id])
+    database.execute("select assetdock_private.allow_produce(%s)", [owner.owner_id])
     producer = owner.key_holder(scopes=["assets:read", "assets:write", "assets:produce"])
     asset = producer.finished(producer.land(CUES, size_bytes=len(CUES), **cut))
 

@@ -17,7 +17,9 @@ from tests.processes import WorkerProcess
 from tests.receiver import Answer, Received, Receiver, receiving
 
 Database = psycopg.Connection[Any]
-NOT_DROPPED = "select count(*) from private.webhook_deliveries where webhook_endpoint_id = %s and state <> 'failed'"
+NOT_DROPPED = (
+    "select count(*) from assetdock_private.webhook_deliveries where webhook_endpoint_id = %s and state <> 'failed'"
+)
 GUIDE = Path(__file__).parents[2] / "docs/guides/webhooks.md"
 
 
@@ -26,11 +28,11 @@ def quick_and_near(stack: Stack) -> Iterator[None]:
     """Receivers are on this machine, and retries come soon."""
     with psycopg.connect(stack.db_url, autocommit=True) as connection:
         connection.execute(
-            "update private.settings set loopback_webhooks = true,"
+            "update assetdock_private.settings set loopback_webhooks = true,"
             " webhook_retries = '{300 milliseconds,300 milliseconds}'"
         )
         yield
-        connection.execute("update private.settings set loopback_webhooks = false, webhook_retries = default")
+        connection.execute("update assetdock_private.settings set loopback_webhooks = false, webhook_retries = default")
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_an_expired_reservation_is_told(owner: Caller, receiver: Receiver, datab
     owner.hook(receiver.url, "asset.expired")
     asset_id = owner.reserve()["asset"]["id"]
 
-    database.execute("update app.assets set state = 'expired' where id = %s", [asset_id])
+    database.execute("update assetdock_app.assets set state = 'expired' where id = %s", [asset_id])
 
     [request] = receiver.wait_for("asset.expired", asset_id)
     assert request.document["data"]["state"] == "expired"
@@ -128,7 +130,8 @@ def test_both_secrets_sign_during_the_overlap_of_a_rotation_and_then_only_the_ne
     owner.test_hook(endpoint["id"])
     [during] = receiver.wait_for("webhook.test")
     database.execute(
-        "update private.webhook_secrets set previous_until = now() where webhook_endpoint_id = %s", [endpoint["id"]]
+        "update assetdock_private.webhook_secrets set previous_until = now() where webhook_endpoint_id = %s",
+        [endpoint["id"]],
     )
     owner.test_hook(endpoint["id"])
     after = receiver.wait_for("webhook.test", times=2)[1]
@@ -208,7 +211,8 @@ def test_an_endpoint_that_failed_for_five_days_is_disabled(
     endpoint = owner.hook(receiver.url, "asset.deleted")
     receiver.answer = Answer(500)
     database.execute(
-        "update app.webhook_endpoints set failing_since = now() - interval '5 days' where id = %s", [endpoint["id"]]
+        "update assetdock_app.webhook_endpoints set failing_since = now() - interval '5 days' where id = %s",
+        [endpoint["id"]],
     )
 
     owner.http.delete(f"/assets/{owner.reserve()['asset']['id']}")
@@ -237,12 +241,12 @@ def test_a_url_that_leads_inwards_is_never_connected_to(
 ) -> None:
     """By name, too: localhost is one that resolves to loopback."""
     endpoint = owner.hook(f"https://{host}:{receiver.port}/")
-    database.execute("update private.settings set loopback_webhooks = false")
+    database.execute("update assetdock_private.settings set loopback_webhooks = false")
     try:
         owner.test_hook(endpoint["id"])
         ended = settled(owner, endpoint, "webhook.test")
     finally:
-        database.execute("update private.settings set loopback_webhooks = true")
+        database.execute("update assetdock_private.settings set loopback_webhooks = true")
 
     assert (ended["state"], ended["response_status"]) == ("failed", None)
     assert ended["error"] == "The host leads to an address that is not public."
@@ -264,7 +268,7 @@ def test_nothing_is_lost_when_the_worker_is_killed_in_the_middle(
         assert delivery(owner, endpoint, "asset.deleted")["state"] == "pending"
         # The end of its lease, brought forward.
         database.execute(
-            "update private.jobs set available_at = now() where kind = 'deliver' and delivery_id = %s",
+            "update assetdock_private.jobs set available_at = now() where kind = 'deliver' and delivery_id = %s",
             [delivery(owner, endpoint, "asset.deleted")["id"]],
         )
     finally:
@@ -285,8 +289,10 @@ def test_what_was_still_to_be_sent_to_a_deleted_endpoint_is_not_sent(
     with database.transaction():
         # One transaction, so that no worker is quicker.
         asset_id = owner.reserve()["asset"]["id"]
-        database.execute("select private.delete_asset(%s, now() + interval '1 day')", [asset_id])
-        database.execute("update app.webhook_endpoints set deleted_at = now() where id = %s", [endpoint["id"]])
+        database.execute("select assetdock_private.delete_asset(%s, now() + interval '1 day')", [asset_id])
+        database.execute(
+            "update assetdock_app.webhook_endpoints set deleted_at = now() where id = %s", [endpoint["id"]]
+        )
         assert database.execute(NOT_DROPPED, [endpoint["id"]]).fetchone() == (1,)
 
     # By whoever sends, or by housekeeping, which forgets it.

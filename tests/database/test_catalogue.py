@@ -5,62 +5,62 @@ from typing import Any
 import psycopg
 import pytest
 
-from service.errors import CATALOGUE
+from assetdock_server.errors import CATALOGUE
 from tests import catalogue
 from tests.catalogue import API_ROLES, ROOMS
 
 Database = psycopg.Connection[Any]
 # Every function that any API role may execute, and who. Whatever is not here, nobody may.
 EXECUTABLE = {
-    "api.confirm_upload": ["authenticated"],
-    "api.create_api_key": ["authenticated"],
-    "api.create_upload": ["authenticated"],
-    "api.create_webhook_endpoint": ["authenticated"],
-    "api.delete_asset": ["authenticated"],
-    "api.delete_webhook_endpoint": ["authenticated"],
-    "api.get_asset": ["authenticated"],
-    "api.get_webhook_endpoint": ["authenticated"],
-    "api.list_api_keys": ["authenticated"],
-    "api.list_asset_events": ["authenticated"],
-    "api.list_assets": ["authenticated"],
-    "api.list_webhook_deliveries": ["authenticated"],
-    "api.list_webhook_endpoints": ["authenticated"],
-    "api.renew_upload": ["authenticated"],
-    "api.replay_webhook_delivery": ["authenticated"],
-    "api.restore_asset": ["authenticated"],
-    "api.revoke_api_key": ["authenticated"],
-    "api.rotate_api_key": ["authenticated"],
-    "api.rotate_webhook_secret": ["authenticated"],
-    "api.test_webhook_endpoint": ["authenticated"],
-    "api.begin_delivery": ["asset_worker"],
-    "api.begin_purge": ["asset_worker"],
-    "api.complete_probe": ["asset_worker"],
-    "api.complete_purge": ["asset_worker"],
-    "api.extend_lease": ["asset_worker"],
-    "api.find_discrepancies": ["asset_worker"],
-    "api.keep_house": ["asset_worker"],
-    "api.lease_jobs": ["asset_worker"],
-    "api.purge_owner_batch": ["asset_worker"],
-    "api.record_delivery": ["asset_worker"],
-    "api.reject_probe": ["asset_worker"],
-    "api.queue_stats": ["asset_worker", "asset_gateway"],
-    "api.release_job": ["asset_worker"],
-    "api.repair_discrepancy": ["asset_worker"],
-    "api.retry_job": ["asset_worker"],
-    "api.ping": ["asset_gateway"],
-    "api.resolve_api_key": ["asset_gateway"],
-    "api.settled_assets": ["asset_gateway"],
-    "private.is_ready": ["authenticated"],
-    "private.may_purge": ["asset_worker"],
-    "private.may_sign_upload": ["authenticated"],
-    "private.owner_with": ["authenticated"],
-    "private.uuid7_instant": ["authenticated"],
+    "assetdock.confirm_upload": ["authenticated"],
+    "assetdock.create_api_key": ["authenticated"],
+    "assetdock.create_upload": ["authenticated"],
+    "assetdock.create_webhook_endpoint": ["authenticated"],
+    "assetdock.delete_asset": ["authenticated"],
+    "assetdock.delete_webhook_endpoint": ["authenticated"],
+    "assetdock.get_asset": ["authenticated"],
+    "assetdock.get_webhook_endpoint": ["authenticated"],
+    "assetdock.list_api_keys": ["authenticated"],
+    "assetdock.list_asset_events": ["authenticated"],
+    "assetdock.list_assets": ["authenticated"],
+    "assetdock.list_webhook_deliveries": ["authenticated"],
+    "assetdock.list_webhook_endpoints": ["authenticated"],
+    "assetdock.renew_upload": ["authenticated"],
+    "assetdock.replay_webhook_delivery": ["authenticated"],
+    "assetdock.restore_asset": ["authenticated"],
+    "assetdock.revoke_api_key": ["authenticated"],
+    "assetdock.rotate_api_key": ["authenticated"],
+    "assetdock.rotate_webhook_secret": ["authenticated"],
+    "assetdock.test_webhook_endpoint": ["authenticated"],
+    "assetdock.begin_delivery": ["assetdock_worker"],
+    "assetdock.begin_purge": ["assetdock_worker"],
+    "assetdock.complete_probe": ["assetdock_worker"],
+    "assetdock.complete_purge": ["assetdock_worker"],
+    "assetdock.extend_lease": ["assetdock_worker"],
+    "assetdock.find_discrepancies": ["assetdock_worker"],
+    "assetdock.keep_house": ["assetdock_worker"],
+    "assetdock.lease_jobs": ["assetdock_worker"],
+    "assetdock.purge_owner_batch": ["assetdock_worker"],
+    "assetdock.record_delivery": ["assetdock_worker"],
+    "assetdock.reject_probe": ["assetdock_worker"],
+    "assetdock.queue_stats": ["assetdock_worker", "assetdock_gateway"],
+    "assetdock.release_job": ["assetdock_worker"],
+    "assetdock.repair_discrepancy": ["assetdock_worker"],
+    "assetdock.retry_job": ["assetdock_worker"],
+    "assetdock.ping": ["assetdock_gateway"],
+    "assetdock.resolve_api_key": ["assetdock_gateway"],
+    "assetdock.settled_assets": ["assetdock_gateway"],
+    "assetdock_private.is_ready": ["authenticated"],
+    "assetdock_private.may_purge": ["assetdock_worker"],
+    "assetdock_private.may_sign_upload": ["authenticated"],
+    "assetdock_private.owner_with": ["authenticated"],
+    "assetdock_private.uuid7_instant": ["authenticated"],
 }
 READABLE = {
-    ("api", "api_keys"): ["authenticated"],
-    ("api", "asset_events"): ["authenticated"],
-    ("api", "assets"): ["authenticated"],
-    ("api", "webhook_endpoints"): ["authenticated"],
+    ("assetdock", "api_keys"): ["authenticated"],
+    ("assetdock", "asset_events"): ["authenticated"],
+    ("assetdock", "assets"): ["authenticated"],
+    ("assetdock", "webhook_endpoints"): ["authenticated"],
 }
 
 
@@ -117,13 +117,13 @@ def test_no_role_can_write_anything_and_reads_only_the_views(database: Database)
 
 
 def test_only_the_room_of_functions_can_be_entered(database: Database) -> None:
-    assert catalogue.entered(database) == {("api", role) for role in API_ROLES if role != "service_role"}
+    assert catalogue.entered(database) == {("assetdock", role) for role in API_ROLES if role != "service_role"}
 
 
 def test_every_view_runs_as_its_caller(database: Database) -> None:
     views = database.execute(
         "select relname, coalesce(reloptions, '{}') from pg_class"
-        " where relnamespace = 'api'::regnamespace and relkind = 'v'"
+        " where relnamespace = 'assetdock'::regnamespace and relkind = 'v'"
     ).fetchall()
 
     assert views
@@ -140,16 +140,16 @@ def test_functions_refuse_only_through_the_catalogue_of_errors(database: Databas
     ).fetchall()
 
     assert {name for (name,) in raising} == {
-        "private.fail",
-        "private.guard_object_insert",
-        "private.guard_object_update",
-        "private.land_object",
-        "private.refuse_object",
+        "assetdock_private.fail",
+        "assetdock_private.guard_object_insert",
+        "assetdock_private.guard_object_update",
+        "assetdock_private.land_object",
+        "assetdock_private.refuse_object",
     }
 
 
 def test_the_codes_of_the_database_are_those_of_the_service(database: Database) -> None:
-    rows = database.execute("select code, status, message from private.errors").fetchall()
+    rows = database.execute("select code, status, message from assetdock_private.errors").fetchall()
 
     assert rows
     for code, status, message in rows:
@@ -163,7 +163,7 @@ def test_every_code_that_sql_raises_is_in_its_table(database: Database) -> None:
         " where pronamespace = any(%s::regnamespace[])",
         [ROOMS],
     ).fetchall()
-    known = database.execute("select code from private.errors").fetchall()
+    known = database.execute("select code from assetdock_private.errors").fetchall()
 
     assert set(raised) == set(known)
 

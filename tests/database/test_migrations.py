@@ -16,11 +16,11 @@ from devstack.stack import Stack
 
 CATALOGUE = """
 select 'function', oid::regprocedure::text, prosrc, proacl::text from pg_proc
-where pronamespace = any('{api,app,private}'::regnamespace[])
+where pronamespace = any('{assetdock,assetdock_app,assetdock_private}'::regnamespace[])
 union all
 select 'column', attrelid::regclass::text || '.' || attname, format_type(atttypid, atttypmod), attacl::text
 from pg_attribute join pg_class c on c.oid = attrelid
-where relnamespace = any('{api,app,private}'::regnamespace[]) and relkind in ('r', 'v') and attnum > 0
+where relnamespace = any('{assetdock,assetdock_app,assetdock_private}'::regnamespace[]) and relkind in ('r', 'v') and attnum > 0
 union all
 select 'policy', polrelid::regclass::text, polname, pg_get_expr(polqual, polrelid) from pg_policy
 union all

@@ -24,9 +24,9 @@ def show(database: Database, asset_id: str, metadata: Json, operation: str = "st
     ("broken", "said"),
     [
         # The guard asks for the cap, before and after the bytes; landing queues a job and books the bytes.
-        ("alter function private.limits_of(uuid) rename to lost", "could not be checked"),
-        ("alter table private.jobs rename to lost", "could not be recorded"),
-        ("alter table private.usage rename to lost", "could not be recorded"),
+        ("alter function assetdock_private.limits_of(uuid) rename to lost", "could not be checked"),
+        ("alter table assetdock_private.jobs rename to lost", "could not be recorded"),
+        ("alter table assetdock_private.usage rename to lost", "could not be recorded"),
     ],
 )
 def test_no_error_but_42501_ever_leaves_the_triggers(owner: Caller, database: Database, broken: str, said: str) -> None:
@@ -53,7 +53,7 @@ def test_an_upload_that_declares_more_than_a_form_of_the_cap_is_refused_before_i
     owner: Caller, database: Database
 ) -> None:
     asset_id = owner.reserve()["asset"]["id"]
-    database.execute("insert into private.limits (owner_id, asset_bytes) values (%s, 1000)", [owner.owner_id])
+    database.execute("insert into assetdock_private.limits (owner_id, asset_bytes) values (%s, 1000)", [owner.owner_id])
 
     show(database, asset_id, {"contentLength": 1000 + 65536, "mimetype": "audio/wav"})
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="an asset may have 1000"):

@@ -21,7 +21,7 @@ def asset_id(owner: Caller, database: Database) -> Iterator[str]:
     reserved: str = owner.reserve()["asset"]["id"]
     with database.transaction(force_rollback=True):
         database.execute(
-            "update private.jobs set finished_at = now(), outcome = 'cancelled', lease_token = null"
+            "update assetdock_private.jobs set finished_at = now(), outcome = 'cancelled', lease_token = null"
             " where finished_at is null"
         )
         land(database, reserved)
@@ -50,18 +50,18 @@ def lease_counting(
     database: Database, worker: str, max_jobs: int, kinds: Sequence[str], empty_handed: bool
 ) -> tuple[list[dict[str, Any]], int]:
     row = database.execute(
-        "select api.lease_jobs(%s, %s, 60, %s, %s)", [worker, max_jobs, list(kinds), empty_handed]
+        "select assetdock.lease_jobs(%s, %s, 60, %s, %s)", [worker, max_jobs, list(kinds), empty_handed]
     ).fetchone()
     assert row is not None
     return row[0]["jobs"], row[0]["buried"]
 
 
 def state(database: Database, asset_id: str) -> Any:
-    return database.execute("select state, error_code from app.assets where id = %s", [asset_id]).fetchone()
+    return database.execute("select state, error_code from assetdock_app.assets where id = %s", [asset_id]).fetchone()
 
 
 def complete(database: Database, job: dict[str, Any]) -> None:
-    database.execute("select api.complete_probe(%s, %s, 1.5, 'audio/wav', '{}')", [job["id"], job["lease_token"]])
+    database.execute("select assetdock.complete_probe(%s, %s, 1.5, 'audio/wav', '{}')", [job["id"], job["lease_token"]])
 
 
 def test_a_job_is_leased_to_one_worker_at_a_time(database: Database, asset_id: str) -> None:
@@ -83,7 +83,9 @@ def test_a_finished_job_makes_the_asset_ready_once(database: Database, asset_id:
 
 def test_a_worker_that_overslept_its_lease_can_change_nothing(database: Database, asset_id: str) -> None:
     [stale] = lease(database)
-    database.execute("update private.jobs set available_at = now() - interval '1 s' where id = %s", [stale["id"]])
+    database.execute(
+        "update assetdock_private.jobs set available_at = now() - interval '1 s' where id = %s", [stale["id"]]
+    )
 
     for call in ("complete_probe(%s, %s, 1, 'a/b', '{}')", "reject_probe(%s, %s, 'probe_crashed', '')",
                  "extend_lease(%s, %s, 60)", "retry_job(%s, %s, '')", "release_job(%s, %s)"):  # fmt: skip
@@ -106,7 +108,7 @@ def test_a_released_job_keeps_its_place_before_those_that_came_later(database: D
     [job] = lease(database)
     assert job["asset"]["id"] == first
 
-    database.execute("select api.release_job(%s, %s)", [job["id"], job["lease_token"]])
+    database.execute("select assetdock.release_job(%s, %s)", [job["id"], job["lease_token"]])
 
     again = [*lease(database), *lease(database)]
     assert [each["asset"]["id"] for each in again] == [first, second]
@@ -120,7 +122,7 @@ def test_a_released_job_keeps_its_place_before_those_that_came_later(database: D
 def test_a_released_job_is_there_at_once_and_counts_no_attempt(database: Database, asset_id: str) -> None:
     [job] = lease(database)
 
-    database.execute("select api.release_job(%s, %s)", [job["id"], job["lease_token"]])
+    database.execute("select assetdock.release_job(%s, %s)", [job["id"], job["lease_token"]])
 
     [again] = lease(database)
     assert (again["id"], again["attempt"]) == (job["id"], 1)
@@ -128,7 +130,7 @@ def test_a_released_job_is_there_at_once_and_counts_no_attempt(database: Databas
 
 def postpone(database: Database, job: dict[str, Any]) -> Any:
     row = database.execute(
-        "select api.retry_job(%s, %s, 'storage is away')", [job["id"], job["lease_token"]]
+        "select assetdock.retry_job(%s, %s, 'storage is away')", [job["id"], job["lease_token"]]
     ).fetchone()
     assert row is not None
     return row[0]
@@ -137,8 +139,8 @@ def postpone(database: Database, job: dict[str, Any]) -> Any:
 def due(database: Database, job: dict[str, Any]) -> float:
     """Makes a job available; the seconds it would have had to wait."""
     row = database.execute(
-        "update private.jobs set available_at = now() where id = %s"
-        " returning extract(epoch from (select available_at from private.jobs where id = %s) - now())",
+        "update assetdock_private.jobs set available_at = now() where id = %s"
+        " returning extract(epoch from (select available_at from assetdock_private.jobs where id = %s) - now())",
         [job["id"], job["id"]],
     ).fetchone()
     assert row is not None
@@ -157,13 +159,13 @@ def test_a_postponed_job_waits_longer_each_time_and_costs_no_attempt(database: D
     assert all(2.0**n <= wait <= 2.0 ** (n + 1) for n, wait in enumerate(waits[:7])), waits
     assert state(database, asset_id) == ("processing", None)
     assert database.execute(
-        "select attempts, postponed, last_error from private.jobs where asset_id = %s", [asset_id]
+        "select attempts, postponed, last_error from assetdock_private.jobs where asset_id = %s", [asset_id]
     ).fetchone() == (0, 8, "storage is away")
 
 
 def test_a_job_postponed_for_longer_than_patience_is_given_up(database: Database, asset_id: str) -> None:
     [job] = lease(database)
-    database.execute("update private.settings set patience = '0' where the_only_row")
+    database.execute("update assetdock_private.settings set patience = '0' where the_only_row")
 
     assert postpone(database, job) == {"outcome": "dead"}
 
@@ -174,18 +176,18 @@ def test_patience_begins_when_a_job_is_first_postponed_however_long_no_worker_wa
     database: Database, asset_id: str
 ) -> None:
     database.execute(
-        "update private.jobs set id = overlay(id::text placing '01900000-0000' from 1 for 13)::uuid"
+        "update assetdock_private.jobs set id = overlay(id::text placing '01900000-0000' from 1 for 13)::uuid"
         " where asset_id = %s",
         [asset_id],
     )
     [job] = lease(database)  # queued in 2024
     assert postpone(database, job) == {"outcome": "retry"}
     due(database, job)
-    database.execute("update private.jobs set first_postponed_at = first_postponed_at - interval '23 hours'")
+    database.execute("update assetdock_private.jobs set first_postponed_at = first_postponed_at - interval '23 hours'")
     [job] = lease(database)
     assert postpone(database, job) == {"outcome": "retry"}
     due(database, job)
-    database.execute("update private.jobs set first_postponed_at = first_postponed_at - interval '1 hour'")
+    database.execute("update assetdock_private.jobs set first_postponed_at = first_postponed_at - interval '1 hour'")
     [job] = lease(database)
 
     assert postpone(database, job) == {"outcome": "dead"}
@@ -195,7 +197,7 @@ def test_a_worker_is_given_only_the_kinds_it_knows_and_the_most_urgent_first(
     database: Database, asset_id: str, owner: Caller
 ) -> None:
     deleted = owner.reserve()["asset"]["id"]
-    database.execute("select private.delete_asset(%s, now() - interval '1 hour')", [deleted])
+    database.execute("select assetdock_private.delete_asset(%s, now() - interval '1 hour')", [deleted])
 
     assert lease(database, kinds=["purge_owner"]) == []
     assert [job["kind"] for job in lease(database, max_jobs=2, kinds=["probe", "purge"])] == ["probe", "purge"]
@@ -204,16 +206,18 @@ def test_a_worker_is_given_only_the_kinds_it_knows_and_the_most_urgent_first(
 def test_a_job_whose_workers_all_died_is_given_up(database: Database, asset_id: str) -> None:
     for _ in range(5):
         [job] = lease(database)
-        database.execute("update private.jobs set available_at = now() where id = %s", [job["id"]])
+        database.execute("update assetdock_private.jobs set available_at = now() where id = %s", [job["id"]])
 
     assert lease_counting(database, "w", 1, ["probe"], False) == ([], 1)
     assert state(database, asset_id) == ("failed", "probe_crashed")
-    assert database.execute("select outcome from private.jobs where asset_id = %s", [asset_id]).fetchone() == ("dead",)
+    assert database.execute(
+        "select outcome from assetdock_private.jobs where asset_id = %s", [asset_id]
+    ).fetchone() == ("dead",)
 
 
 def come_round(database: Database) -> None:
     """The leases that dead workers held end."""
-    database.execute("update private.jobs set available_at = now() where finished_at is null")
+    database.execute("update assetdock_private.jobs set available_at = now() where finished_at is null")
 
 
 def test_a_file_that_kills_its_workers_fails_none_of_those_that_were_held_with_it(
@@ -243,11 +247,12 @@ def test_a_suspect_comes_alone_to_an_empty_handed_worker_and_holds_the_others_ba
     database: Database, asset_id: str, owner: Caller
 ) -> None:
     database.execute(
-        "update private.jobs set attempts = 2, available_at = now() - interval '1 s' where asset_id = %s", [asset_id]
+        "update assetdock_private.jobs set attempts = 2, available_at = now() - interval '1 s' where asset_id = %s",
+        [asset_id],
     )
     later = owner.reserve()["asset"]["id"]
     land(database, later)
-    database.execute("select private.delete_asset(%s, now())", [owner.reserve()["asset"]["id"]])
+    database.execute("select assetdock_private.delete_asset(%s, now())", [owner.reserve()["asset"]["id"]])
     kinds = ["probe", "purge"]
 
     assert lease(database, max_jobs=4, kinds=kinds, empty_handed=False) == []
@@ -258,7 +263,7 @@ def test_a_suspect_comes_alone_to_an_empty_handed_worker_and_holds_the_others_ba
 
 
 def test_the_last_attempt_is_made_alone_however_few_there_are(database: Database, asset_id: str) -> None:
-    database.execute("update private.settings set max_attempts = 1 where the_only_row")
+    database.execute("update assetdock_private.settings set max_attempts = 1 where the_only_row")
 
     assert lease(database, empty_handed=False) == []
     assert [job["alone"] for job in lease(database)] == [True]
@@ -268,7 +273,7 @@ def test_an_asset_deleted_meanwhile_stays_deleted_and_its_worker_finds_the_lease
     database: Database, asset_id: str
 ) -> None:
     [job] = lease(database)
-    database.execute("select private.delete_asset(%s, now() + interval '1 day')", [asset_id])
+    database.execute("select assetdock_private.delete_asset(%s, now() + interval '1 day')", [asset_id])
 
     with pytest.raises(psycopg.Error, match="lease on this job has passed"), database.transaction():
         complete(database, job)
@@ -311,14 +316,14 @@ def test_many_workers_at_once_never_share_a_job(stack: Stack, owner: Caller, dat
 
 
 def test_a_lease_is_good_for_its_own_kind_of_work_only(database: Database, asset_id: str) -> None:
-    database.execute("select private.delete_asset(%s, now())", [asset_id])
+    database.execute("select assetdock_private.delete_asset(%s, now())", [asset_id])
     [purge] = lease(database, kinds=["purge"])
 
     for call in ("complete_probe(%s, %s, 1, 'a/b', '{}')", "reject_probe(%s, %s, 'probe_crashed', '')",
                  "purge_owner_batch(%s, %s)"):  # fmt: skip
         with pytest.raises(psycopg.Error, match="lease on this job has passed"), database.transaction():
             database.execute(f"select api.{call}", [purge["id"], purge["lease_token"]])
-    open_jobs = "select count(*) from private.jobs where asset_id = %s and finished_at is null"
+    open_jobs = "select count(*) from assetdock_private.jobs where asset_id = %s and finished_at is null"
     assert database.execute(open_jobs, [asset_id]).fetchone() == (1,)
 
 
@@ -326,18 +331,24 @@ def test_what_ended_long_ago_is_forgotten_and_nothing_else(database: Database, o
     old, young, pending = (owner.reserve()["asset"]["id"] for _ in range(3))
     dead_key, live_key = owner.mint_key()["id"], owner.mint_key()["id"]
     with database.transaction(force_rollback=True):
-        database.execute("update app.assets set state = 'expired' where id = any(%s)", [[old, young]])
+        database.execute("update assetdock_app.assets set state = 'expired' where id = any(%s)", [[old, young]])
         database.execute(
-            "update app.assets set upload_expires_at = now() - interval '91 days',"
+            "update assetdock_app.assets set upload_expires_at = now() - interval '91 days',"
             " finish_by = now() - interval '91 days' where id = %s",
             [old],
         )
-        database.execute("update app.api_keys set revoked_at = now() - interval '91 days' where id = %s", [dead_key])
+        database.execute(
+            "update assetdock_app.api_keys set revoked_at = now() - interval '91 days' where id = %s", [dead_key]
+        )
 
-        database.execute("select api.keep_house()")
+        database.execute("select assetdock.keep_house()")
 
-        left = database.execute("select id::text from app.assets where owner_id = %s", [owner.owner_id]).fetchall()
-        keys = database.execute("select id::text from app.api_keys where owner_id = %s", [owner.owner_id]).fetchall()
+        left = database.execute(
+            "select id::text from assetdock_app.assets where owner_id = %s", [owner.owner_id]
+        ).fetchall()
+        keys = database.execute(
+            "select id::text from assetdock_app.api_keys where owner_id = %s", [owner.owner_id]
+        ).fetchall()
     assert {row[0] for row in left} == {young, pending}
     assert keys == [(live_key,)]
 
@@ -345,13 +356,13 @@ def test_what_ended_long_ago_is_forgotten_and_nothing_else(database: Database, o
 def test_forgetting_an_asset_reads_no_other_assets_jobs(database: Database) -> None:
     with database.transaction(force_rollback=True):
         database.execute(
-            "insert into private.jobs (kind, owner_id, finished_at, outcome)"
+            "insert into assetdock_private.jobs (kind, owner_id, finished_at, outcome)"
             " select 'purge_owner', gen_random_uuid(), now(), 'done' from generate_series(1, 5000)"
         )
-        database.execute("analyze private.jobs")
+        database.execute("analyze assetdock_private.jobs")
         # What the foreign key asks for.
         plan = database.execute(
-            "explain delete from only private.jobs where asset_id = '01900000-0000-7000-8000-000000000000'"
+            "explain delete from only assetdock_private.jobs where asset_id = '01900000-0000-7000-8000-000000000000'"
         ).fetchall()
 
     assert "jobs_of_an_asset" in str(plan)
@@ -360,13 +371,13 @@ def test_forgetting_an_asset_reads_no_other_assets_jobs(database: Database) -> N
 def test_what_housekeeping_expired_is_named_and_no_more_of_it_than_asked_for(database: Database, owner: Caller) -> None:
     over = [owner.reserve()["asset"]["id"] for _ in range(3)]
     with database.transaction(force_rollback=True):
-        database.execute("select api.keep_house(1000)")  # what other tests left
+        database.execute("select assetdock.keep_house(1000)")  # what other tests left
         database.execute(
-            "update app.assets set upload_expires_at = '2020-01-01', finish_by = '2020-01-01' where id = any(%s)",
+            "update assetdock_app.assets set upload_expires_at = '2020-01-01', finish_by = '2020-01-01' where id = any(%s)",
             [over],
         )
 
-        answers = [database.execute("select api.keep_house(2) -> 'expired'").fetchone() for _ in range(2)]
+        answers = [database.execute("select assetdock.keep_house(2) -> 'expired'").fetchone() for _ in range(2)]
 
     assert [len(answer[0]) for answer in answers if answer] == [2, 1]
     assert sorted(asset_id for answer in answers if answer for asset_id in answer[0]) == sorted(over)
@@ -376,6 +387,8 @@ def test_a_user_whom_auth_deletes_softly_is_gone_all_the_same(database: Database
     with database.transaction(force_rollback=True):
         database.execute("update auth.users set deleted_at = now() where id = %s", [owner.owner_id])
 
-        jobs = database.execute("select kind from private.jobs where owner_id = %s", [owner.owner_id]).fetchall()
+        jobs = database.execute(
+            "select kind from assetdock_private.jobs where owner_id = %s", [owner.owner_id]
+        ).fetchall()
 
     assert jobs == [("purge_owner",)]

@@ -38,18 +38,18 @@ def test_only_the_transitions_of_the_contract_exist(owner: Caller, database: Dat
         # Past the triggers, to stand in any state at all.
         database.execute("set local session_replication_role = replica")
         database.execute(
-            f"update app.assets set state = %s, {FACTS}, deleted_at = %s, deleted_from = %s where id = %s",
+            f"update assetdock_app.assets set state = %s, {FACTS}, deleted_at = %s, deleted_from = %s where id = %s",
             [before, *gone(before), asset_id],
         )
         database.execute("set local session_replication_role = origin")
         change = (
-            "update app.assets set state = %s, deleted_at = %s, deleted_from = %s where id = %s",
+            "update assetdock_app.assets set state = %s, deleted_at = %s, deleted_from = %s where id = %s",
             [after, *gone(after), asset_id],
         )
         if (before, after) in ALLOWED:
             database.execute(*change)
             last = database.execute(
-                "select from_state, to_state, actor from app.asset_events where asset_id = %s order by id desc limit 1",
+                "select from_state, to_state, actor from assetdock_app.asset_events where asset_id = %s order by id desc limit 1",
                 [asset_id],
             ).fetchone()
             actor = "session" if after == "processing" and before == "pending_upload" else "system"
@@ -64,7 +64,7 @@ def test_only_the_transitions_of_the_contract_exist(owner: Caller, database: Dat
 def test_an_asset_can_only_be_born_pending(database: Database, owner: Caller, state: str) -> None:
     with pytest.raises(psycopg.Error, match="begins as pending_upload"):
         database.execute(
-            "insert into app.assets (owner_id, type, state, reserved_by, upload_expires_at, finish_by, landed_at,"
+            "insert into assetdock_app.assets (owner_id, type, state, reserved_by, upload_expires_at, finish_by, landed_at,"
             " ready_at, error_code, deleted_at, deleted_from)"
             " values (%s, 'audio', %s, 'session', now(), now(), now(), now(), 'unreadable_media', %s, %s)",
             [owner.owner_id, state, *gone(state)],

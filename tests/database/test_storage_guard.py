@@ -37,7 +37,7 @@ def storage_as_service_role(
 
 
 def state(database: Database, asset_id: str) -> Any:
-    row = database.execute("select state from app.assets where id = %s", [asset_id]).fetchone()
+    row = database.execute("select state from assetdock_app.assets where id = %s", [asset_id]).fetchone()
     assert row is not None
     return row[0]
 
@@ -80,7 +80,9 @@ def test_a_second_put_is_refused_and_the_first_bytes_stay(owner: Caller, wav: by
 def test_a_put_that_starts_after_the_window_is_refused(owner: Caller, database: Database, wav: bytes) -> None:
     reservation = owner.reserve()
     asset_id = reservation["asset"]["id"]
-    database.execute("update app.assets set upload_expires_at = now() - interval '1 s' where id = %s", [asset_id])
+    database.execute(
+        "update assetdock_app.assets set upload_expires_at = now() - interval '1 s' where id = %s", [asset_id]
+    )
 
     assert "window has closed" in refusal(owner.upload(reservation, wav))
     assert state(database, asset_id) == "pending_upload"
@@ -103,7 +105,7 @@ def test_bytes_that_finish_after_finish_by_are_refused(
         yield wav[:-100]
         until(lambda: arriving(stack) > before, "the upload to have begun")
         database.execute(
-            "update app.assets set upload_expires_at = now() - interval '2 s', finish_by = now() - interval '1 s'"
+            "update assetdock_app.assets set upload_expires_at = now() - interval '2 s', finish_by = now() - interval '1 s'"
             " where id = %s",
             [asset_id],
         )
@@ -126,7 +128,7 @@ def test_bytes_that_began_in_time_may_finish_after_the_window(
     def slowly() -> Iterator[bytes]:
         yield wav[:-100]
         until(lambda: arriving(stack) > before, "the upload to have begun")
-        database.execute("update app.assets set upload_expires_at = now() where id = %s", [asset_id])
+        database.execute("update assetdock_app.assets set upload_expires_at = now() where id = %s", [asset_id])
         yield wav[-100:]
 
     put = httpx.put(reservation["upload"]["url"], headers=reservation["upload"]["headers"], content=slowly())
@@ -156,7 +158,7 @@ def test_a_chunked_put_cannot_slip_past_the_reserved_size(owner: Caller, databas
 
 def test_a_chunked_put_cannot_slip_past_the_cap(owner: Caller, database: Database, wav: bytes) -> None:
     reservation = owner.reserve()
-    database.execute("insert into private.limits (owner_id, asset_bytes) values (%s, 1000)", [owner.owner_id])
+    database.execute("insert into assetdock_private.limits (owner_id, asset_bytes) values (%s, 1000)", [owner.owner_id])
     declared = owner.upload(reservation, wav)
     chunked = httpx.put(reservation["upload"]["url"], headers=reservation["upload"]["headers"], content=chunks(wav))
 
@@ -185,9 +187,10 @@ def test_without_a_reserved_type_only_media_lands(owner: Caller, wav: bytes) -> 
 def test_landing_needs_no_confirm_and_queues_exactly_one_probe(owner: Caller, database: Database, wav: bytes) -> None:
     asset_id = owner.land(wav)
 
-    jobs = database.execute("select kind from private.jobs where asset_id = %s", [asset_id]).fetchall()
+    jobs = database.execute("select kind from assetdock_private.jobs where asset_id = %s", [asset_id]).fetchall()
     events = database.execute(
-        "select from_state, to_state, actor from app.asset_events where asset_id = %s order by id limit 1", [asset_id]
+        "select from_state, to_state, actor from assetdock_app.asset_events where asset_id = %s order by id limit 1",
+        [asset_id],
     ).fetchall()
     assert jobs == [("probe",)]
     assert events == [("pending_upload", "processing", "session")]
@@ -302,7 +305,9 @@ def test_other_buckets_are_none_of_our_business(database: Database) -> None:
 def test_a_form_may_carry_a_file_of_exactly_the_cap_and_not_a_byte_more(
     owner: Caller, database: Database, wav: bytes
 ) -> None:
-    database.execute("insert into private.limits (owner_id, asset_bytes) values (%s, %s)", [owner.owner_id, len(wav)])
+    database.execute(
+        "insert into assetdock_private.limits (owner_id, asset_bytes) values (%s, %s)", [owner.owner_id, len(wav)]
+    )
 
     def in_a_form(data: bytes) -> httpx.Response:
         form = {"files": {"": ("tone.wav", data, "audio/wav")}, "data": {"cacheControl": "3600"}}

@@ -22,19 +22,19 @@ def asset_id(owner: Caller, database: Database) -> Iterator[str]:
     reserved: str = owner.reserve()["asset"]["id"]
     with database.transaction(force_rollback=True):
         database.execute(
-            "update private.jobs set finished_at = now(), outcome = 'cancelled', lease_token = null"
+            "update assetdock_private.jobs set finished_at = now(), outcome = 'cancelled', lease_token = null"
             " where finished_at is null"
         )
         yield reserved
 
 
 def delete(database: Database, asset_id: str) -> None:
-    database.execute("select private.delete_asset(%s, now() + interval '30 days')", [asset_id])
+    database.execute("select assetdock_private.delete_asset(%s, now() + interval '30 days')", [asset_id])
 
 
 def deliveries(database: Database, hook: Json) -> list[Any]:
     return database.execute(
-        "select event_type, state, data ->> 'state', attempts from private.webhook_deliveries"
+        "select event_type, state, data ->> 'state', attempts from assetdock_private.webhook_deliveries"
         " where webhook_endpoint_id = %s order by id",
         [hook["id"]],
     ).fetchall()
@@ -43,7 +43,7 @@ def deliveries(database: Database, hook: Json) -> list[Any]:
 def leased(database: Database) -> Json:
     """The one deliver job, leased by hand."""
     row = database.execute(
-        "update private.jobs set lease_token = gen_random_uuid(), available_at = now() + interval '1 min'"
+        "update assetdock_private.jobs set lease_token = gen_random_uuid(), available_at = now() + interval '1 min'"
         " where kind = 'deliver' and finished_at is null"
         " returning jsonb_build_object('id', id, 'lease_token', lease_token)"
     ).fetchall()
@@ -80,7 +80,7 @@ def test_only_enabled_endpoints_of_the_owner_that_subscribed_are_owed_a_delivery
     others = [owner.hook("https://hooks.invalid/", "asset.ready"), stranger.hook("https://hooks.invalid/")]
     for change in ("disabled_at = now(), disabled_reason = 'gone'", "deleted_at = now()"):
         others.append(owner.hook("https://hooks.invalid/"))
-        database.execute(f"update app.webhook_endpoints set {change} where id = %s", [others[-1]["id"]])
+        database.execute(f"update assetdock_app.webhook_endpoints set {change} where id = %s", [others[-1]["id"]])
 
     delete(database, asset_id)
 
@@ -92,12 +92,12 @@ def test_an_owner_without_endpoints_costs_a_probe_of_one_index(owner: Caller, da
     with database.transaction(force_rollback=True):
         # Enough rows that a scan of the table would be the worse plan.
         database.execute(
-            "insert into app.webhook_endpoints (owner_id, url, event_types)"
+            "insert into assetdock_app.webhook_endpoints (owner_id, url, event_types)"
             " select gen_random_uuid(), 'https://x.example', array['asset.ready'] from generate_series(1, 2000)"
         )
-        database.execute("analyze app.webhook_endpoints")
+        database.execute("analyze assetdock_app.webhook_endpoints")
         plan = database.execute(
-            "explain (format text) select e.id from app.webhook_endpoints e where e.owner_id = %s"
+            "explain (format text) select e.id from assetdock_app.webhook_endpoints e where e.owner_id = %s"
             " and e.deleted_at is null and e.disabled_at is null and 'asset.ready' = any (e.event_types) order by e.id",
             [owner.owner_id],
         ).fetchall()
@@ -117,7 +117,7 @@ def test_the_waits_follow_the_schedule_with_up_to_a_fifth_more_and_then_it_has_f
         row = database.execute(
             "select extract(epoch from j.available_at - now())::float, j.lease_token,"
             " d.next_attempt_at = j.available_at"
-            " from private.jobs j join private.webhook_deliveries d on d.id = j.delivery_id where j.id = %s",
+            " from assetdock_private.jobs j join assetdock_private.webhook_deliveries d on d.id = j.delivery_id where j.id = %s",
             [job["id"]],
         ).fetchone()
         assert row is not None
@@ -126,7 +126,9 @@ def test_the_waits_follow_the_schedule_with_up_to_a_fifth_more_and_then_it_has_f
     assert call(database, "record_delivery", leased(database), None, 15000, "No answer.") == {"outcome": "failed"}
 
     assert deliveries(database, hook) == [("asset.deleted", "failed", "deleted", 10)]
-    open_jobs = database.execute("select count(*) from private.jobs where kind = 'deliver' and finished_at is null")
+    open_jobs = database.execute(
+        "select count(*) from assetdock_private.jobs where kind = 'deliver' and finished_at is null"
+    )
     assert open_jobs.fetchone() == (0,)
 
 
@@ -135,7 +137,7 @@ def test_a_worker_that_overslept_its_lease_can_neither_begin_nor_record(
 ) -> None:
     delete(database, asset_id)
     stale = leased(database)
-    database.execute("update private.jobs set available_at = now() where id = %s", [stale["id"]])
+    database.execute("update assetdock_private.jobs set available_at = now() where id = %s", [stale["id"]])
 
     for function, more in (("begin_delivery", ()), ("record_delivery", (200, 1, None))):
         with pytest.raises(psycopg.Error, match="lease on this job has passed"), database.transaction():
@@ -148,7 +150,7 @@ def test_the_body_is_the_same_at_every_attempt_whatever_became_of_the_asset(
 ) -> None:
     delete(database, asset_id)
     first = call(database, "begin_delivery", leased(database))
-    database.execute("update app.assets set filename = 'other' where id = %s", [asset_id])
+    database.execute("update assetdock_app.assets set filename = 'other' where id = %s", [asset_id])
 
     second = call(database, "begin_delivery", leased(database))
 
@@ -160,14 +162,14 @@ def test_the_body_is_the_same_at_every_attempt_whatever_became_of_the_asset(
 def test_a_delivery_whose_attempts_all_break_off_is_given_up(hook: Json, asset_id: str, database: Database) -> None:
     delete(database, asset_id)
     job = leased(database)
-    database.execute("update private.jobs set attempts = 21 where id = %s", [job["id"]])
+    database.execute("update assetdock_private.jobs set attempts = 21 where id = %s", [job["id"]])
 
     assert call(database, "begin_delivery", job)["outcome"] == "dropped"
     assert deliveries(database, hook) == [("asset.deleted", "failed", "deleted", 0)]
 
 
 def lease(database: Database, number: int) -> list[str]:
-    row = database.execute("select api.lease_jobs('w', %s, 60, '{deliver}') -> 'jobs'", [number]).fetchone()
+    row = database.execute("select assetdock.lease_jobs('w', %s, 60, '{deliver}') -> 'jobs'", [number]).fetchone()
     assert row is not None
     return [job["id"] for job in row[0]]
 
@@ -180,7 +182,7 @@ def test_receivers_that_hang_cost_their_owner_time_and_not_others(
     delete(database, asset_id)
     # The stranger's comes last.
     delete(database, stranger.reserve()["asset"]["id"])
-    recipients = "select j.recipient::text from private.jobs j where j.id = any(%s)"
+    recipients = "select j.recipient::text from assetdock_private.jobs j where j.id = any(%s)"
 
     first, second = lease(database, 16), lease(database, 16)
 
@@ -188,7 +190,9 @@ def test_receivers_that_hang_cost_their_owner_time_and_not_others(
     assert leased_of == sorted([owner.owner_id] * 2 + [stranger.owner_id])
     assert second == []
     assert len(deliveries(database, other)) == 1
-    database.execute("update private.jobs set available_at = now() where id = any(%s)", [first])  # the leases end
+    database.execute(
+        "update assetdock_private.jobs set available_at = now() where id = any(%s)", [first]
+    )  # the leases end
     assert len(lease(database, 1)) == 1
     assert sum(len(deliveries(database, hook)) for hook in hooks) == 5
 
@@ -200,19 +204,19 @@ def test_what_an_owner_is_owed_is_sent_oldest_first_in_the_end_all_of_it(
         owner.hook("https://hooks.invalid/", "asset.deleted")
     delete(database, asset_id)
     database.execute(
-        "update private.jobs j set available_at = now() - n.place * interval '1 s'"
-        " from (select id, row_number() over (order by id) as place from private.jobs where kind = 'deliver'"
+        "update assetdock_private.jobs j set available_at = now() - n.place * interval '1 s'"
+        " from (select id, row_number() over (order by id) as place from assetdock_private.jobs where kind = 'deliver'"
         " and finished_at is null) n where n.id = j.id"
     )
     waiting = database.execute(
-        "select id::text from private.jobs where kind = 'deliver' and finished_at is null order by available_at"
+        "select id::text from assetdock_private.jobs where kind = 'deliver' and finished_at is null order by available_at"
     ).fetchall()
     sent: list[str] = []
     while jobs := lease(database, 16):
         assert len(jobs) <= 2
         sent += sorted(jobs, key=[row[0] for row in waiting].index)
         database.execute(
-            "update private.jobs set finished_at = now(), outcome = 'done', lease_token = null where id = any(%s)",
+            "update assetdock_private.jobs set finished_at = now(), outcome = 'done', lease_token = null where id = any(%s)",
             [jobs],
         )
 
@@ -221,28 +225,28 @@ def test_what_an_owner_is_owed_is_sent_oldest_first_in_the_end_all_of_it(
 
 def test_tests_and_replays_have_a_rate_of_their_own(owner: Caller, hook: Json, database: Database) -> None:
     with database.transaction(force_rollback=True):
-        database.execute("update private.settings set webhook_requests_per_minute = 2 where the_only_row")
+        database.execute("update assetdock_private.settings set webhook_requests_per_minute = 2 where the_only_row")
         database.execute(
             "select set_config('request.jwt.claims', %s, true)",
             [f'{{"role": "authenticated", "sub": "{owner.owner_id}"}}'],
         )
-        test = "select api.test_webhook_endpoint(%s) ->> 'id'"
+        test = "select assetdock.test_webhook_endpoint(%s) ->> 'id'"
         row = database.execute(test, [hook["id"]]).fetchone()
         assert row is not None
-        replay = "select api.replay_webhook_delivery(%s, %s)"
+        replay = "select assetdock.replay_webhook_delivery(%s, %s)"
         database.execute(replay, [hook["id"], row[0]])
         for call_again, arguments in ((test, [hook["id"]]), (replay, [hook["id"], row[0]])):
             with pytest.raises(psycopg.Error, match="rate_limited") as refusal, database.transaction():
                 database.execute(call_again, arguments)
             assert "2 tests and replays of webhooks in a minute" in str(refusal.value)
-        database.execute("update private.webhook_requests set minute = minute - interval '1 min'")
+        database.execute("update assetdock_private.webhook_requests set minute = minute - interval '1 min'")
         database.execute(replay, [hook["id"], row[0]])
 
 
 def test_a_delivery_is_not_put_off_like_a_probe(hook: Json, asset_id: str, database: Database) -> None:
     delete(database, asset_id)
     job = leased(database)
-    database.execute("update private.settings set patience = '0' where the_only_row")
+    database.execute("update assetdock_private.settings set patience = '0' where the_only_row")
 
     with pytest.raises(psycopg.Error, match="record_delivery"), database.transaction():
         call(database, "retry_job", job, "no")
@@ -252,7 +256,7 @@ def test_a_delivery_is_not_put_off_like_a_probe(hook: Json, asset_id: str, datab
 
 def test_old_deliveries_are_pruned_and_pending_ones_are_not(hook: Json, asset_id: str, database: Database) -> None:
     # Three that were made 31 days ago, by their ids; one of them still pending.
-    old = "overlay(private.uuid7()::text placing substring(private.uuid7_floor(now() - interval '31 days')::text"
+    old = "overlay(assetdock_private.uuid7()::text placing substring(assetdock_private.uuid7_floor(now() - interval '31 days')::text"
     old += " for 13) from 1 for 13)::uuid"
     for state, delivered, following in (
         ("delivered", "now()", "null"),
@@ -260,14 +264,14 @@ def test_old_deliveries_are_pruned_and_pending_ones_are_not(hook: Json, asset_id
         ("pending", "null", "now()"),
     ):
         database.execute(
-            "insert into private.webhook_deliveries (id, webhook_endpoint_id, event_type, occurred_at, data, state,"
+            "insert into assetdock_private.webhook_deliveries (id, webhook_endpoint_id, event_type, occurred_at, data, state,"
             f" delivered_at, next_attempt_at) values ({old}, %s, 'asset.ready', now(), '{{}}', %s,"
             f" {delivered}, {following})",
             [hook["id"], state],
         )
     delete(database, asset_id)
 
-    database.execute("select api.keep_house()")
+    database.execute("select assetdock.keep_house()")
 
     assert [row[:2] for row in deliveries(database, hook)] == [("asset.ready", "pending"), ("asset.deleted", "pending")]
 
@@ -276,17 +280,22 @@ def test_a_deleted_endpoint_loses_its_deliveries_and_in_the_end_itself(
     hook: Json, asset_id: str, database: Database
 ) -> None:
     delete(database, asset_id)
-    database.execute("update app.webhook_endpoints set deleted_at = now() where id = %s", [hook["id"]])
-    database.execute("select api.keep_house()")
+    database.execute("update assetdock_app.webhook_endpoints set deleted_at = now() where id = %s", [hook["id"]])
+    database.execute("select assetdock.keep_house()")
     assert deliveries(database, hook) == []
-    assert database.execute("select from app.webhook_endpoints where id = %s", [hook["id"]]).fetchone() is not None
+    assert (
+        database.execute("select from assetdock_app.webhook_endpoints where id = %s", [hook["id"]]).fetchone()
+        is not None
+    )
 
     database.execute(
-        "update app.webhook_endpoints set deleted_at = now() - interval '31 days' where id = %s", [hook["id"]]
+        "update assetdock_app.webhook_endpoints set deleted_at = now() - interval '31 days' where id = %s", [hook["id"]]
     )
-    database.execute("select api.keep_house()")
+    database.execute("select assetdock.keep_house()")
 
-    assert database.execute("select from app.webhook_endpoints where id = %s", [hook["id"]]).fetchone() is None
+    assert (
+        database.execute("select from assetdock_app.webhook_endpoints where id = %s", [hook["id"]]).fetchone() is None
+    )
 
 
 def test_the_endpoints_of_a_user_who_leaves_end_with_the_user(owner: Caller, hook: Json, database: Database) -> None:
@@ -294,8 +303,8 @@ def test_the_endpoints_of_a_user_who_leaves_end_with_the_user(owner: Caller, hoo
         database.execute("delete from auth.users where id = %s", [owner.owner_id])
 
         row = database.execute(
-            "select e.deleted_at is not null, s.secret from app.webhook_endpoints e"
-            " left join private.webhook_secrets s on s.webhook_endpoint_id = e.id where e.id = %s",
+            "select e.deleted_at is not null, s.secret from assetdock_app.webhook_endpoints e"
+            " left join assetdock_private.webhook_secrets s on s.webhook_endpoint_id = e.id where e.id = %s",
             [hook["id"]],
         ).fetchone()
 

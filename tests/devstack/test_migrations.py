@@ -31,7 +31,7 @@ def directory(tmp_path: Path) -> Path:
     """supabase/migrations with two files in it."""
     directory = tmp_path / "supabase/migrations"
     directory.mkdir(parents=True)
-    write(directory, "20260101000000_first", "create schema app;\n\ncreate table app.a (id int);\n-- end;\n")
+    write(directory, "20260101000000_first", "create schema assetdock_app;\n\ncreate table app.a (id int);\n-- end;\n")
     write(directory, "20260102000000_second", "-- more\ncreate table app.b (id int);\n")
     return directory
 
@@ -49,7 +49,9 @@ def recorded(database: str) -> list[tuple[str, str, list[str]]]:
 
 def tables(database: str) -> list[str]:
     with psycopg.connect(database) as connection:
-        rows = connection.execute("select tablename from pg_tables where schemaname = 'app' order by 1").fetchall()
+        rows = connection.execute(
+            "select tablename from pg_tables where schemaname = 'assetdock_app' order by 1"
+        ).fetchall()
     return [name for (name,) in rows]
 
 

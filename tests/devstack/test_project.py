@@ -9,7 +9,7 @@ from devstack.project import Project
 
 CONFIG = """
 [api]
-schemas = ["public", "api"]
+schemas = ["public", "assetdock"]
 
 [storage]
 file_size_limit = "5GiB"
@@ -31,7 +31,7 @@ def project(directory: Path, config: str) -> Project:
 def test_schemas_sizes_and_buckets_are_read_as_the_cli_reads_them(tmp_path: Path) -> None:
     read = project(tmp_path, CONFIG)
 
-    assert read.schemas == ("public", "api")
+    assert read.schemas == ("public", "assetdock")
     assert read.size_limit == 5 * 1024**3
     assert read.buckets == {
         "assets": {"public": False, "allowed_mime_types": ["audio/mpeg"], "file_size_limit": 500 * 1024**2}

@@ -6,7 +6,7 @@ from devstack.statements import split
 
 SCRIPT = """-- first; of all
 /* nested /* ; */ ; */
-create schema app;
+create schema assetdock_app;
 
 create function app.f(a int) returns int language sql
 begin atomic
@@ -50,4 +50,4 @@ def test_a_comment_belongs_to_what_follows_and_the_last_one_to_itself() -> None:
 def test_nothing_is_lost() -> None:
     assert "".join(part.text for part in split(SCRIPT)).replace(" ", "").replace("\n", "") == SCRIPT.replace(
         "end;\n;\n", "end\n"
-    ).replace("schema app;", "schema app").replace("$x$;", "$x$").replace(" ", "").replace("\n", "")
+    ).replace("schema assetdock_app;", "schema assetdock_app").replace("$x$;", "$x$").replace(" ", "").replace("\n", "")

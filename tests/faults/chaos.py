@@ -107,7 +107,7 @@ class Chaos:
             for asset, state, duration, ready, landed in self.site.rows(
                 "select a.id::text, a.state || coalesce(': ' || a.error_code, ''), a.duration_seconds::text,"
                 " count(*) filter (where e.to_state = 'ready'), count(*) filter (where e.to_state = 'processing')"
-                " from app.assets a left join app.asset_events e on e.asset_id = a.id"
+                " from assetdock_app.assets a left join assetdock_app.asset_events e on e.asset_id = a.id"
                 " where a.id = any (%s::uuid[]) group by a.id",
                 ids,
             )
@@ -174,7 +174,7 @@ class Chaos:
 
     def _settle(self) -> None:
         open_jobs = (
-            "select count(*) from private.jobs where finished_at is null"
+            "select count(*) from assetdock_private.jobs where finished_at is null"
             " and (kind = 'probe' or lease_token is not null)"
         )
         until(lambda: self.site.rows(open_jobs) == [(0,)], "the queue to be worked off", PATIENCE)

@@ -19,12 +19,12 @@ def whole_site() -> Iterator[Site]:
 def site(whole_site: Site) -> Iterator[Site]:
     """The site, where nobody works until a test says so, with the settings it came with."""
     whole_site.rest()
-    settings = whole_site.rows("select to_jsonb(s) from private.settings s")[0][0]
+    settings = whole_site.rows("select to_jsonb(s) from assetdock_private.settings s")[0][0]
     yield whole_site
     whole_site.rows(
-        "update private.settings s set (deletion_grace, max_attempts, patience, retry_base, retry_cap) ="
+        "update assetdock_private.settings s set (deletion_grace, max_attempts, patience, retry_base, retry_cap) ="
         " (select r.deletion_grace, r.max_attempts, r.patience, r.retry_base, r.retry_cap"
-        "  from jsonb_populate_record(null::private.settings, %s::jsonb) r) where s.the_only_row",
+        "  from jsonb_populate_record(null::assetdock_private.settings, %s::jsonb) r) where s.the_only_row",
         json.dumps(settings),
     )
 

@@ -15,17 +15,17 @@ from typing import Any
 import orjson
 import psycopg
 
+from assetdock_server.config import worker_settings
+from assetdock_server.gateways.pool import http_pool
+from assetdock_server.gateways.postgrest import Postgrest
+from assetdock_server.gateways.storage import Storage
+from assetdock_server.worker.reconciliation import Reconciliation
 from devstack import service as programs
 from devstack.binaries import PROJECT
 from devstack.child import Child, signal_group
 from devstack.ports import Ports
 from devstack.scratch import scratch_directory
 from devstack.stack import Stack
-from service.config import worker_settings
-from service.gateways.pool import http_pool
-from service.gateways.postgrest import Postgrest
-from service.gateways.storage import Storage
-from service.worker.reconciliation import Reconciliation
 from tests.callers import Caller, Json, Project, session_caller
 
 ORDINARY = "worker"
@@ -103,7 +103,7 @@ class Site:
             return cursor.fetchall() if cursor.description else []
 
     def reconcile(self, *arguments: str) -> "Reconciled":
-        """What `python -m service reconcile` does, in this process: starting one takes longer than the work."""
+        """What `python -m assetdock_server reconcile` does, in this process: starting one takes longer than the work."""
         settings = worker_settings(self.worker_environment)
         connection, report, summary = settings.connection, io.StringIO(), io.StringIO()
 
@@ -118,9 +118,9 @@ class Site:
         return Reconciled.read(asyncio.run(run()), report.getvalue(), summary.getvalue())
 
     def reconcile_command(self, *arguments: str) -> "Reconciled":
-        """`python -m service reconcile` itself."""
+        """`python -m assetdock_server reconcile` itself."""
         ended = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "service", "reconcile", *arguments],
+            [sys.executable, "-W", "error", "-m", "assetdock_server", "reconcile", *arguments],
             env=self.worker_environment,
             cwd=PROJECT,
             capture_output=True,

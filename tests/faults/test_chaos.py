@@ -28,5 +28,5 @@ def test_nothing_acknowledged_is_lost_whatever_is_killed(site: Site, capsys: pyt
     assert table.stuck == []
     assert table.wrong_durations == []
     assert chaos.outside_the_envelope == []
-    assert site.rows("select id from private.jobs where lease_token is not null") == []
+    assert site.rows("select id from assetdock_private.jobs where lease_token is not null") == []
     assert site.reconcile().found == []

@@ -37,7 +37,7 @@ def fails(working: Site, owner: Caller) -> Callable[..., str]:
         assert asset["state"] == "failed", asset
         assert asset["error_message"]
         assert asset["download_url"] is None
-        assert working.rows("select attempts from private.jobs where asset_id = %s", asset_id) == [(1,)]
+        assert working.rows("select attempts from assetdock_private.jobs where asset_id = %s", asset_id) == [(1,)]
         return str(asset["error_code"])
 
     return land

@@ -13,9 +13,9 @@ from tests.faults.site import LEASE_SECONDS, Site, freeze, thaw
 from tests.polling import until
 from tests.tone import tone
 
-ATTEMPTS = "select attempts from private.jobs where kind = 'probe' and asset_id = %s order by id desc limit 1"
+ATTEMPTS = "select attempts from assetdock_private.jobs where kind = 'probe' and asset_id = %s order by id desc limit 1"
 REAL_FFPROBE = 'exec /usr/bin/env PATH=/usr/local/bin:/usr/bin:/bin ffprobe "$@"\n'
-READY = "select count(*) from app.asset_events where asset_id = %s and to_state = 'ready'"
+READY = "select count(*) from assetdock_app.asset_events where asset_id = %s and to_state = 'ready'"
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def test_a_worker_that_wakes_up_after_its_lease_passed_changes_nothing(
     try:
         site.work()
         assert owner.finished(asset_id)["duration_seconds"] == "1.000"
-        before = site.rows("select to_jsonb(a) from app.assets a where id = %s", asset_id)
+        before = site.rows("select to_jsonb(a) from assetdock_app.assets a where id = %s", asset_id)
         gate.touch()
     finally:
         thaw(stale)
 
     until(lambda: any(word in stale.tail(500) for word in ("lease_lost", "outcome_not_recorded")), "it to be refused")
-    assert site.rows("select to_jsonb(a) from app.assets a where id = %s", asset_id) == before
+    assert site.rows("select to_jsonb(a) from assetdock_app.assets a where id = %s", asset_id) == before
     assert site.rows(READY, asset_id) == [(1,)]
     assert "asset_ready" not in stale.tail(500)
 
@@ -58,7 +58,7 @@ def test_a_probe_longer_than_its_lease_is_kept_by_heartbeats(
     program, gate = slow_ffprobe
     site.worker("slow", ASSETDOCK_FFPROBE=str(program))
     asset_id = owner.land(tone(1.0))
-    first = f"select available_at, available_at - now() < '{LEASE_SECONDS} s' from private.jobs where asset_id = %s"
+    first = f"select available_at, available_at - now() < '{LEASE_SECONDS} s' from assetdock_private.jobs where asset_id = %s"
     until(lambda: site.rows(ATTEMPTS, asset_id) == [(1,)], "the worker to hold the job")
     ends = site.rows(first, asset_id)[0][0]
     until(lambda: site.rows("select now() > %s", ends) == [(True,)], "the first lease to pass")
@@ -110,7 +110,7 @@ def test_a_file_that_kills_its_worker_every_time_fails_and_takes_no_other_with_i
     site: Site, owner: Caller, tmp_path: Path
 ) -> None:
     """The fake stands for a hole in ffprobe that reaches its parent."""
-    site.rows("update private.settings set max_attempts = 3 where the_only_row")
+    site.rows("update assetdock_private.settings set max_attempts = 3 where the_only_row")
     good = [owner.land(tone(0.5)) for _ in range(2)]
     bad = site.owner().land(tone(0.5))
     good.append(owner.land(tone(0.5)))
@@ -123,7 +123,7 @@ def test_a_file_that_kills_its_worker_every_time_fails_and_takes_no_other_with_i
         assert victim.process
         assert victim.process.wait(30) == -signal.SIGKILL
         assert site.rows(ATTEMPTS, bad) == [(attempt,)]
-        site.rows("update private.jobs set available_at = now() where finished_at is null")  # the lease ends
+        site.rows("update assetdock_private.jobs set available_at = now() where finished_at is null")  # the lease ends
     last = site.worker(
         "last", 4, ASSETDOCK_FFPROBE=str(program), ASSETDOCK_WORKER_METRICS_PORT=str(Ports.free().gateway)
     )
@@ -132,8 +132,10 @@ def test_a_file_that_kills_its_worker_every_time_fails_and_takes_no_other_with_i
     until(lambda: "probes_buried" in last.tail(500), "the last worker to give it up")
     counted = httpx.get(f"http://127.0.0.1:{last.env['ASSETDOCK_WORKER_METRICS_PORT']}/metrics").text
     assert 'assetdock_worker_failed_assets_total{code="probe_crashed"} 1.0' in counted
-    assert site.rows("select state, error_code from app.assets where id = %s", bad) == [("failed", "probe_crashed")]
-    assert site.rows("select attempts, outcome from private.jobs where asset_id = %s", bad) == [(3, "dead")]
+    assert site.rows("select state, error_code from assetdock_app.assets where id = %s", bad) == [
+        ("failed", "probe_crashed")
+    ]
+    assert site.rows("select attempts, outcome from assetdock_private.jobs where asset_id = %s", bad) == [(3, "dead")]
 
 
 def test_a_trouble_beyond_the_file_fails_no_asset_however_often_it_is_met(
@@ -143,10 +145,10 @@ def test_a_trouble_beyond_the_file_fails_no_asset_however_often_it_is_met(
     program = tmp_path / "ffprobe"
     program.write_text('#!/bin/sh\ncase "$*" in *http://*) exit 127;; *) echo "ffprobe version x" >&2;; esac\n')
     program.chmod(0o755)
-    site.rows("update private.settings set retry_base = '10 ms', retry_cap = '10 ms' where the_only_row")
+    site.rows("update assetdock_private.settings set retry_base = '10 ms', retry_cap = '10 ms' where the_only_row")
     asset_id = owner.land(tone(1.0))
     site.worker("broken", ASSETDOCK_FFPROBE=str(program))
-    postponed = "select postponed > 6 from private.jobs where asset_id = %s"
+    postponed = "select postponed > 6 from assetdock_private.jobs where asset_id = %s"
     until(lambda: site.rows(postponed, asset_id) == [(True,)], "the job to be postponed often")
     assert owner.asset(asset_id)["state"] == "processing"
 
@@ -164,28 +166,32 @@ def test_twenty_clients_confirm_at_once_and_there_is_one_transition_and_one_job(
 
     assert [answer.status_code for answer in answers] == [200] * 20
     assert {answer.json()["state"] for answer in answers} == {"processing"}
-    assert site.rows("select from_state, to_state from app.asset_events where asset_id = %s", asset_id) == [
+    assert site.rows("select from_state, to_state from assetdock_app.asset_events where asset_id = %s", asset_id) == [
         ("pending_upload", "processing")
     ]
-    assert site.rows("select kind, attempts from private.jobs where asset_id = %s", asset_id) == [("probe", 0)]
+    assert site.rows("select kind, attempts from assetdock_private.jobs where asset_id = %s", asset_id) == [
+        ("probe", 0)
+    ]
 
 
 def test_two_workers_never_hold_one_job(site: Site, owner: Caller) -> None:
     with ThreadPoolExecutor(4) as clients:
         ids = list(clients.map(lambda _: owner.land(tone(0.5)), range(16)))
     site.rows(
-        "create or replace function private.watch_leases() returns trigger language plpgsql as $$ begin"
+        "create or replace function assetdock_private.watch_leases() returns trigger language plpgsql as $$ begin"
         " if old.lease_token is not null and new.lease_token is not null and new.lease_token <> old.lease_token"
         " and old.available_at > now() then raise exception 'a live lease was taken'; end if; return new; end $$"
     )
-    site.rows("create trigger watch before update on private.jobs for each row execute function private.watch_leases()")
+    site.rows(
+        "create trigger watch before update on assetdock_private.jobs for each row execute function assetdock_private.watch_leases()"
+    )
     try:
         site.worker("another")
         site.work()
         for asset_id in ids:
             assert owner.finished(asset_id)["state"] == "ready"
         assert [site.rows(READY, asset_id) for asset_id in ids] == [[(1,)]] * 16
-        assert set(site.rows("select attempts from private.jobs where asset_id = any (%s)", ids)) == {(1,)}
+        assert set(site.rows("select attempts from assetdock_private.jobs where asset_id = any (%s)", ids)) == {(1,)}
     finally:
-        site.rows("drop trigger watch on private.jobs")
-        site.rows("drop function private.watch_leases()")
+        site.rows("drop trigger watch on assetdock_private.jobs")
+        site.rows("drop function assetdock_private.watch_leases()")

@@ -9,13 +9,13 @@ from tests.faults.site import Site
 from tests.polling import until
 from tests.tone import tone
 
-PURGED = "select purged_at is not null from app.assets where id = %s"
-USED = "select stored_bytes from private.usage where owner_id = %s"
+PURGED = "select purged_at is not null from assetdock_app.assets where id = %s"
+USED = "select stored_bytes from assetdock_private.usage where owner_id = %s"
 
 
 def purge(site: Site, asset_id: str) -> None:
     """Lets the grace of a deleted asset be over, and waits for a worker to notice."""
-    site.rows("update private.jobs set available_at = now() where asset_id = %s and kind = 'purge'", asset_id)
+    site.rows("update assetdock_private.jobs set available_at = now() where asset_id = %s and kind = 'purge'", asset_id)
     until(lambda: site.rows(PURGED, asset_id) == [(True,)], "the purge")
 
 
@@ -50,7 +50,7 @@ def test_a_restored_asset_that_was_never_probed_is_probed(site: Site, owner: Cal
 
 
 def test_the_bytes_stay_for_the_grace_and_are_purged_after_it(working: Site, owner: Caller) -> None:
-    working.rows("update private.settings set deletion_grace = '3 seconds' where the_only_row")
+    working.rows("update assetdock_private.settings set deletion_grace = '3 seconds' where the_only_row")
     data = tone(1.0)
     asset_id = owner.land(data)
     url = owner.finished(asset_id)["download_url"]
@@ -61,7 +61,9 @@ def test_the_bytes_stay_for_the_grace_and_are_purged_after_it(working: Site, own
 
     until(lambda: working.rows(PURGED, asset_id) == [(True,)], "the purge")
 
-    waited = working.rows("select purge_started_at - deleted_at >= '3 s' from app.assets where id = %s", asset_id)
+    waited = working.rows(
+        "select purge_started_at - deleted_at >= '3 s' from assetdock_app.assets where id = %s", asset_id
+    )
     assert waited == [(True,)]
     assert httpx.get(url).status_code == 400
     assert not working.object_file(asset_id)
@@ -91,10 +93,10 @@ def test_restoring_is_refused_from_the_moment_a_purge_begins(site: Site, owner: 
     """Between begin_purge and the deletion in Storage the bytes are still there, and already lost."""
     asset_id = owner.land(tone(1.0))
     assert owner.http.delete(f"/assets/{asset_id}").status_code == 204
-    site.rows("update private.jobs set available_at = now() where asset_id = %s and kind = 'purge'", asset_id)
-    [(job,)] = site.rows("select api.lease_jobs('test', 1, 5, array['purge']) -> 'jobs' -> 0")
+    site.rows("update assetdock_private.jobs set available_at = now() where asset_id = %s and kind = 'purge'", asset_id)
+    [(job,)] = site.rows("select assetdock.lease_jobs('test', 1, 5, array['purge']) -> 'jobs' -> 0")
     assert job["asset"]["id"] == asset_id
-    assert site.rows("select api.begin_purge(%s, %s)", job["id"], job["lease_token"])
+    assert site.rows("select assetdock.begin_purge(%s, %s)", job["id"], job["lease_token"])
 
     refused(owner.http.post(f"/assets/{asset_id}/restore"), 410, "asset_purged")
     site.work()
@@ -117,7 +119,7 @@ def test_what_never_landed_is_deleted_at_once_and_not_restored(working: Site, ow
 def test_a_reservation_expires_when_nothing_can_land_any_more(working: Site, owner: Caller) -> None:
     reservation = owner.reserve()
     asset_id = reservation["asset"]["id"]
-    working.rows("update app.assets set upload_expires_at = now(), finish_by = now() where id = %s", asset_id)
+    working.rows("update assetdock_app.assets set upload_expires_at = now(), finish_by = now() where id = %s", asset_id)
 
     until(lambda: owner.asset(asset_id)["state"] == "expired", "a worker to keep house")
 
@@ -131,7 +133,9 @@ def test_a_reservation_expires_when_nothing_can_land_any_more(working: Site, own
 
 def test_deleting_gives_the_quota_back_once_the_bytes_are_gone(working: Site, owner: Caller) -> None:
     data = tone(1.0)
-    working.rows("insert into private.limits (owner_id, stored_bytes) values (%s, %s)", owner.owner_id, len(data) + 10)
+    working.rows(
+        "insert into assetdock_private.limits (owner_id, stored_bytes) values (%s, %s)", owner.owner_id, len(data) + 10
+    )
     asset_id = owner.land(data)
     refused(
         owner.http.post("/assets/upload-url", json={"type": "audio", "size_bytes": len(data)}),
@@ -161,11 +165,11 @@ def test_everything_of_a_deleted_user_goes_at_once(working: Site, owner: Caller)
     refused(key_holder.http.get("/assets"), 401, "unauthenticated")
     refused(owner.http.get("/assets"), 401, "unauthenticated")
     ids = [*landed, pending["asset"]["id"], deleted]
-    open_assets = "select count(*) from app.assets where owner_id = %s and purged_at is null"
+    open_assets = "select count(*) from assetdock_app.assets where owner_id = %s and purged_at is null"
     until(lambda: working.rows(open_assets, owner.owner_id) == [(0,)], "everything to be purged")
     assert [working.object_file(asset_id) for asset_id in ids] == [[]] * 5
     assert working.rows(USED, owner.owner_id) == [(0,)]
-    assert working.rows("select count(*) from app.api_keys where owner_id = %s", owner.owner_id) == [(0,)]
+    assert working.rows("select count(*) from assetdock_app.api_keys where owner_id = %s", owner.owner_id) == [(0,)]
     assert owner.upload(pending, tone(0.5)).json()["statusCode"] == "403"
     assert bystander.finished(kept)["state"] == "ready"
     assert working.object_file(kept)

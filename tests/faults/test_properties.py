@@ -21,8 +21,8 @@ from tests.database.test_states import ALLOWED
 from tests.faults.site import Site, soaking
 
 OWNERS = ("5a1ca5e5-0000-4000-8000-000000000001", "5a1ca5e5-0000-4000-8000-000000000002")
-WORKER = {"role": "asset_worker"}
-REFUSALS = {"PGRST", "42501"}  # ours, through private.fail or the guard; any other error is a fault
+WORKER = {"role": "assetdock_worker"}
+REFUSALS = {"PGRST", "42501"}  # ours, through assetdock_private.fail or the guard; any other error is a fault
 CHOICE = st.integers(min_value=0, max_value=9)
 
 
@@ -70,7 +70,7 @@ class Lives(RuleBasedStateMachine):
         self.database.connection.execute("savepoint example")
         for owner in OWNERS:
             self.database.do("insert into auth.users (id, email) values (%s, %s)", owner, f"{owner}@example.com")
-            self.database.do("insert into private.limits (owner_id, stored_bytes) values (%s, 1000)", owner)
+            self.database.do("insert into assetdock_private.limits (owner_id, stored_bytes) values (%s, 1000)", owner)
 
     def teardown(self) -> None:
         self.database.connection.execute("rollback to savepoint example")
@@ -81,7 +81,7 @@ class Lives(RuleBasedStateMachine):
     @rule(owner=st.sampled_from(OWNERS), size=st.sampled_from([None, 100, 400]))
     def reserve(self, owner: str, size: int | None) -> None:
         made = self.database.ask(
-            session(owner), "select api.create_upload('audio', 'audio/wav', size_bytes => %s::bigint)", size
+            session(owner), "select assetdock.create_upload('audio', 'audio/wav', size_bytes => %s::bigint)", size
         )
         if made is not None:
             self.assets.append((owner, made["asset"]["id"]))
@@ -118,11 +118,11 @@ class Lives(RuleBasedStateMachine):
     def call(self, choice: int, who: str, what: str) -> None:
         """By whoever: an owner or the other one, who must not get anywhere."""
         owner, asset = self.asset(choice)
-        before = self.database.rows("select to_jsonb(a) from app.assets a where id = %s", asset)
+        before = self.database.rows("select to_jsonb(a) from assetdock_app.assets a where id = %s", asset)
         answer = self.database.ask(session(who), f"select to_json(api.{what}(%s))", asset)
         if who != owner:
             assert answer is None, f"{what} answered a stranger"
-            assert self.database.rows("select to_jsonb(a) from app.assets a where id = %s", asset) == before
+            assert self.database.rows("select to_jsonb(a) from assetdock_app.assets a where id = %s", asset) == before
 
     @rule(number=st.integers(1, 3), kinds=st.sampled_from([["probe"], ["purge"], ["probe", "purge_owner", "purge"]]))
     def lease(self, number: int, kinds: list[str]) -> None:
@@ -130,10 +130,12 @@ class Lives(RuleBasedStateMachine):
         live = {
             job
             for (job,) in self.database.rows(
-                "select id::text from private.jobs where lease_token is not null and available_at > now()"
+                "select id::text from assetdock_private.jobs where lease_token is not null and available_at > now()"
             )
         }
-        leased = self.database.ask(WORKER, "select api.lease_jobs('w', %s, 60, %s, %s)", number, kinds, empty_handed)
+        leased = self.database.ask(
+            WORKER, "select assetdock.lease_jobs('w', %s, 60, %s, %s)", number, kinds, empty_handed
+        )
         jobs = leased["jobs"]
         for job in jobs:
             assert job["kind"] in kinds
@@ -157,7 +159,7 @@ class Lives(RuleBasedStateMachine):
         if "bytes_missing" in what and self.has_object(job):
             return  # no honest worker says so
         held = self.database.rows(
-            "select 1 from private.jobs where id = %s and lease_token = %s and available_at > now()",
+            "select 1 from assetdock_private.jobs where id = %s and lease_token = %s and available_at > now()",
             job["id"], job["lease_token"],
         )  # fmt: skip
         before = self.snapshot()
@@ -175,7 +177,7 @@ class Lives(RuleBasedStateMachine):
             "purge_owner": ["purge_owner_batch(%s, %s, 2)"],
             "purge": ["begin_purge(%s, %s)", "", "complete_purge(%s, %s)"],
         }
-        self.time_passes(f"update private.jobs set available_at = now() where {WAITING}")
+        self.time_passes(f"update assetdock_private.jobs set available_at = now() where {WAITING}")
         for _ in range(number):
             before = len(self.leases)
             self.lease(1, list(words))
@@ -208,7 +210,9 @@ class Lives(RuleBasedStateMachine):
 
     def remove(self, job: dict[str, Any]) -> None:
         asset = job["asset"]["id"]
-        allowed = self.database.rows("select purge_started_at is not null from app.assets where id = %s", asset)
+        allowed = self.database.rows(
+            "select purge_started_at is not null from assetdock_app.assets where id = %s", asset
+        )
         self.database.do("set local storage.allow_delete_query = 'true'")
         deleted = self.database.ask(
             WORKER, "with d as (delete from storage.objects where name = %s returning 1) select count(*) from d", asset
@@ -216,17 +220,17 @@ class Lives(RuleBasedStateMachine):
         assert allowed == [(True,)] or not deleted, "the worker deleted bytes whose purge had not begun"
 
     @rule(what=st.sampled_from([
-        "update private.jobs set available_at = now() where lease_token is not null and finished_at is null",
-        "update private.jobs set available_at = now() where lease_token is null and finished_at is null",
-        "update app.assets set upload_expires_at = now(), finish_by = now() where state = 'pending_upload'",
-        "update private.settings set patience = '0' where the_only_row",
+        "update assetdock_private.jobs set available_at = now() where lease_token is not null and finished_at is null",
+        "update assetdock_private.jobs set available_at = now() where lease_token is null and finished_at is null",
+        "update assetdock_app.assets set upload_expires_at = now(), finish_by = now() where state = 'pending_upload'",
+        "update assetdock_private.settings set patience = '0' where the_only_row",
     ]))  # fmt: skip
     def time_passes(self, what: str) -> None:
         self.database.do(what)
 
     @rule()
     def keep_house(self) -> None:
-        self.database.ask(WORKER, "select api.keep_house()")
+        self.database.ask(WORKER, "select assetdock.keep_house()")
 
     @rule(owner=st.sampled_from(OWNERS), luck=CHOICE)
     def leave(self, owner: str, luck: int) -> None:
@@ -239,16 +243,16 @@ class Lives(RuleBasedStateMachine):
 
     def snapshot(self) -> list[Any]:
         return self.database.rows(
-            "select (select jsonb_agg(a order by id) from app.assets a where owner_id::text = any (%s)),"
-            " (select jsonb_agg(j order by id) from private.jobs j), (select jsonb_agg(u) from private.usage u)",
+            "select (select jsonb_agg(a order by id) from assetdock_app.assets a where owner_id::text = any (%s)),"
+            " (select jsonb_agg(j order by id) from assetdock_private.jobs j), (select jsonb_agg(u) from assetdock_private.usage u)",
             [*OWNERS],
         )
 
     @invariant()
     def history_tells_the_state_and_only_of_transitions_that_exist(self) -> None:
         for asset, state, events in self.database.rows(
-            "select a.id, a.state, array(select array[e.from_state, e.to_state] from app.asset_events e"
-            " where e.asset_id = a.id order by e.id) from app.assets a where a.owner_id::text = any (%s)",
+            "select a.id, a.state, array(select array[e.from_state, e.to_state] from assetdock_app.asset_events e"
+            " where e.asset_id = a.id order by e.id) from assetdock_app.assets a where a.owner_id::text = any (%s)",
             [*OWNERS],
         ):
             steps = [[None, "pending_upload"], *events]
@@ -259,21 +263,23 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def owners_see_their_own_and_nothing_else(self) -> None:
         for owner in OWNERS:
-            seen = self.database.ask(session(owner), "select array_agg(id::text) from api.assets") or []
+            seen = self.database.ask(session(owner), "select array_agg(id::text) from assetdock.assets") or []
             alive = self.database.rows("select 1 from auth.users where id = %s", owner)
             assert set(seen) == ({asset for whose, asset in self.assets if whose == owner} if alive else set())
-            changed = self.database.ask(session(owner), "select array_agg(asset_id::text) from api.asset_events") or []
-            begun = "select id::text from app.assets where id::text = any (%s) and state <> 'pending_upload'"
+            changed = (
+                self.database.ask(session(owner), "select array_agg(asset_id::text) from assetdock.asset_events") or []
+            )
+            begun = "select id::text from assetdock_app.assets where id::text = any (%s) and state <> 'pending_upload'"
             assert set(changed) == {asset for (asset,) in self.database.rows(begun, seen)}
 
     @invariant()
     def usage_is_the_bytes_that_are_there(self) -> None:
         """Between Storage's deletion and complete_purge they are still counted."""
         for owner, used, there, going in self.database.rows(
-            "select o, coalesce((select stored_bytes from private.usage where owner_id = o), 0),"
+            "select o, coalesce((select stored_bytes from assetdock_private.usage where owner_id = o), 0),"
             " (select coalesce(sum((b.metadata ->> 'size')::bigint), 0) from storage.objects b"
-            "  join app.assets a on a.id::text = b.name where a.owner_id = o),"
-            " (select coalesce(sum(a.size_bytes), 0) from app.assets a where a.owner_id = o"
+            "  join assetdock_app.assets a on a.id::text = b.name where a.owner_id = o),"
+            " (select coalesce(sum(a.size_bytes), 0) from assetdock_app.assets a where a.owner_id = o"
             "  and a.purge_started_at is not null and a.purged_at is null"
             "  and not exists (select from storage.objects b where b.name = a.id::text))"
             " from unnest(%s::uuid[]) o",
@@ -285,9 +291,9 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def nothing_is_wrong_with_anything(self) -> None:
         wrong = self.database.rows(
-            "select w from (select private.wrong_with_asset(a) as w from app.assets a where owner_id::text = any (%s)"
-            " union all select private.wrong_with_object(o) from storage.objects o where o.name = any (%s)"
-            " union all select private.wrong_with_owner(o::uuid) from unnest(%s::text[]) o) x where w is not null",
+            "select w from (select assetdock_private.wrong_with_asset(a) as w from assetdock_app.assets a where owner_id::text = any (%s)"
+            " union all select assetdock_private.wrong_with_object(o) from storage.objects o where o.name = any (%s)"
+            " union all select assetdock_private.wrong_with_owner(o::uuid) from unnest(%s::text[]) o) x where w is not null",
             [*OWNERS], [asset for _, asset in self.assets], [*OWNERS],
         )  # fmt: skip
         assert wrong == []
@@ -310,7 +316,7 @@ def alone(site: Site) -> Iterator[Database]:
     """A database to oneself: what is in the queue of others is put aside, and everything rolled back."""
     with psycopg.connect(site.stack.db_url) as connection:
         connection.execute(
-            "update private.jobs set finished_at = now(), outcome = 'cancelled', lease_token = null"
+            "update assetdock_private.jobs set finished_at = now(), outcome = 'cancelled', lease_token = null"
             " where finished_at is null"
         )
         yield Database(connection)

@@ -9,7 +9,7 @@ from tests.faults.site import Site
 from tests.polling import until
 from tests.tone import tone
 
-USED = "select stored_bytes from private.usage where owner_id = %s"
+USED = "select stored_bytes from assetdock_private.usage where owner_id = %s"
 
 
 @pytest.fixture
@@ -31,9 +31,12 @@ def end(site: Site, owner: Caller, *ids: str) -> None:
     """Deletes assets and lets the worker purge them."""
     for asset_id in ids:
         assert owner.http.delete(f"/assets/{asset_id}").status_code == 204
-    site.rows("update private.jobs set available_at = now() where asset_id = any (%s) and finished_at is null", [*ids])
+    site.rows(
+        "update assetdock_private.jobs set available_at = now() where asset_id = any (%s) and finished_at is null",
+        [*ids],
+    )
     site.work()
-    purged = "select count(*) from app.assets where id = any (%s) and purged_at is null"
+    purged = "select count(*) from assetdock_app.assets where id = any (%s) and purged_at is null"
     until(lambda: site.rows(purged, [*ids]) == [(0,)], "the purge")
 
 
@@ -50,10 +53,10 @@ def test_nothing_is_found_where_nothing_is_wrong(sound: Site, owner: Caller) -> 
 def test_objects_without_an_asset_are_deleted_through_storage(sound: Site, owner: Caller) -> None:
     asset_id = owner.land(tone(0.5))
     # As a restored backup of the database would have it: the object is there, its asset is not.
-    for table in ("private.jobs", "app.asset_events"):
+    for table in ("assetdock_private.jobs", "assetdock_app.asset_events"):
         past_the_triggers(sound, f"delete from {table} where asset_id = %s", asset_id)
-    past_the_triggers(sound, "delete from app.assets where id = %s", asset_id)
-    past_the_triggers(sound, "delete from private.usage where owner_id = %s", owner.owner_id)
+    past_the_triggers(sound, "delete from assetdock_app.assets where id = %s", asset_id)
+    past_the_triggers(sound, "delete from assetdock_private.usage where owner_id = %s", owner.owner_id)
     past_the_triggers(
         sound, "insert into storage.objects (bucket_id, name, version) values ('assets', 'folder/readme.txt', 'v')"
     )
@@ -114,9 +117,9 @@ def test_assets_stuck_in_a_state_move_on(sound: Site, owner: Caller) -> None:
     processing, deleted = owner.land(tone(0.5)), owner.land(tone(0.5))
     pending = owner.reserve()["asset"]["id"]
     assert owner.http.delete(f"/assets/{deleted}").status_code == 204
-    sound.rows("delete from private.jobs where asset_id = any (%s)", [processing, deleted])
+    sound.rows("delete from assetdock_private.jobs where asset_id = any (%s)", [processing, deleted])
     sound.rows(
-        "update app.assets set upload_expires_at = now() - interval '1 h', finish_by = now() - interval '1 h'"
+        "update assetdock_app.assets set upload_expires_at = now() - interval '1 h', finish_by = now() - interval '1 h'"
         " where id = %s",
         pending,
     )
@@ -132,7 +135,7 @@ def test_assets_stuck_in_a_state_move_on(sound: Site, owner: Caller) -> None:
         ],
     )
     assert owner.asset(pending)["state"] == "expired"
-    in_30_days = "select available_at > now() + interval '29 days' from private.jobs where asset_id = %s"
+    in_30_days = "select available_at > now() + interval '29 days' from assetdock_private.jobs where asset_id = %s"
     assert sound.rows(f"{in_30_days} and finished_at is null", deleted) == [(True,)]
     sound.work()
     assert owner.finished(processing)["state"] == "ready"
@@ -142,12 +145,12 @@ def test_jobs_that_nobody_gets_done_are_given_another_chance(sound: Site, owner:
     left, failing = owner.land(tone(0.5)), owner.reserve()["asset"]["id"]
     assert owner.http.delete(f"/assets/{failing}").status_code == 204
     sound.rows(
-        "update private.jobs set attempts = 1, lease_token = gen_random_uuid(), available_at = now() - interval '1 h'"
+        "update assetdock_private.jobs set attempts = 1, lease_token = gen_random_uuid(), available_at = now() - interval '1 h'"
         " where asset_id = %s",
         left,
     )
     sound.rows(
-        "update private.jobs set postponed = 9, first_postponed_at = now(), last_error = 'Storage: no',"
+        "update assetdock_private.jobs set postponed = 9, first_postponed_at = now(), last_error = 'Storage: no',"
         " available_at = now() + interval '5 min'"
         " where asset_id = %s and kind = 'purge'",
         failing,
@@ -166,7 +169,7 @@ def test_jobs_that_nobody_gets_done_are_given_another_chance(sound: Site, owner:
 def test_what_is_counted_for_an_owner_is_counted_anew(sound: Site, owner: Caller) -> None:
     data = tone(0.5)
     owner.land(data)
-    sound.rows("update private.usage set stored_bytes = 7 where owner_id = %s", owner.owner_id)
+    sound.rows("update assetdock_private.usage set stored_bytes = 7 where owner_id = %s", owner.owner_id)
 
     found, repaired = sound.reconcile(), sound.reconcile("--repair")
 
@@ -177,7 +180,7 @@ def test_what_is_counted_for_an_owner_is_counted_anew(sound: Site, owner: Caller
 
 def test_a_job_that_no_worker_ever_took_is_reported(sound: Site, owner: Caller) -> None:
     asset_id = owner.land(tone(0.5))
-    waiting = "update private.jobs set available_at = now() - %s::interval where asset_id = %s"
+    waiting = "update assetdock_private.jobs set available_at = now() - %s::interval where asset_id = %s"
     sound.rows(waiting, "9 minutes", asset_id)
     assert sound.reconcile().found == []
     sound.rows(waiting, "11 minutes", asset_id)
@@ -201,7 +204,7 @@ def test_an_owner_deleted_while_the_trigger_was_off_is_noticed(sound: Site, owne
 
     assert (repaired.code, repaired.kinds) == (0, [("owner_gone", "repaired")])
     sound.work()
-    purged = "select purged_at is not null from app.assets where id = %s"
+    purged = "select purged_at is not null from assetdock_app.assets where id = %s"
     until(lambda: sound.rows(purged, asset_id) == [(True,)], "the purge")
 
 
@@ -225,14 +228,14 @@ def test_everything_is_looked_at_however_many_pages_it_takes(sound: Site, owner:
     ids = {owner.reserve()["asset"]["id"] for _ in range(7)}
     past_the_triggers(
         sound,
-        "update app.assets set upload_expires_at = now() - interval '1 h', finish_by = now() - interval '1 h'"
+        "update assetdock_app.assets set upload_expires_at = now() - interval '1 h', finish_by = now() - interval '1 h'"
         " where id = any (%s)",
         [*ids],
     )
     found: list[str] = []
     cursor, pages = "objects:", 0
     while cursor is not None:
-        [(page,)] = sound.rows("select api.find_discrepancies(%s, 2)", cursor)
+        [(page,)] = sound.rows("select assetdock.find_discrepancies(%s, 2)", cursor)
         found += [item["subject"] for item in page["items"]]
         cursor, pages = page["next_cursor"], pages + 1
 

@@ -11,11 +11,11 @@ import jwt
 import psycopg
 import pytest
 
+from assetdock_server.errors import CATALOGUE
 from devstack.binaries import PROJECT, find_deno
 from devstack.ports import Ports
 from devstack.scratch import scratch_directory
 from devstack.stack import Stack
-from service.errors import CATALOGUE
 from tests.callers import Caller, Project, refused, sign_up
 from tests.contract.target import Target
 from tests.contract.tus import Tus

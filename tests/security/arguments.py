@@ -1,10 +1,10 @@
-"""Good arguments for any function of schema api, so that only the caller or one bad value decides."""
+"""Good arguments for any function of schema assetdock, so that only the caller or one bad value decides."""
 
 import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from service.identity import api_key, webhook_secret
+from assetdock_server.identity import api_key, webhook_secret
 from tests.callers import Caller
 
 

@@ -21,7 +21,7 @@ Database = psycopg.Connection[Any]
 
 
 def rest(
-    caller: Caller, method: str, path: str, schema: str = "api", http: httpx.Client | None = None, **how: Any
+    caller: Caller, method: str, path: str, schema: str = "assetdock", http: httpx.Client | None = None, **how: Any
 ) -> httpx.Response:
     headers = {
         "apikey": caller.project.publishable_key,
@@ -93,7 +93,9 @@ def test_nothing_can_be_written_through_a_view(
         assert rest(stocked, "GET", f"/{view}?select=*").json() == before
 
 
-@pytest.mark.parametrize("schema", ["app", "private", "auth", "storage", "supabase_migrations", "pg_catalog"])
+@pytest.mark.parametrize(
+    "schema", ["assetdock_app", "assetdock_private", "auth", "storage", "supabase_migrations", "pg_catalog"]
+)
 def test_other_schemas_are_not_exposed(stocked: Caller, schema: str) -> None:
     answer = rest(stocked, "GET", "/assets?select=*", schema=schema)
 
@@ -105,7 +107,7 @@ def test_other_schemas_are_not_exposed(stocked: Caller, schema: str) -> None:
     "helper", ["owner_with", "may_sign_upload", "is_ready", "may_purge", "require", "identify", "fail"]
 )
 def test_helpers_of_policies_cannot_be_called(stocked: Caller, helper: str) -> None:
-    for schema in ("api", "private"):
+    for schema in ("assetdock", "private"):
         answer = rest(stocked, "POST", f"/rpc/{helper}", schema=schema, json={"scope": "assets:read"})
         assert answer.status_code in (404, 406)
 
@@ -126,7 +128,7 @@ def test_errors_show_no_row_no_constraint_and_no_sql(stocked: Caller, database: 
         "9999-12-31",
     ]
     database.execute(
-        "insert into private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [stocked.owner_id]
+        "insert into assetdock_private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [stocked.owner_id]
     )
     functions = catalogue.exposed(database, "authenticated")
     assert len(functions) >= 20
@@ -144,7 +146,7 @@ def test_errors_show_no_row_no_constraint_and_no_sql(stocked: Caller, database: 
 
 @pytest.mark.parametrize("regime", ["legacy", "explicit"])
 def test_nothing_of_ours_leaks_under_either_regime_of_default_grants(regime: DefaultGrants) -> None:
-    made = {"api.scratch": API_ROLES, "private.scratch": API_ROLES}
+    made = {"api.scratch": API_ROLES, "assetdock_private.scratch": API_ROLES}
     with scratch_directory() as directory, Stack(directory, Ports.free(), default_grants=regime) as stack:
         with psycopg.connect(stack.db_url) as connection:
             assert catalogue.executable(connection) == EXECUTABLE
@@ -152,27 +154,29 @@ def test_nothing_of_ours_leaks_under_either_regime_of_default_grants(regime: Def
         with psycopg.connect(stack.postgres_db_url, autocommit=True) as postgres:
             postgres.execute("create table public.scratch (id int); create table app.scratch (id int)")
             postgres.execute("create function public.scratch() returns int language sql as 'select 1'")
-            postgres.execute("create function private.scratch() returns int language sql as 'select 1'")
+            postgres.execute("create function assetdock_private.scratch() returns int language sql as 'select 1'")
             postgres.execute("create function api.scratch() returns int language sql as 'select 1'")
         with psycopg.connect(stack.db_url) as connection:
             reachable = connection.execute(
                 """
                 select role, c.oid::regclass::text
                 from pg_class c, unnest('{anon,authenticated,service_role}'::text[]) role
-                where c.relnamespace = any('{app,private}'::regnamespace[]) and c.relkind in ('r', 'v')
+                where c.relnamespace = any('{assetdock_app,assetdock_private}'::regnamespace[]) and c.relkind in ('r', 'v')
                   and has_table_privilege(role, c.oid, 'select, insert, update, delete')
                 """
             ).fetchall()
             usable = connection.execute(
                 "select role, room from unnest('{anon,authenticated,service_role}'::text[]) role,"
-                " unnest('{app,private}'::text[]) room where has_schema_privilege(role, room, 'usage')"
+                " unnest('{assetdock_app,assetdock_private}'::text[]) room where has_schema_privilege(role, room, 'usage')"
             ).fetchall()
             public = connection.execute("select has_table_privilege('anon', 'public.scratch', 'select')").fetchone()
             # Postgres lets everyone execute a new function, under both regimes: one without its revoke is noticed, and
             # in a room that nobody can enter it still cannot be called.
             assert catalogue.executable(connection) == EXECUTABLE | made
             assert catalogue.readable(connection) == READABLE
-            assert catalogue.entered(connection) == {("api", role) for role in API_ROLES if role != "service_role"}
+            assert catalogue.entered(connection) == {
+                ("assetdock", role) for role in API_ROLES if role != "service_role"
+            }
     assert reachable == []
     assert usable == []
     assert public == (regime == "legacy",)  # shows that the regime was in force

@@ -11,14 +11,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
+from assetdock_server.errors import ApiError, Unauthenticated
+from assetdock_server.identity import api_key
+from assetdock_server.identity.jwks import Jwks
+from assetdock_server.identity.principal import JWT, bearer
+from assetdock_server.identity.session import SessionVerifier
+from assetdock_server.routes.parsing import Input, Instant, Int64, Text, checked
 from devstack.stack import Stack
 from devstack.storage.tus.protocol import TusError, parse_metadata
-from service.errors import ApiError, Unauthenticated
-from service.identity import api_key
-from service.identity.jwks import Jwks
-from service.identity.principal import JWT, bearer
-from service.identity.session import SessionVerifier
-from service.routes.parsing import Input, Instant, Int64, Text, checked
 from tests.callers import Caller
 
 TEXT = st.text() | st.text(alphabet=string.printable) | st.from_regex(JWT, fullmatch=True)

@@ -12,10 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from service.errors import ApiError, Unauthenticated
-from service.identity import jwks as jwks_module
-from service.identity.jwks import Jwks
-from service.identity.session import SessionVerifier
+from assetdock_server.errors import ApiError, Unauthenticated
+from assetdock_server.identity import jwks as jwks_module
+from assetdock_server.identity.jwks import Jwks
+from assetdock_server.identity.session import SessionVerifier
 from tests.polling import comes_about
 
 ISSUER = "https://project.example/auth/v1"

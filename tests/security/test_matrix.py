@@ -1,4 +1,4 @@
-"""Every function and view of schema api by every kind of caller, through real PostgREST.
+"""Every function and view of schema assetdock by every kind of caller, through real PostgREST.
 
 The rows come from the catalogue, so that a new function or view can't be forgotten: without a line in ALLOWED it fails.
 """
@@ -49,24 +49,24 @@ ALLOWED = {
     "test_webhook_endpoint": "webhooks:write",
     "list_webhook_deliveries": "webhooks:read",
     "replay_webhook_delivery": "webhooks:write",
-    "begin_delivery": "asset_worker",
-    "begin_purge": "asset_worker",
-    "complete_probe": "asset_worker",
-    "complete_purge": "asset_worker",
-    "extend_lease": "asset_worker",
-    "keep_house": "asset_worker",
-    "lease_jobs": "asset_worker",
-    "purge_owner_batch": "asset_worker",
-    "record_delivery": "asset_worker",
-    "reject_probe": "asset_worker",
-    "release_job": "asset_worker",
-    "retry_job": "asset_worker",
-    "find_discrepancies": "asset_worker",
-    "repair_discrepancy": "asset_worker",
-    "queue_stats": "asset_worker asset_gateway",
-    "ping": "asset_gateway",
-    "resolve_api_key": "asset_gateway",
-    "settled_assets": "asset_gateway",
+    "begin_delivery": "assetdock_worker",
+    "begin_purge": "assetdock_worker",
+    "complete_probe": "assetdock_worker",
+    "complete_purge": "assetdock_worker",
+    "extend_lease": "assetdock_worker",
+    "keep_house": "assetdock_worker",
+    "lease_jobs": "assetdock_worker",
+    "purge_owner_batch": "assetdock_worker",
+    "record_delivery": "assetdock_worker",
+    "reject_probe": "assetdock_worker",
+    "release_job": "assetdock_worker",
+    "retry_job": "assetdock_worker",
+    "find_discrepancies": "assetdock_worker",
+    "repair_discrepancy": "assetdock_worker",
+    "queue_stats": "assetdock_worker assetdock_gateway",
+    "ping": "assetdock_gateway",
+    "resolve_api_key": "assetdock_gateway",
+    "settled_assets": "assetdock_gateway",
     # views
     "api_keys": "api_keys:read",
     "asset_events": "assets:read",
@@ -114,7 +114,7 @@ class World:
     tokens: dict[str, str | None] = field(default_factory=dict)
 
     def call(self, name: str, kind: str, token: str | None, arguments: dict[str, Any]) -> httpx.Response:
-        headers = {"apikey": self.publishable_key, "Accept-Profile": "api", "Content-Profile": "api"}
+        headers = {"apikey": self.publishable_key, "Accept-Profile": "assetdock", "Content-Profile": "assetdock"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if kind == "view":
@@ -127,9 +127,11 @@ def catalogue(stack: Stack) -> list[tuple[str, str, list[str]]]:
     """(name, 'function' or 'view', names of its arguments) of all that PostgREST exposes."""
     with psycopg.connect(stack.db_url) as connection:
         functions = connection.execute(
-            "select proname, coalesce(proargnames, '{}') from pg_proc where pronamespace = 'api'::regnamespace"
+            "select proname, coalesce(proargnames, '{}') from pg_proc where pronamespace = 'assetdock'::regnamespace"
         ).fetchall()
-        views = connection.execute("select relname from pg_class where relnamespace = 'api'::regnamespace").fetchall()
+        views = connection.execute(
+            "select relname from pg_class where relnamespace = 'assetdock'::regnamespace"
+        ).fetchall()
     return sorted([(name, "function", args) for name, args in functions] + [(name, "view", []) for (name,) in views])
 
 
@@ -138,9 +140,9 @@ def world(stack: Stack, project: Project, sign: Sign) -> Iterator[World]:
     owner, stranger = session_caller(project), session_caller(project)
     world = World(stack.supabase_url, stack.publishable_key, owner, httpx.Client())
     with psycopg.connect(stack.db_url, autocommit=True) as connection:
-        connection.execute("select private.allow_produce(%s)", [owner.owner_id])
+        connection.execute("select assetdock_private.allow_produce(%s)", [owner.owner_id])
         connection.execute(
-            "insert into private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [owner.owner_id]
+            "insert into assetdock_private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [owner.owner_id]
         )
 
         def minted(**fields: Any) -> tuple[str, str]:
@@ -157,15 +159,15 @@ def world(stack: Stack, project: Project, sign: Sign) -> Iterator[World]:
         revoked_id, world.tokens["revoked key"] = minted(scopes=everything)
         owner.http.delete(f"/api-keys/{revoked_id}")
         expired_id, world.tokens["expired key"] = minted(scopes=everything)
-        connection.execute("update app.api_keys set expires_at = now() where id = %s", [expired_id])
+        connection.execute("update assetdock_app.api_keys set expires_at = now() where id = %s", [expired_id])
         now = int(time.time())
         special: dict[str, dict[str, Any]] = {
             "malformed key": {"role": "authenticated", "sub": owner.owner_id, "api_key_id": "nonsense"},
             "null key": {"role": "authenticated", "sub": owner.owner_id, "api_key_id": None},
             "anothers key": {"role": "authenticated", "sub": stranger.owner_id, "api_key_id": minted()[0]},
             "unknown user": {"role": "authenticated", "sub": str(uuid.uuid4())},
-            "asset_worker": {"role": "asset_worker"},
-            "asset_gateway": {"role": "asset_gateway"},
+            "assetdock_worker": {"role": "assetdock_worker"},
+            "assetdock_gateway": {"role": "assetdock_gateway"},
             "service_role": {"role": "service_role"},
         }
         for name, claims in special.items():
@@ -182,7 +184,7 @@ def expected(name: str, kind: str, caller: str) -> tuple[int, str | None]:
     welcome = WELCOME.get(name, (200, None))
     if caller == "anon":
         return (401, "42501")
-    if caller in ("asset_worker", "asset_gateway", "service_role"):
+    if caller in ("assetdock_worker", "assetdock_gateway", "service_role"):
         return welcome if caller in wanted.split() else (403, "42501")
     if wanted.startswith("asset_"):
         return (403, "42501")
@@ -234,7 +236,7 @@ def test_the_matrix(
 def test_a_hash_in_the_database_is_the_sha_256_of_the_key_and_nothing_else_of_it(world: World, stack: Stack) -> None:
     key = world.owner.mint_key()
     with psycopg.connect(stack.db_url) as connection:
-        rows = connection.execute("select k::text, s::text from app.api_keys k join private.api_key_secrets s"
+        rows = connection.execute("select k::text, s::text from assetdock_app.api_keys k join assetdock_private.api_key_secrets s"
                                   " on s.api_key_id = k.id where k.id = %s", [key["id"]]).fetchall()  # fmt: skip
     text = str(rows)
     assert hashlib.sha256(key["plaintext"].encode()).hexdigest() in text

@@ -157,8 +157,8 @@ def credentials(owner: Caller, sign: Any, worker_environment: dict[str, str]) ->
     return {
         "session": owner.credential,
         "token of a key": sign({**claims, **key}),
-        "asset_gateway": sign({**claims, "role": "asset_gateway"}),
-        "asset_worker": worker_environment["SUPABASE_WORKER_TOKEN"],
+        "assetdock_gateway": sign({**claims, "role": "assetdock_gateway"}),
+        "assetdock_worker": worker_environment["SUPABASE_WORKER_TOKEN"],
     }
 
 
@@ -173,7 +173,7 @@ def test_no_trick_with_the_name_opens_a_door(
 ) -> None:
     for who, credential in credentials.items():
         for name in names:
-            if who == "asset_worker" and door in READING:
+            if who == "assetdock_worker" and door in READING:
                 continue  # it reads every object: that is its work
             answer = {**WRITING, **READING}[door](asking(credential), name, ready)
             assert turned_away(answer), (who, name, answer.status_code, answer.text)
@@ -188,7 +188,7 @@ def test_no_trick_with_the_name_lists_or_deletes_a_strangers_object(
             written = unquote(name, errors="replace")
             removed = ask("DELETE", "/object/assets", json={"prefixes": [written]})
             assert removed.json() == [] or "\0" in written or denied(removed), (who, name, removed.text)
-            if who == "asset_worker":
+            if who == "assetdock_worker":
                 continue  # it reads every object
             listed = ask("POST", "/object/list/assets", json={"prefix": written, "limit": 100})
             assert listed.json() == [] or "\0" in written or denied(listed), (who, name, listed.text)

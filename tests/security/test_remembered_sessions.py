@@ -7,9 +7,9 @@ from typing import Any
 import jwt
 import pytest
 
-from service.errors import Unauthenticated
-from service.identity import jwks as jwks_module
-from service.identity import session
+from assetdock_server.errors import Unauthenticated
+from assetdock_server.identity import jwks as jwks_module
+from assetdock_server.identity import session
 from tests.security.test_jwks import Auth, verifier
 
 

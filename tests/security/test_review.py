@@ -12,8 +12,8 @@ import httpx
 import psycopg
 import pytest
 
+from assetdock_server.routes.waiting import PLACES_OF_AN_OWNER, WaitingRoom
 from devstack.stack import Stack
-from service.routes.waiting import PLACES_OF_AN_OWNER, WaitingRoom
 from tests.callers import Caller, refused
 from tests.polling import until
 from tests.processes import WorkerProcess
@@ -47,7 +47,9 @@ def test_a_key_that_ends_leaves_none_behind_that_does_not(owner: Caller, databas
     for wish in ({}, {"expires_at": "2199-01-01T00:00:00Z"}):
         child = holder.mint_key(scopes=["assets:read"], **wish)
         assert child["expires_at"] == ends
-        made_by = database.execute("select created_by from app.api_keys where id = %s", [child["id"]]).fetchone()
+        made_by = database.execute(
+            "select created_by from assetdock_app.api_keys where id = %s", [child["id"]]
+        ).fetchone()
         assert made_by == (parent["prefix"],)
     assert holder.mint_key(scopes=["assets:read"], expires_at="2098-01-01T00:00:00Z")["expires_at"] < ends
 
@@ -85,7 +87,9 @@ def test_a_mint_in_flight_does_not_survive_the_revocation_of_its_key(owner: Call
 
 
 def test_reopening_a_window_counts_as_opening_one(owner: Caller, database: Database) -> None:
-    database.execute("insert into private.limits (owner_id, pending_uploads) values (%s, 1)", [owner.owner_id])
+    database.execute(
+        "insert into assetdock_private.limits (owner_id, pending_uploads) values (%s, 1)", [owner.owner_id]
+    )
     ids = []
     for n in range(3):
         ids.append(
@@ -93,7 +97,7 @@ def test_reopening_a_window_counts_as_opening_one(owner: Caller, database: Datab
                 "asset"
             ]["id"]
         )
-        database.execute("update app.assets set upload_expires_at = now() where id = %s", [ids[-1]])
+        database.execute("update assetdock_app.assets set upload_expires_at = now() where id = %s", [ids[-1]])
 
     assert owner.http.post(f"/assets/{ids[0]}/upload-url").status_code == 200
     refused(owner.http.post(f"/assets/{ids[1]}/upload-url"), 429, "too_many_pending_uploads")
@@ -105,11 +109,13 @@ def test_reopening_a_window_counts_as_opening_one(owner: Caller, database: Datab
 def test_the_rate_of_reservations_is_limited_for_callers_who_pass_the_service_by(
     owner: Caller, database: Database
 ) -> None:
-    database.execute("insert into private.limits (owner_id, reservations_per_minute) values (%s, 3)", [owner.owner_id])
+    database.execute(
+        "insert into assetdock_private.limits (owner_id, reservations_per_minute) values (%s, 3)", [owner.owner_id]
+    )
     headers = {
         "apikey": owner.project.publishable_key,
         "Authorization": f"Bearer {owner.credential}",
-        "Content-Profile": "api",
+        "Content-Profile": "assetdock",
     }
 
     answers = [
@@ -166,7 +172,7 @@ def test_nothing_that_a_caller_sees_counts_what_others_do(owner: Caller) -> None
     headers = {
         "apikey": owner.project.publishable_key,
         "Authorization": f"Bearer {owner.credential}",
-        "Accept-Profile": "api",
+        "Accept-Profile": "assetdock",
     }
     owner.delete_one()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import psycopg
 
+from assetdock_server.config import service_settings
+from assetdock_server.identity.minting import Minter
 from devstack.ports import Ports
 from devstack.stack import Stack
-from service.config import service_settings
-from service.identity.minting import Minter
 from tests.callers import Caller
 from tests.polling import until
 from tests.processes import Service, WorkerProcess
@@ -21,12 +21,12 @@ JWT = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
 
 
 def everything_in(stack: Stack) -> str:
-    """All rows of all tables that are ours or Storage's, as text. Not private.webhook_secrets: signing needs them."""
+    """All rows of all tables that are ours or Storage's, as text. Not assetdock_private.webhook_secrets: signing needs them."""
     text = io.StringIO()
     with psycopg.connect(stack.db_url) as connection:
         tables = connection.execute(
             "select oid::regclass::text from pg_class where relkind = 'r' and relname <> 'webhook_secrets'"
-            " and relnamespace = any('{api,app,private,storage,auth}'::regnamespace[])"
+            " and relnamespace = any('{assetdock,assetdock_app,assetdock_private,storage,auth}'::regnamespace[])"
         ).fetchall()
         for (table,) in tables:
             for (row,) in connection.execute(f"select t::text from {table} t"):

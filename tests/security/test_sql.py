@@ -7,9 +7,9 @@ import jwt
 import psycopg
 import pytest
 
+from assetdock_server.config import service_settings
+from assetdock_server.identity.minting import LIFETIME, Minter
 from devstack.stack import Stack
-from service.config import service_settings
-from service.identity.minting import LIFETIME, Minter
 from tests import catalogue
 from tests.callers import Caller
 from tests.catalogue import ROOMS
@@ -50,8 +50,8 @@ def test_objects_a_caller_makes_are_never_picked_up_by_a_definer(owner: Caller, 
         connection.execute("create function pg_temp.eq(uuid, uuid) returns bool language sql as 'select true'")
         connection.execute("create operator pg_temp.= (leftarg = uuid, rightarg = uuid, function = pg_temp.eq)")
         connection.execute("set local search_path = pg_temp, pg_catalog, public")
-        row = connection.execute("select api.create_upload('audio')").fetchone()
-        listed = connection.execute("select api.list_assets()").fetchone()
+        row = connection.execute("select assetdock.create_upload('audio')").fetchone()
+        listed = connection.execute("select assetdock.list_assets()").fetchone()
         connection.rollback()
     assert row is not None
     assert listed is not None
@@ -107,11 +107,11 @@ def test_minted_tokens_are_short_lived_and_carry_no_more_than_they_need(
     assert abs(claims["iat"] - time.time()) < 10
     extra = {"sub", "api_key_id"} if kind == "api key" else set()
     assert set(claims) == {"iss", "aud", "iat", "exp", "role"} | extra
-    assert claims["role"] == ("authenticated" if kind == "api key" else "asset_gateway")
+    assert claims["role"] == ("authenticated" if kind == "api key" else "assetdock_gateway")
 
 
 def test_keys_have_190_bits_of_their_own_and_never_repeat() -> None:
-    from service.identity import api_key  # noqa: PLC0415
+    from assetdock_server.identity import api_key  # noqa: PLC0415
 
     keys = {api_key.make().plaintext for _ in range(2000)}
     used = {character for key in keys for character in key[16:48]}

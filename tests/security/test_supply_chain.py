@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from assetdock_server.identity import api_key
 from scripts.audit import npm_findings, python_findings
-from service.identity import api_key
 
 PROJECT = Path(__file__).parents[2]
 

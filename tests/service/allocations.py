@@ -19,10 +19,10 @@ from jwt.algorithms import ECAlgorithm
 from memray._memray import compute_statistics
 from starlette.applications import Starlette
 
-from service.app import create_app
-from service.config import service_settings
-from service.identity import api_key
-from service.observability import configure_logging
+from assetdock_server.app import create_app
+from assetdock_server.config import service_settings
+from assetdock_server.identity import api_key
+from assetdock_server.observability import configure_logging
 
 UPSTREAM = Path(__file__).with_name("fixed_upstream.py")
 REQUESTS = 200

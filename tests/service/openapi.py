@@ -3,10 +3,10 @@
 from functools import cache
 from typing import Any
 
-from service.documents.markdown import operations
-from service.documents.openapi import openapi
-from service.routes.entry import Entry
-from service.routes.table import TABLE
+from assetdock_server.documents.markdown import operations
+from assetdock_server.documents.openapi import openapi
+from assetdock_server.routes.entry import Entry
+from assetdock_server.routes.table import TABLE
 
 Json = dict[str, Any]
 

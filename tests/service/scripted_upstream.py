@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from service.gateways.wire import Server
+from assetdock_server.gateways.wire import Server
 
 HEADERS = {"apikey": "key", "Authorization": "Bearer token"}
 Script = Callable[["Upstream", int, asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]

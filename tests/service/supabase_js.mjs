@@ -27,7 +27,7 @@ await remove(mine, id);
 const afterwards = await recent(mine);
 const restored = await restore(mine, id);
 
-const { data: waiting } = await mine.schema("api").rpc("create_upload", { type: "audio", content_type: "audio/mpeg" });
+const { data: waiting } = await mine.schema("assetdock").rpc("create_upload", { type: "audio", content_type: "audio/mpeg" });
 const bucket = mine.storage.from("assets");
 const { data: target } = await bucket.createSignedUploadUrl(waiting.object_name);
 

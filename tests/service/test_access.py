@@ -14,10 +14,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from service.errors import ApiError, Unauthenticated
-from service.identity.principal import Principal
-from service.routes.entry import Entry
-from service.routes.table import TABLE, routes
+from assetdock_server.errors import ApiError, Unauthenticated
+from assetdock_server.identity.principal import Principal
+from assetdock_server.routes.entry import Entry
+from assetdock_server.routes.table import TABLE, routes
 from tests.callers import Caller, Project, refused, session_caller
 
 Database = psycopg.Connection[Any]
@@ -107,9 +107,9 @@ def named(entry: Entry) -> str:
 @pytest.fixture(scope="module")
 def world(project: Project, module_database: Database) -> Iterator[World]:
     owner = session_caller(project)
-    module_database.execute("select private.allow_produce(%s)", [owner.owner_id])
+    module_database.execute("select assetdock_private.allow_produce(%s)", [owner.owner_id])
     module_database.execute(
-        "insert into private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [owner.owner_id]
+        "insert into assetdock_private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [owner.owner_id]
     )
     world = World(project, owner)
     for scope in SCOPES:

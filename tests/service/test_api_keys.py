@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from service.identity import api_key
+from assetdock_server.identity import api_key
 from tests.callers import Caller, refused
 
 
@@ -31,7 +31,7 @@ def test_a_new_key_shows_its_plaintext_once_and_the_database_never_sees_it(
         "plaintext": key["plaintext"],
     }
     stored = database.execute(
-        "select encode(sha256, 'hex') from private.api_key_secrets where api_key_id = %s", [key["id"]]
+        "select encode(sha256, 'hex') from assetdock_private.api_key_secrets where api_key_id = %s", [key["id"]]
     ).fetchone()
     assert stored == (api_key.digest(key["plaintext"]),)
 
@@ -95,7 +95,7 @@ def test_a_key_ends_when_it_expires(owner: Caller, database: psycopg.Connection[
     assert key["expires_at"] == "2098-12-31T22:00:00.000000Z"
     assert holder.http.get("/assets").status_code == 200
 
-    database.execute("update app.api_keys set expires_at = now() where id = %s", [key["id"]])
+    database.execute("update assetdock_app.api_keys set expires_at = now() where id = %s", [key["id"]])
 
     refused(holder.http.get("/assets"), 401, "unauthenticated")
 
@@ -135,7 +135,7 @@ def test_nobody_can_mint_the_scope_to_produce_without_being_allowed(
 ) -> None:
     refused(owner.http.post("/api-keys", json={"name": "n", "scopes": ["assets:produce"]}), 403, "insufficient_scope")
 
-    database.execute("select private.allow_produce(%s)", [owner.owner_id])
+    database.execute("select assetdock_private.allow_produce(%s)", [owner.owner_id])
 
     producer = owner.key_holder(scopes=["assets:produce", "assets:write"])
     made = producer.reserve(type="cut_file", content_type="application/x-subrip")

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from service.routes.table import TABLE
+from assetdock_server.routes.table import TABLE
 from tests.callers import BOTH_ENDPOINTS, Project
 
 ORIGIN = {"Origin": "https://app.example.com"}

@@ -14,9 +14,9 @@ import httpx
 import psycopg
 import pytest
 
+from assetdock_server.identity.api_key import digest
 from devstack.ports import Ports
 from devstack.stack import Stack
-from service.identity.api_key import digest
 from tests.callers import Caller, Project
 from tests.forwarder import Forwarder, forwarder
 from tests.processes import Service
@@ -125,7 +125,7 @@ def test_each_function_runs_as_many_statements_as_it_must(
         headers={
             "apikey": project.publishable_key,
             "Authorization": f"Bearer {owner.credential}",
-            "Content-Profile": "api",
+            "Content-Profile": "assetdock",
         },
     ) as postgrest:
         postgrest.post(f"/{function}", json=arguments)
@@ -142,11 +142,11 @@ def test_a_key_is_found_and_its_use_noted_in_one_statement(
     key_holder: Caller, statements: Callable[[], tuple[int, int]], database: psycopg.Connection[Any]
 ) -> None:
     secret = [digest(key_holder.credential)]
-    database.execute("update app.api_keys set last_used_at = null where owner_id = %s", [key_holder.owner_id])
+    database.execute("update assetdock_app.api_keys set last_used_at = null where owner_id = %s", [key_holder.owner_id])
 
     def ran() -> int:
         statements()
-        database.execute("select api.resolve_api_key(%s)", secret)
+        database.execute("select assetdock.resolve_api_key(%s)", secret)
         return statements()[1]
 
     assert ran() == 1

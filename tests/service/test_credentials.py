@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from assetdock_server.identity import api_key
 from devstack.stack import Stack
-from service.identity import api_key
 from tests.callers import BOTH_ENDPOINTS, Caller, Project, refused
 
 Sign = Callable[[dict[str, Any]], str]
@@ -66,7 +66,7 @@ def test_the_scheme_may_be_written_in_any_case(upload_url: str, owner: Caller) -
         {"sub": "not-a-uuid"},
         {"role": "service_role"},
         {"role": "anon"},
-        {"role": "asset_worker"},
+        {"role": "assetdock_worker"},
         {"role": None},
         {"nbf": int(time.time()) + 3600},
         {"api_key_id": "019de7f7-3a52-74d1-9eeb-323e0bfb7bb9"},

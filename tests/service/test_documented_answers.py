@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from service.documents.library import READING_ORDER
-from service.documents.markdown import slug
-from service.routes.entry import JSON
-from service.routes.shapes import ErrorResponse
-from service.routes.table import TABLE
+from assetdock_server.documents.library import READING_ORDER
+from assetdock_server.documents.markdown import slug
+from assetdock_server.routes.entry import JSON
+from assetdock_server.routes.shapes import ErrorResponse
+from assetdock_server.routes.table import TABLE
 from tests.callers import Caller
 from tests.media import SAMPLES, make
 from tests.service.openapi import described

@@ -7,9 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from service.errors import CATALOGUE
-from service.routes.entry import OF_A_BODY, OF_A_KEY, OF_ANY_CALLER, OF_ANY_REQUEST, Entry
-from service.routes.table import TABLE
+from assetdock_server.errors import CATALOGUE
+from assetdock_server.routes.entry import OF_A_BODY, OF_A_KEY, OF_ANY_CALLER, OF_ANY_REQUEST, Entry
+from assetdock_server.routes.table import TABLE
 
 # Codes that the gateways and handlers raise themselves, by what a handler does.
 BY_STORAGE: dict[str, set[str]] = {"sign_upload": {"conflict", "not_found"}, "sign_download": set()}
@@ -20,12 +20,12 @@ def sql_codes(database: psycopg.Connection[Any]) -> dict[str, set[str]]:
     """Every code that each function of ours can raise, itself or in what it calls."""
     rows = database.execute(
         "select p.pronamespace::regnamespace || '.' || p.proname, pg_get_functiondef(p.oid) from pg_proc p "
-        "where p.pronamespace::regnamespace::text in ('api', 'private') and p.prokind = 'f'"
+        "where p.pronamespace::regnamespace::text in ('assetdock', 'assetdock_private') and p.prokind = 'f'"
     ).fetchall()
     source = {name: text.partition("$function$")[2] or text for name, text in rows}
     codes = {name: set(re.findall(r"private\.fail\('(\w+)'", text)) for name, text in source.items()}
     calls = {
-        name: {called for called in re.findall(r"((?:api|private)\.\w+)\(", text) if called in source}
+        name: {called for called in re.findall(r"((?:assetdock|assetdock_private)\.\w+)\(", text) if called in source}
         for name, text in source.items()
     }
     changed = True
@@ -64,7 +64,7 @@ def test_a_route_documents_what_its_functions_raise_and_nothing_that_nothing_can
 
 
 def test_the_codes_of_sql_are_those_of_the_catalogue(database: psycopg.Connection[Any]) -> None:
-    known = dict(database.execute("select code, status from private.errors").fetchall())
+    known = dict(database.execute("select code, status from assetdock_private.errors").fetchall())
 
     assert {code: CATALOGUE[code].status for code in known} == known
     raised = set().union(*sql_codes(database).values())

@@ -146,10 +146,11 @@ def cases(asked: Input) -> Iterator[tuple[Any, bool]]:
 @pytest.fixture
 def target(owner: Caller, database: psycopg.Connection[Any]) -> dict[str, str]:
     """Things to send requests to: an asset that is not waited for, so that `wait` answers at once, and a key."""
-    database.execute("select private.allow_produce(%s)", [owner.owner_id])
+    database.execute("select assetdock_private.allow_produce(%s)", [owner.owner_id])
     asset_id = owner.reserve()["asset"]["id"]
     database.execute(
-        "insert into private.limits (owner_id, webhook_endpoints, api_keys) values (%s, 1000, 1000)", [owner.owner_id]
+        "insert into assetdock_private.limits (owner_id, webhook_endpoints, api_keys) values (%s, 1000, 1000)",
+        [owner.owner_id],
     )
     hook = owner.hook("https://hooks.example.com/")
     return {"asset_id": asset_id, "api_key_id": owner.mint_key()["id"], "webhook_endpoint_id": hook["id"]}

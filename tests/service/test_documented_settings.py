@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg
 
+from assetdock_server.config import service_settings, worker_settings
+from assetdock_server.media import binary
 from devstack.binaries import PROJECT
-from service.config import service_settings, worker_settings
-from service.worker import binary
 
 OF_THE_SYSTEM = {"PATH", "SSL_CERT_FILE"}
 # How the guide, which is for callers, prints each default.
@@ -49,7 +49,7 @@ def rows(page: str, after: str) -> list[list[str]]:
 
 
 def default_limits(database: psycopg.Connection[Any]) -> dict[str, int]:
-    described = database.execute("select * from private.limits where owner_id is null")
+    described = database.execute("select * from assetdock_private.limits where owner_id is null")
     values = described.fetchone()
     assert values is not None
     assert described.description is not None

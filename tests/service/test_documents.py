@@ -10,15 +10,15 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
-from service.documents.errors import CAUSES, FAILURES
-from service.documents.library import GUIDES, READING_ORDER
-from service.documents.markdown import slug
-from service.documents.reference import MISSING, reference
-from service.errors import CATALOGUE, ApiError
-from service.routes.entry import Access
-from service.routes.fields import EVENT_TYPES, SCOPES, STATES, TYPES
-from service.routes.shapes import AssetType, EventType, FailureCode, Scope, State
-from service.routes.table import TABLE, routes
+from assetdock_server.documents.errors import CAUSES, FAILURES
+from assetdock_server.documents.library import GUIDES, READING_ORDER
+from assetdock_server.documents.markdown import slug
+from assetdock_server.documents.reference import MISSING, reference
+from assetdock_server.errors import CATALOGUE, ApiError
+from assetdock_server.routes.entry import Access
+from assetdock_server.routes.fields import EVENT_TYPES, SCOPES, STATES, TYPES
+from assetdock_server.routes.shapes import AssetType, EventType, FailureCode, Scope, State
+from assetdock_server.routes.table import TABLE, routes
 from tests.callers import Project, refused
 from tests.service.openapi import described, document, documented_codes
 
@@ -115,12 +115,12 @@ def test_the_lists_of_values_agree_with_the_database(database: Any) -> None:
         row = database.execute("select pg_get_constraintdef(oid) from pg_constraint where conname = %s", [constraint])
         return set(re.findall(r"'([a-z_:]+)'::text", row.fetchone()[0]))
 
-    scopes = database.execute("select private.every_scope()").fetchone()[0]
+    scopes = database.execute("select assetdock_private.every_scope()").fetchone()[0]
 
     assert set(STATES) == check("assets_state_check") == set(get_args(State))
     assert set(TYPES) == check("assets_type_check") == set(get_args(AssetType))
     assert set(FAILURES) == check("assets_error_code_check") == set(get_args(FailureCode))
-    events = database.execute("select private.webhook_event_types()").fetchone()[0]
+    events = database.execute("select assetdock_private.webhook_event_types()").fetchone()[0]
     assert list(EVENT_TYPES) == events == list(get_args(EventType))
     assert list(SCOPES) == scopes == list(get_args(Scope))
     assert set(get_args(Access)) - {"public"} <= set(SCOPES)

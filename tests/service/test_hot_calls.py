@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from assetdock_server.errors import ApiError
+from assetdock_server.gateways import pool
+from assetdock_server.gateways.postgrest import Postgrest
+from assetdock_server.gateways.storage import Storage
 from devstack.ports import Ports
-from service.errors import ApiError
-from service.gateways import pool
-from service.gateways.postgrest import Postgrest
-from service.gateways.storage import Storage
 from tests.callers import Caller, Project
 
 Ask = Callable[[Postgrest], Awaitable[Any]]

@@ -22,7 +22,9 @@ def reserve(caller: Caller, key: str, **fields: Any) -> httpx.Response:
 
 
 def count(database: Database, caller: Caller) -> Any:
-    row = database.execute("select count(*) from app.assets where owner_id = %s", [caller.owner_id]).fetchone()
+    row = database.execute(
+        "select count(*) from assetdock_app.assets where owner_id = %s", [caller.owner_id]
+    ).fetchone()
     assert row is not None
     return row[0]
 
@@ -106,7 +108,7 @@ def test_a_first_attempt_that_died_between_the_database_and_storage_is_taken_up(
     headers = {
         "apikey": owner.project.publishable_key,
         "Authorization": f"Bearer {owner.credential}",
-        "Content-Profile": "api",
+        "Content-Profile": "assetdock",
     }
     body = {"type": "audio", "content_type": "audio/wav", "idempotency_key": "died"}
     left = httpx.post(f"{owner.project.supabase_url}/rest/v1/rpc/create_upload", headers=headers, json=body)
@@ -134,7 +136,7 @@ def test_a_key_is_the_owners_and_free_again_after_a_day(owner: Caller, stranger:
     )
 
     database.execute(
-        "update private.idempotency_keys set claimed_at = now() - interval '24 hours 1 s' where owner_id = %s",
+        "update assetdock_private.idempotency_keys set claimed_at = now() - interval '24 hours 1 s' where owner_id = %s",
         [owner.owner_id],
     )
 

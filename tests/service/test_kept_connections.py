@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.gateways import wire
-from service.gateways.wire import BrokenError, Server
+from assetdock_server.gateways import wire
+from assetdock_server.gateways.wire import BrokenError, Server
 from tests.polling import comes_about
 from tests.service.scripted_upstream import HEADERS, SLOWLY, Script, Upstream, answer, echoing, server, upstream
 

@@ -97,7 +97,7 @@ def test_a_restored_asset_that_was_being_processed_is_probed_again(
 ) -> None:
     asset_id = owner.land(wav)
     owner.http.delete(f"/assets/{asset_id}")  # before or after its probe: both must end well
-    before = database.execute("select deleted_from from app.assets where id = %s", [asset_id]).fetchone()
+    before = database.execute("select deleted_from from assetdock_app.assets where id = %s", [asset_id]).fetchone()
 
     restored = owner.http.post(f"/assets/{asset_id}/restore").json()
 
@@ -108,7 +108,7 @@ def test_a_restored_asset_that_was_being_processed_is_probed_again(
 def test_once_the_purge_has_begun_there_is_no_way_back(owner: Caller, database: Database, wav: bytes) -> None:
     asset_id = owner.land(wav)
     owner.http.delete(f"/assets/{asset_id}")
-    database.execute("update app.assets set purge_started_at = now() where id = %s", [asset_id])
+    database.execute("update assetdock_app.assets set purge_started_at = now() where id = %s", [asset_id])
 
     refused(owner.http.post(f"/assets/{asset_id}/restore"), 410, "asset_purged")
 

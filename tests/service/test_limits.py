@@ -17,11 +17,15 @@ Database = psycopg.Connection[Any]
 
 
 def limit(database: Database, caller: Caller, column: str, value: int) -> None:
-    database.execute(f"insert into private.limits (owner_id, {column}) values (%s, %s)", [caller.owner_id, value])
+    database.execute(
+        f"insert into assetdock_private.limits (owner_id, {column}) values (%s, %s)", [caller.owner_id, value]
+    )
 
 
 def stored(database: Database, caller: Caller) -> int:
-    row = database.execute("select stored_bytes from private.usage where owner_id = %s", [caller.owner_id]).fetchone()
+    row = database.execute(
+        "select stored_bytes from assetdock_private.usage where owner_id = %s", [caller.owner_id]
+    ).fetchone()
     return row[0] if row else 0
 
 

@@ -31,15 +31,16 @@ def test_each_of_100_000_assets_is_listed_exactly_once_while_new_ones_are_made(
     owner = reader
     # An hour old by their ids, or they would use up the owner's reservations for this minute.
     database.execute(
-        "insert into app.assets (id, owner_id, type, reserved_by, upload_expires_at, finish_by)"
-        " select encode(substring(uuid_send(private.uuid7_floor(now() - interval '1 hour')) from 1 for 6)"
-        "   || substring(uuid_send(private.uuid7()) from 7), 'hex')::uuid,"
+        "insert into assetdock_app.assets (id, owner_id, type, reserved_by, upload_expires_at, finish_by)"
+        " select encode(substring(uuid_send(assetdock_private.uuid7_floor(now() - interval '1 hour')) from 1 for 6)"
+        "   || substring(uuid_send(assetdock_private.uuid7()) from 7), 'hex')::uuid,"
         "  %s, 'audio', 'session', now() - interval '1 s', now() + interval '1 hour' from generate_series(1, %s)",
         [owner.owner_id, MANY],
     )
-    database.execute("analyze app.assets")
+    database.execute("analyze assetdock_app.assets")
     before = {
-        str(row[0]) for row in database.execute("select id from app.assets where owner_id = %s", [owner.owner_id])
+        str(row[0])
+        for row in database.execute("select id from assetdock_app.assets where owner_id = %s", [owner.owner_id])
     }
     stop = threading.Event()
     made: list[str] = []

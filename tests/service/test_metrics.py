@@ -6,9 +6,9 @@ import httpx
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
+from assetdock_server import metrics
+from assetdock_server.worker import counters
 from devstack.binaries import PROJECT
-from service import metrics
-from service.worker import counters
 from tests.callers import Caller, Project
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.config import Connection
-from service.routes.page import Page
+from assetdock_server.config import Connection
+from assetdock_server.routes.page import Page
 from tests.callers import refused
 from tests.processes import Service
 

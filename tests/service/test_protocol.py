@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from uvicorn.server import ServerState
 
-from service import protocol
-from service.protocol import BoundedHttp, Joined
+from assetdock_server import protocol
+from assetdock_server.protocol import BoundedHttp, Joined
 from tests.service.scripted_upstream import message
 
 ARRIVAL_SECONDS = 0.3

@@ -6,12 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
-from service.errors import ApiError
-from service.gateways.pool import http_pool
-from service.gateways.storage import Storage
-from service.identity import jwks as jwks_module
-from service.identity.jwks import Jwks
-from service.identity.session import SessionVerifier
+from assetdock_server.errors import ApiError
+from assetdock_server.gateways.pool import http_pool
+from assetdock_server.gateways.storage import Storage
+from assetdock_server.identity import jwks as jwks_module
+from assetdock_server.identity.jwks import Jwks
+from assetdock_server.identity.session import SessionVerifier
 from tests.security.test_jwks import ISSUER, Auth
 from tests.service.test_hot_calls import Upstream, http
 

@@ -41,7 +41,7 @@ def test_an_upper_case_id_is_the_same_asset(owner: Caller) -> None:
 def test_confirm_says_expired_once_nothing_can_land_any_more(owner: Caller, database: psycopg.Connection[Any]) -> None:
     asset_id = owner.reserve()["asset"]["id"]
     database.execute(
-        "update app.assets set upload_expires_at = now() - interval '2 hours', finish_by = now() where id = %s",
+        "update assetdock_app.assets set upload_expires_at = now() - interval '2 hours', finish_by = now() where id = %s",
         [asset_id],
     )
 
@@ -52,7 +52,9 @@ def test_confirm_is_incomplete_between_the_windows_end_and_finish_by(
     owner: Caller, database: psycopg.Connection[Any]
 ) -> None:
     asset_id = owner.reserve()["asset"]["id"]
-    database.execute("update app.assets set upload_expires_at = now() - interval '1 s' where id = %s", [asset_id])
+    database.execute(
+        "update assetdock_app.assets set upload_expires_at = now() - interval '1 s' where id = %s", [asset_id]
+    )
 
     answer = owner.http.post(f"/assets/{asset_id}/confirm")
 

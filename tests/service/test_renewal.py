@@ -15,7 +15,9 @@ Database = psycopg.Connection[Any]
 def test_a_new_target_works_after_the_first_window_closed(owner: Caller, database: Database, wav: bytes) -> None:
     reservation = owner.reserve(size_bytes=len(wav))
     asset_id = reservation["asset"]["id"]
-    database.execute("update app.assets set upload_expires_at = now() - interval '1 s' where id = %s", [asset_id])
+    database.execute(
+        "update assetdock_app.assets set upload_expires_at = now() - interval '1 s' where id = %s", [asset_id]
+    )
     assert owner.upload(reservation, wav).status_code == 400
 
     answer = owner.http.post(f"/assets/{asset_id}/upload-url", json={"expires_in": 60})
@@ -44,11 +46,11 @@ def test_the_body_may_be_left_out(owner: Caller) -> None:
 
 def test_after_a_day_no_target_is_given_any_more(owner: Caller, database: Database) -> None:
     asset_id = owner.reserve()["asset"]["id"]
-    database.execute("update private.settings set renewable_for = '1 millisecond' where the_only_row")
+    database.execute("update assetdock_private.settings set renewable_for = '1 millisecond' where the_only_row")
     try:
         answer = owner.http.post(f"/assets/{asset_id}/upload-url")
     finally:
-        database.execute("update private.settings set renewable_for = default where the_only_row")
+        database.execute("update assetdock_private.settings set renewable_for = default where the_only_row")
 
     refused(answer, 410, "upload_expired")
 

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from assetdock_server.identity import api_key
 from devstack.ports import Ports
-from service.identity import api_key
 from tests.callers import Caller, Project, refused
 from tests.processes import Service
 
@@ -50,7 +50,7 @@ def test_during_the_overlap_both_keys_work(owner: Caller, database: Database) ->
     new = owner.http.post(f"/api-keys/{old['id']}/rotate", json={"overlap_seconds": 3600}).json()
 
     assert (works(owner, old["plaintext"]), works(owner, new["plaintext"])) == (True, True)
-    database.execute("update app.api_keys set expires_at = now() where id = %s", [old["id"]])
+    database.execute("update assetdock_app.api_keys set expires_at = now() where id = %s", [old["id"]])
     assert (works(owner, old["plaintext"]), works(owner, new["plaintext"])) == (False, True)
 
 
@@ -67,7 +67,9 @@ def test_a_key_that_rotates_itself_with_an_overlap_passes_on_its_own_expiry(
     assert (answer.status_code, new["expires_at"]) == (201, expires_at)
     assert (works(owner, old["plaintext"]), works(owner, new["plaintext"])) == (True, True)
     # In the overlap it ends soon, and what it makes ends with it: a stolen key cannot outlive its rotation.
-    [ends] = database.execute("select expires_at from app.api_keys where id = %s", [old["id"]]).fetchone() or [None]
+    [ends] = database.execute(
+        "select expires_at from assetdock_app.api_keys where id = %s", [old["id"]]
+    ).fetchone() or [None]
     late = itself.mint_key(scopes=["assets:read"])
     assert datetime.fromisoformat(late["expires_at"]) == ends
 
@@ -114,7 +116,9 @@ def test_a_strangers_key_is_not_found(owner: Caller, stranger: Caller) -> None:
 
 def row_of(database: Database, key: dict[str, Any]) -> tuple[str, datetime]:
     """(which version of the key's row this is, its last_used_at)."""
-    row = database.execute("select xmin::text, last_used_at from app.api_keys where id = %s", [key["id"]]).fetchone()
+    row = database.execute(
+        "select xmin::text, last_used_at from assetdock_app.api_keys where id = %s", [key["id"]]
+    ).fetchone()
     assert row is not None
     return row[0], row[1]
 
@@ -139,12 +143,12 @@ def test_last_used_at_is_at_most_a_minute_old(owner: Caller, database: Database)
     def looked_up(seconds_after: int) -> bool:
         """Whether a look-up so long after the last one that was noted is noted itself."""
         database.execute(
-            "update app.api_keys set last_used_at = now() - make_interval(secs => %s) where id = %s",
+            "update assetdock_app.api_keys set last_used_at = now() - make_interval(secs => %s) where id = %s",
             [seconds_after, key["id"]],
         )
         before = row_of(database, key)
         for _ in range(3):  # as from three replicas
-            database.execute("select api.resolve_api_key(%s)", [api_key.digest(key["plaintext"])])
+            database.execute("select assetdock.resolve_api_key(%s)", [api_key.digest(key["plaintext"])])
         return row_of(database, key) != before
 
     # A key that is in use is looked up anew whenever the service's memory of it ends.

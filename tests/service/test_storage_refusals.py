@@ -3,7 +3,7 @@
 import pytest
 from storage3.exceptions import StorageApiError
 
-from service.gateways.storage import translated
+from assetdock_server.gateways.storage import translated
 
 
 @pytest.mark.parametrize(

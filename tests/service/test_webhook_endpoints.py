@@ -109,14 +109,14 @@ def test_plain_http_is_taken_to_this_machine_only_and_only_where_a_setting_says_
 ) -> None:
     local = {**WISH, "url": "http://127.0.0.1:9/"}
     refused(owner.http.post("/webhook-endpoints", json=local), 422, "validation_error")
-    database.execute("update private.settings set loopback_webhooks = true")
+    database.execute("update assetdock_private.settings set loopback_webhooks = true")
     try:
         for url in ("http://127.0.0.1:9/", "http://localhost:9/", "http://[::1]:9/"):
             assert owner.http.post("/webhook-endpoints", json={**WISH, "url": url}).status_code == 201
         for url in ("http://hooks.example.com/", "http://127.0.0.1.example.com/", "http://10.0.0.1/"):
             refused(owner.http.post("/webhook-endpoints", json={**WISH, "url": url}), 422, "validation_error")
     finally:
-        database.execute("update private.settings set loopback_webhooks = false")
+        database.execute("update assetdock_private.settings set loopback_webhooks = false")
 
 
 def test_an_owner_has_ten_endpoints_unless_a_limit_says_otherwise(owner: Caller) -> None:
@@ -141,7 +141,7 @@ def test_a_deleted_endpoint_is_gone_and_deleting_is_idempotent(owner: Caller, da
     refused(owner.http.get(f"{path}/deliveries"), 404, "not_found")
     assert owner.http.get("/webhook-endpoints").json() == {"items": []}
     left = database.execute(
-        "select count(*) from private.webhook_secrets where webhook_endpoint_id = %s", [endpoint_id]
+        "select count(*) from assetdock_private.webhook_secrets where webhook_endpoint_id = %s", [endpoint_id]
     ).fetchone()
     assert left == (0,)
 
@@ -183,7 +183,7 @@ def test_a_rotation_shows_a_new_secret_and_when_the_old_one_ends(
     assert rotated["secret"] != endpoint["secret"]
     row = database.execute(
         "select secret, previous_secret, round(extract(epoch from previous_until - now()) / 86400)"
-        " from private.webhook_secrets where webhook_endpoint_id = %s",
+        " from assetdock_private.webhook_secrets where webhook_endpoint_id = %s",
         [endpoint["id"]],
     ).fetchone()
     assert row == (rotated["secret"], endpoint["secret"], days)
@@ -197,7 +197,7 @@ def test_a_rotation_without_overlap_ends_the_old_secret_at_once(owner: Caller, d
 
     assert answer.json()["previous_secret_expires_at"] is None
     row = database.execute(
-        "select previous_secret from private.webhook_secrets where webhook_endpoint_id = %s", [endpoint["id"]]
+        "select previous_secret from assetdock_private.webhook_secrets where webhook_endpoint_id = %s", [endpoint["id"]]
     ).fetchone()
     assert row == (None,)
 
@@ -251,7 +251,9 @@ def test_a_signed_out_session_leaves_no_endpoint_and_no_secret_behind(owner: Cal
 
 
 def test_deleting_makes_room_until_ten_times_the_limit_is_remembered(owner: Caller, database: Database) -> None:
-    database.execute("insert into private.limits (owner_id, webhook_endpoints) values (%s, 1)", [owner.owner_id])
+    database.execute(
+        "insert into assetdock_private.limits (owner_id, webhook_endpoints) values (%s, 1)", [owner.owner_id]
+    )
     for _ in range(10):
         assert owner.http.delete(f"/webhook-endpoints/{owner.hook(URL)['id']}").status_code == 204
 
@@ -279,13 +281,14 @@ def test_a_delivery_is_replayed_only_through_its_own_endpoint(owner: Caller) -> 
 def test_a_delivery_of_a_disabled_endpoint_is_not_replayed(owner: Caller, database: Database) -> None:
     endpoint = owner.hook(URL)["id"]
     row = database.execute(
-        "insert into private.webhook_deliveries (webhook_endpoint_id, event_type, occurred_at, data)"
+        "insert into assetdock_private.webhook_deliveries (webhook_endpoint_id, event_type, occurred_at, data)"
         " values (%s, 'asset.ready', now(), '{}') returning id",
         [endpoint],
     ).fetchone()
     assert row is not None
     database.execute(
-        "update app.webhook_endpoints set disabled_at = now(), disabled_reason = 'gone' where id = %s", [endpoint]
+        "update assetdock_app.webhook_endpoints set disabled_at = now(), disabled_reason = 'gone' where id = %s",
+        [endpoint],
     )
 
     refused(owner.http.post(f"/webhook-endpoints/{endpoint}/deliveries/{row[0]}/replay"), 409, "conflict")
@@ -298,7 +301,7 @@ def test_the_view_shows_own_endpoints_and_no_secret(owner: Caller, stranger: Cal
     for caller in (owner, stranger):
         answer = caller.http.get(
             f"{caller.project.supabase_url}/rest/v1/webhook_endpoints",
-            headers={"apikey": caller.project.publishable_key, "Accept-Profile": "api"},
+            headers={"apikey": caller.project.publishable_key, "Accept-Profile": "assetdock"},
         )
         assert answer.status_code == 200, answer.text
         rows.append(answer.json())

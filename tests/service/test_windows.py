@@ -10,7 +10,7 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from service.routes.windows import Windows
+from assetdock_server.routes.windows import Windows
 
 OWNERS = ("a", "b")
 # Who asks, and how many seconds after the one before.

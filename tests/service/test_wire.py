@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from assetdock_server.errors import ApiError
+from assetdock_server.gateways.pool import attempt
+from assetdock_server.gateways.wire import BrokenError, CrowdedError, Server
 from devstack.ports import Ports
-from service.errors import ApiError
-from service.gateways.pool import attempt
-from service.gateways.wire import BrokenError, CrowdedError, Server
 from tests.certificate import localhost_certificate
 from tests.polling import comes_about
 from tests.service.scripted_upstream import HEADERS, SLOWLY, Upstream, answer, echoing, server, upstream

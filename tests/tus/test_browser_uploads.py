@@ -144,7 +144,7 @@ def test_a_gateway_killed_before_it_wrote_the_row_writes_it_when_it_is_asked_aga
     tab.end()
     gateway = stack.children["gateway"]
     with psycopg.connect(stack.db_url) as holding:
-        holding.execute("select from app.assets where id = %s for update", [asset_id])
+        holding.execute("select from assetdock_app.assets where id = %s for update", [asset_id])
         answers: list[Any] = []
 
         def last_part() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.worker.binary import Ffprobe, find, from_npm
-from service.worker.contained import Limits
+from assetdock_server.media.binary import Ffprobe, find, from_npm
+from assetdock_server.media.sandbox.run import Limits
 from tests.worker.storage import Storage, serving
 
 ROOT = Path(__file__).parents[2]

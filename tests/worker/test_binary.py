@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from service.worker import binary
-from service.worker.binary import SEARCHED_FIRST, find, from_npm
-from service.worker.contained import Limits, run
+from assetdock_server.media import binary
+from assetdock_server.media.binary import SEARCHED_FIRST, find, from_npm
+from assetdock_server.media.sandbox.run import Limits, run
 from tests.worker.conftest import ROOT
 
 BINDING = re.compile(r"binding file (\S+) \[\d+\] to (\S+) \[\d+\]: normal symbol `([^']*)'(?: \[([^\]]*)\])?")

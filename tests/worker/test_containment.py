@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from service.worker import confinement
-from service.worker.binary import Ffprobe
-from service.worker.contained import Ending, Limits, run
-from service.worker.ffprobe import probe
-from service.worker.media import Report, TransientError, Unread
+from assetdock_server.media.binary import Ffprobe
+from assetdock_server.media.ffprobe import probe
+from assetdock_server.media.report import Report, TransientError, Unread
+from assetdock_server.media.sandbox import confinement
+from assetdock_server.media.sandbox.run import Ending, Limits, run
 from tests.bomb import MIB, bomb
 from tests.worker.conftest import ROOT
 from tests.worker.storage import Storage
@@ -121,7 +121,7 @@ def test_limits_are_set_before_the_program_starts(program: Callable[[str], Path]
 def test_a_limit_below_ours_that_was_inherited_stays(program: Callable[[str], Path]) -> None:
     source = (
         "import asyncio, resource, sys\n"
-        "from service.worker.contained import Limits, run\n"
+        "from assetdock_server.media.sandbox.run import Limits, run\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (40, 40))\n"
         "ending = asyncio.run(run([sys.argv[1]], limits=Limits(), seconds=60, environment={},"
         " receive=lambda piece: print(piece.decode(), end=''), capacity=100))\n"
@@ -182,9 +182,9 @@ def test_a_program_that_eats_memory_gets_no_more_than_its_share(
 MEASURED = """
 import asyncio, resource, sys
 from pathlib import Path
-from service.worker.binary import Ffprobe
-from service.worker.contained import Limits
-from service.worker.ffprobe import probe
+from assetdock_server.media.binary import Ffprobe
+from assetdock_server.media.sandbox.run import Limits
+from assetdock_server.media.ffprobe import probe
 program, url, memory = sys.argv[1:]
 report = asyncio.run(probe(url, ffprobe=Ffprobe(Path(program)), limits=Limits(memory_bytes=int(memory))))
 print(report.reason, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
@@ -287,7 +287,7 @@ def test_a_worker_killed_outright_leaves_no_process(program: Callable[[str], Pat
     path = program("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
     worker = (
         "import asyncio\n"
-        "from service.worker.contained import Limits, run\n"
+        "from assetdock_server.media.sandbox.run import Limits, run\n"
         f"asyncio.run(run([{str(path)!r}], limits=Limits(), seconds=60, environment={{}},"
         " receive=lambda piece: print(piece.decode(), flush=True), capacity=100))\n"
     )

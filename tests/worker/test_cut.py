@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from service.gateways.pool import http_pool
-from service.worker import cut
-from service.worker.cut import OGG_PAGE, cut_off, ogg_stops_within_a_page, wav_lacks
-from service.worker.media import Media, TransientError
+from assetdock_server.gateways.pool import http_pool
+from assetdock_server.media import truncation as cut
+from assetdock_server.media.report import Media, TransientError
+from assetdock_server.media.truncation import OGG_PAGE, cut_off, ogg_stops_within_a_page, wav_lacks
 from tests.media import make, silence
 from tests.worker.storage import Storage
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from service.worker.binary import Ffprobe, find
-from service.worker.contained import Limits, run
-from service.worker.ffprobe import probe
-from service.worker.media import Media, Unread
-from service.worker.verdict import Failed, Ready, judge
+from assetdock_server.media.binary import Ffprobe, find
+from assetdock_server.media.ffprobe import probe
+from assetdock_server.media.report import Media, Unread
+from assetdock_server.media.sandbox.run import Limits, run
+from assetdock_server.media.verdict import Failed, Ready, judge
 from tests.media import PICTURE, SAMPLES, SECONDS, SUBRIP, Sample, make, silence, with_long_titles
 from tests.worker.storage import Storage
 
@@ -75,7 +75,7 @@ def test_one_ffprobe_is_enough_for_an_ordinary_file(
         starts.append(arguments)
         return run(*arguments, **options)
 
-    monkeypatch.setattr("service.worker.ffprobe.run", counted)
+    monkeypatch.setattr("assetdock_server.media.ffprobe.run", counted)
 
     asyncio.run(
         probe(

@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from service.errors import ApiError
-from service.worker import counters
-from service.worker.housekeeping import keep_house
+from assetdock_server.errors import ApiError
+from assetdock_server.worker import counters
+from assetdock_server.worker.maintenance import keep_house
 
 
 class House:

@@ -6,13 +6,13 @@ from functools import partial
 
 import pytest
 
-from service.gateways.pool import http_pool
-from service.worker import mp3
-from service.worker.binary import Ffprobe
-from service.worker.contained import Limits
-from service.worker.ffprobe import probe
-from service.worker.media import Media, Report, TransientError, Unread
-from service.worker.reading import piece
+from assetdock_server.gateways.pool import http_pool
+from assetdock_server.media.binary import Ffprobe
+from assetdock_server.media.ffprobe import probe
+from assetdock_server.media.mp3 import duration as mp3
+from assetdock_server.media.object_bytes import piece
+from assetdock_server.media.report import Media, Report, TransientError, Unread
+from assetdock_server.media.sandbox.run import Limits
 from tests.media import MP3_FRAME, SAMPLES, SECONDS, make
 from tests.worker.mp3s import NO_TAGS, forged
 from tests.worker.storage import Storage
@@ -127,7 +127,7 @@ def test_looking_for_too_long_leaves_the_rest_to_reading(
     async def never(_look: mp3.Look, _size: int) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("service.worker.ffprobe.LOOKING_SECONDS", 0.1)
+    monkeypatch.setattr("assetdock_server.media.ffprobe.LOOKING_SECONDS", 0.1)
     monkeypatch.setattr(mp3, "seconds", never)
     (storage.folder / "slow.mp3").write_bytes(sound(240, "-b:a", "320k", *NO_TAGS))
 
@@ -149,7 +149,7 @@ def test_one_look_may_fail_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of hundreds one will. Trouble that stays is Storage's, and says nothing about the file."""
-    monkeypatch.setattr("service.worker.ffprobe.ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("assetdock_server.media.ffprobe.ASK_AGAIN_SECONDS", 0.0)
     data = sound(240, "-b:a", "320k", *NO_TAGS)
     (storage.folder / "troubled.mp3").write_bytes(data)
     asked: list[int] = []

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from service.worker.loop import Worker
-from service.worker.queue import Job
+from assetdock_server.worker.loop import Worker
+from assetdock_server.worker.queue import Job
 from tests.polling import comes_about
 
 
@@ -26,7 +26,7 @@ class Leasing:
 
     async def lease_jobs(self, max_jobs: int, kinds: Sequence[str], *, empty_handed: bool) -> tuple[list[Job], int]:
         assert list(kinds) == ["probe"]
-        assert 1 <= max_jobs <= 100, "what api.lease_jobs refuses"
+        assert 1 <= max_jobs <= 100, "what assetdock.lease_jobs refuses"
         self.asked.append((max_jobs, empty_handed))
         return (self._batches.pop(0) if self._batches else []), 0
 
@@ -61,7 +61,7 @@ def test_a_worker_says_whether_its_hands_are_empty_and_takes_nothing_beside_a_jo
 def test_a_worker_takes_jobs_ahead_while_those_in_hand_go_fast_and_none_behind_a_long_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.worker.loop.BRISK", 0.3)
+    monkeypatch.setattr("assetdock_server.worker.loop.BRISK", 0.3)
     queue = Leasing([[job("a"), job("b")], [job("c")], []])
     gates = {name: asyncio.Event() for name in "abc"}
 
@@ -71,7 +71,9 @@ def test_a_worker_takes_jobs_ahead_while_those_in_hand_go_fast_and_none_behind_a
 
     async def walk() -> None:
         stopping = asyncio.Event()
-        monkeypatch.setattr("service.worker.loop.BUSY_POLL", 60)  # a full answer is followed by a question at once
+        monkeypatch.setattr(
+            "assetdock_server.worker.loop.BUSY_POLL", 60
+        )  # a full answer is followed by a question at once
         worker = asyncio.create_task(Worker(cast(Any, queue), {"probe": hand}, 2, stopping, ahead=("probe",)).run())
         await comes_about(lambda: len(queue.asked) == 2)
         await asyncio.sleep(0.5)  # three in hand: one ahead, and then all are old

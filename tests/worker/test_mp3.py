@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.worker import mp3
-from service.worker.media import TransientError
-from service.worker.mp3_frames import Frame, chain
+from assetdock_server.media.mp3 import duration as mp3
+from assetdock_server.media.mp3.frames import Frame, chain
+from assetdock_server.media.report import TransientError
 from tests.media import MP3_FRAME
 from tests.worker.mp3s import NO_TAGS, VARIABLE, forged
 

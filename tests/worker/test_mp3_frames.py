@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.worker.mp3_frames import Frame, Tag
+from assetdock_server.media.mp3.frames import Frame, Tag
 from tests.worker.mp3s import forged
 
 

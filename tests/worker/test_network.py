@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from service.worker.binary import Ffprobe, UnusableFfprobeError, find
-from service.worker.contained import Limits
-from service.worker.ffprobe import probe
-from service.worker.media import Media, Report, TransientError, Unread
-from service.worker.verdict import Failed, judge
+from assetdock_server.media.binary import Ffprobe, UnusableFfprobeError, find
+from assetdock_server.media.ffprobe import probe
+from assetdock_server.media.report import Media, Report, TransientError, Unread
+from assetdock_server.media.sandbox.run import Limits
+from assetdock_server.media.verdict import Failed, judge
 from tests.certificate import localhost_certificate
 from tests.media import SECONDS, make, silence, with_long_titles
 from tests.worker.storage import Storage, serving

@@ -7,12 +7,12 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.worker.contained import Ending
-from service.worker.diagnosis import of_opening, of_reading
-from service.worker.header import ENTRIES, MalformedReportError, error_code, read
-from service.worker.media import TransientError
-from service.worker.packets import Span
-from service.worker.verdict import judge
+from assetdock_server.media.diagnosis import of_opening, of_reading
+from assetdock_server.media.header import ENTRIES, MalformedReportError, error_code, read
+from assetdock_server.media.packets import Span
+from assetdock_server.media.report import TransientError
+from assetdock_server.media.sandbox.run import Ending
+from assetdock_server.media.verdict import judge
 
 KEYS = [
     *("format", "streams", "error", "code", "tags", "disposition", "side_data_list", "rotation", "rotate"),

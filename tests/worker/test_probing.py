@@ -6,12 +6,13 @@ from typing import Any, cast
 
 import pytest
 
-from service.errors import ApiError
-from service.gateways.pool import http_pool
-from service.worker import counters, mp3
-from service.worker.media import Unread
-from service.worker.probing import Prober
-from service.worker.queue import Job, Subject
+from assetdock_server.errors import ApiError
+from assetdock_server.gateways.pool import http_pool
+from assetdock_server.media.mp3 import duration as mp3
+from assetdock_server.media.report import Unread
+from assetdock_server.worker import counters
+from assetdock_server.worker.probing import Prober
+from assetdock_server.worker.queue import Job, Subject
 from tests.worker.storage import Storage
 
 SUBJECT = Subject(id="a", type="audio", content_type=None, size_bytes=1, sha256=None)
@@ -73,7 +74,7 @@ class Returns:
 
 
 def test_a_job_whose_turn_does_not_come_is_given_back_untried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.worker.probing.LONGEST_TURN", 0.05)
+    monkeypatch.setattr("assetdock_server.worker.probing.LONGEST_TURN", 0.05)
     queue = Returns()
 
     async def behind_a_long_one() -> str:
@@ -126,7 +127,7 @@ def test_a_probe_can_look_at_the_bytes_it_is_about(storage: Storage, monkeypatch
             )
             return await prober.work(JOB)
 
-    monkeypatch.setattr("service.worker.probing.probe", probe)
+    monkeypatch.setattr("assetdock_server.worker.probing.probe", probe)
 
     assert asyncio.run(work()) == "done"
 

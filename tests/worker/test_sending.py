@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.worker.sending import EXCERPT, Attempt, excerpt, send
+from assetdock_server.webhooks.sending import EXCERPT, Attempt, excerpt, send
 from tests.receiver import Answer, Receiver, receiving
 
 

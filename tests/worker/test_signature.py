@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from service.identity import webhook_secret
-from service.worker import signature
+from assetdock_server.webhooks import secret as webhook_secret
+from assetdock_server.webhooks import signature
 
 SECRETS = st.binary(min_size=24, max_size=64).map(lambda key: "whsec_" + base64.b64encode(key).decode())
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.worker.sending import send
-from service.worker.target import UnusableTargetError, is_allowed, resolve
+from assetdock_server.webhooks.sending import send
+from assetdock_server.webhooks.target import UnusableTargetError, is_allowed, resolve
 from tests.receiver import Receiver, receiving
 
 INWARD = [

@@ -5,9 +5,9 @@ from typing import get_args
 
 import pytest
 
-from service.worker.content_types import CONTAINERS, agrees, is_one_of
-from service.worker.media import Media, Stream, Unread
-from service.worker.verdict import AssetType, Failed, Ready, judge
+from assetdock_server.media.content_types import CONTAINERS, agrees, is_one_of
+from assetdock_server.media.report import Media, Stream, Unread
+from assetdock_server.media.verdict import AssetType, Failed, Ready, judge
 
 SOUND = Stream(0, "audio", "aac", channels=2, sample_rate=48000)
 PICTURES = Stream(1, "video", "h264", width=1920, height=1080, frame_rate="25.000")

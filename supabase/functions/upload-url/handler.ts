@@ -9,7 +9,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export type Claims = Record<string, unknown>;
 
-/** What api.create_upload answers. `upload_expires_at` is null once the bytes of a repeated request have landed. */
+/** What assetdock.create_upload answers. `upload_expires_at` is null once the bytes of a repeated request have landed. */
 export interface Reservation {
   asset: { id: string; content_type: string | null };
   bucket: string;

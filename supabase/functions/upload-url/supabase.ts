@@ -48,7 +48,7 @@ export function supabase({ url, publicUrl, publishableKey }: Settings): Project 
       );
     },
     async reserve(token, wish) {
-      const { data, error, status } = await as(token).schema("api").rpc("create_upload", wish);
+      const { data, error, status } = await as(token).schema("assetdock").rpc("create_upload", wish);
       if (error) throw refusal(error, status);
       return data;
     },

@@ -1,0 +1,105 @@
+"""The command line: `python -m assetdock_server serve | worker | reconcile | mint-worker-token`."""
+
+import argparse
+import asyncio
+import gc
+import os
+import sys
+
+import uvicorn
+import uvloop
+
+from assetdock_server.app import create_app
+from assetdock_server.config import ConfigError, service_settings, worker_settings
+from assetdock_server.identity.minting import Minter
+from assetdock_server.observability import configure_logging
+from assetdock_server.protocol import BoundedHttp
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; its exit code. 2 for a setting that is missing or malformed."""
+    parser = argparse.ArgumentParser(prog="python -m assetdock_server", description="Assetdock's service and worker.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="answer HTTP requests on HOST:PORT")
+    worker = commands.add_parser("worker", help="probe uploaded media, purge what was deleted")
+    worker.add_argument(
+        "--concurrency",
+        type=_positive,
+        default=os.cpu_count() or 1,
+        help="jobs at a time (default: the cores)",
+    )
+    reconcile = commands.add_parser(
+        "reconcile", help="report what is wrong between database and Storage; 1 if anything"
+    )
+    reconcile.add_argument("--repair", action="store_true", help="put right what can be")
+    mint = commands.add_parser("mint-worker-token", help="print a token for SUPABASE_WORKER_TOKEN")
+    mint.add_argument("--days", type=_positive, default=365, help="how long it is valid (default: 365)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "serve":
+            return _serve()
+        if options.command == "worker":
+            return _work(options.concurrency)
+        if options.command == "reconcile":
+            return _reconcile(repair=options.repair)
+        print(Minter(service_settings(os.environ).signing_key).for_worker(options.days))
+    except ConfigError as error:
+        print(f"assetdock: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _serve() -> int:
+    settings = service_settings(os.environ)
+    configure_logging(settings.log_level)
+    server: uvicorn.Server | None = None
+    app = create_app(settings, leaving=lambda: server is not None and server.should_exit)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http=BoundedHttp,
+            ws="none",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+    )
+    # What is there by now stays, and a request's objects go without the collector, which would look through all of them
+    # after each few hundred allocations. It still comes for what refers to itself.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    server.run()
+    return 0
+
+
+def _work(concurrency: int) -> int:
+    # Here, so that serving does not load what only the worker needs.
+    from assetdock_server.worker.loop import run  # noqa: PLC0415
+
+    settings = worker_settings(os.environ)
+    configure_logging(settings.log_level)
+    return uvloop.run(run(settings, concurrency))
+
+
+def _reconcile(*, repair: bool) -> int:
+    from assetdock_server.worker.reconciliation import run  # noqa: PLC0415
+
+    settings = worker_settings(os.environ)
+    configure_logging(settings.log_level)
+    return asyncio.run(run(settings, repair=repair))
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

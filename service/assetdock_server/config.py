@@ -1,0 +1,185 @@
+"""The settings of a process, read once. The names are Supabase's own where Supabase has one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from assetdock_server.identity.signing import SigningKey, read_private_jwk, read_secret
+
+
+class ConfigError(Exception):
+    """A setting is missing or malformed; the message is one line that says which and where to find it."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach the Supabase project: needed by the service and the worker alike."""
+
+    supabase_url: str
+    publishable_key: str
+
+    @property
+    def rest_url(self) -> str:
+        return f"{self.supabase_url}/rest/v1"
+
+    @property
+    def storage_url(self) -> str:
+        return f"{self.supabase_url}/storage/v1/"
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of session JWTs."""
+        return f"{self.supabase_url}/auth/v1"
+
+    @property
+    def jwks_url(self) -> str:
+        return f"{self.issuer}/.well-known/jwks.json"
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """What `serve` needs. `session_secret` is the project's HS256 secret, when it has one."""
+
+    connection: Connection
+    signing_key: SigningKey
+    session_secret: bytes | None
+    host: str
+    port: int
+    cors_origins: tuple[str, ...]
+    requests_per_minute: int | None  # of one owner, in this process
+    log_level: str
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What `worker` needs. It never holds the signing key: a hole in ffprobe must not become service_role."""
+
+    connection: Connection
+    token: str
+    lease_seconds: int  # a job of a worker that died comes round again after so long
+    probe_seconds: float  # for one look at a file's header
+    host: str
+    metrics_port: int | None
+    log_level: str
+
+
+def service_settings(environment: Mapping[str, str]) -> ServiceSettings:
+    """Reads the service's settings. Raises ConfigError."""
+    secret = environment.get("SUPABASE_JWT_SECRET") or None
+    jwk = environment.get("SUPABASE_SIGNING_KEY") or None
+    try:
+        session_secret = read_secret(secret) if secret else None
+    except ValueError as error:
+        raise ConfigError(f"SUPABASE_JWT_SECRET {error}") from error
+    if jwk:
+        try:
+            signing_key = SigningKey.from_jwk(read_private_jwk(jwk))
+        except ValueError as error:
+            raise ConfigError(
+                f"SUPABASE_SIGNING_KEY {error}. `supabase gen signing-key --algorithm ES256` prints one; "
+                "import it under Project Settings > JWT Keys."
+            ) from error
+    elif session_secret:
+        signing_key = SigningKey.from_secret(session_secret)
+    else:
+        raise ConfigError(
+            "SUPABASE_SIGNING_KEY (a private JWK) or SUPABASE_JWT_SECRET is missing: see Project Settings > JWT Keys."
+        )
+    return ServiceSettings(
+        connection=_connection(environment),
+        signing_key=signing_key,
+        session_secret=session_secret,
+        host=environment.get("HOST") or "127.0.0.1",
+        port=_port(environment.get("PORT") or "8000"),
+        cors_origins=tuple(_origins(environment.get("ASSETDOCK_CORS_ORIGINS") or "*")),
+        requests_per_minute=_rate(environment.get("ASSETDOCK_RATE_LIMIT") or "1200"),
+        log_level=_log_level(environment),
+    )
+
+
+def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
+    """Reads the worker's settings. Raises ConfigError."""
+    token = environment.get("SUPABASE_WORKER_TOKEN") or ""
+    if _claims(token).get("role") != "assetdock_worker":
+        raise ConfigError(
+            "SUPABASE_WORKER_TOKEN is missing or not for assetdock_worker: `python -m assetdock_server mint-worker-token` makes one."
+        )
+    metrics_port = environment.get("ASSETDOCK_WORKER_METRICS_PORT")
+    return WorkerSettings(
+        connection=_connection(environment),
+        token=token,
+        lease_seconds=_seconds(environment, "ASSETDOCK_LEASE_SECONDS", 60, range(5, 3601)),
+        probe_seconds=_seconds(environment, "ASSETDOCK_PROBE_SECONDS", 60, range(1, 3601)),
+        host=environment.get("HOST") or "127.0.0.1",
+        metrics_port=_port(metrics_port, "ASSETDOCK_WORKER_METRICS_PORT") if metrics_port else None,
+        log_level=_log_level(environment),
+    )
+
+
+def _connection(environment: Mapping[str, str]) -> Connection:
+    url = (environment.get("SUPABASE_URL") or "").rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+        raise ConfigError(
+            "SUPABASE_URL is missing or no plain http(s) URL: see Project Settings > Data API, "
+            "for example https://abcdefgh.supabase.co."
+        )
+    key = environment.get("SUPABASE_PUBLISHABLE_KEY") or ""
+    if not key.isascii() or not key.isprintable() or not key or " " in key:
+        raise ConfigError(
+            "SUPABASE_PUBLISHABLE_KEY is missing or malformed: see Project Settings > API Keys (sb_publishable_…)."
+        )
+    if key.startswith("sb_secret_") or _claims(key).get("role") == "service_role":
+        raise ConfigError(
+            "SUPABASE_PUBLISHABLE_KEY holds a secret key; Assetdock never needs one. Use sb_publishable_…."
+        )
+    return Connection(supabase_url=url, publishable_key=key)
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """A token's claims, unverified: only to tell one kind of setting from another."""
+    import jwt  # noqa: PLC0415 - heavy, and needed at start only
+
+    try:
+        return dict(jwt.decode(token, options={"verify_signature": False}))
+    except jwt.InvalidTokenError:
+        return {}
+
+
+def _port(text: str, name: str = "PORT") -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise ConfigError(f"{name} is {text!r}; it is a number from 1 to 65535.")
+    return int(text)
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: int, allowed: range) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or int(text) not in allowed:
+        raise ConfigError(f"{name} is {text!r}; it is a number of seconds from {allowed[0]} to {allowed[-1]}.")
+    return int(text)
+
+
+def _rate(text: str) -> int | None:
+    if text == "off":
+        return None
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
+        raise ConfigError(f"ASSETDOCK_RATE_LIMIT is {text!r}; it is requests per minute and owner, or off.")
+    return int(text)
+
+
+def _origins(text: str) -> list[str]:
+    origins = [origin.strip().rstrip("/") for origin in text.split(",") if origin.strip()]
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path):
+            raise ConfigError(f"ASSETDOCK_CORS_ORIGINS has {origin!r}; list origins such as https://app.example.com.")
+    return origins
+
+
+def _log_level(environment: Mapping[str, str]) -> str:
+    level = (environment.get("LOG_LEVEL") or "info").lower()
+    if level not in ("debug", "info", "warning", "error"):
+        raise ConfigError(f"LOG_LEVEL is {json.dumps(level)}; it is debug, info, warning or error.")
+    return level

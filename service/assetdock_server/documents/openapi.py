@@ -1,0 +1,342 @@
+"""The API as an OpenAPI 3.1 document.
+
+Plain dictionaries in the specification's own words: a library of classes for them would check their spelling, which
+the specification's own validator does in a test, and not what goes wrong, which is saying what the routes don't do.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from assetdock_server.documents.errors import CAUSES
+from assetdock_server.errors import CATALOGUE
+from assetdock_server.routes.descriptions.examples import API_KEY_ID, ASSET_ID, DELIVERY_ID, WEBHOOK_ENDPOINT_ID
+from assetdock_server.routes.entry import JSON, Entry
+from assetdock_server.routes.shapes import ErrorResponse
+
+Json = dict[str, Any]
+VERSION = "1"
+REF = "#/components/schemas/{model}"
+IDS = {
+    "asset_id": ASSET_ID,
+    "api_key_id": API_KEY_ID,
+    "webhook_endpoint_id": WEBHOOK_ENDPOINT_ID,
+    "delivery_id": DELIVERY_ID,
+}
+REASONS = {
+    200: "Done.",
+    201: "Made.",
+    202: "Queued.",
+    204: "Done; there is nothing to say.",
+    304: "You have it already.",
+}
+WITH_RETRY_AFTER = ("upload_incomplete", "rate_limited", "too_many_pending_uploads", "upstream_unavailable")
+
+TAGS = {
+    "Uploads": "Reserve an asset, push its bytes straight to Storage.",
+    "Assets": "Read, list, delete and restore assets.",
+    "API keys": "Credentials for programs.",
+    "Webhooks": "Be told instead of asking.",
+    "Operations": "For whoever runs the service.",
+    "Documents": "This documentation.",
+}
+
+SECURITY_SCHEMES: Json = {
+    "session": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A Supabase session's access token, for people in a browser or app. A session holds every scope "
+        "but `assets:produce`, which an operator grants.",
+    },
+    "api_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "rk_live_…",
+        "description": "An API key from `POST /api/v1/api-keys`, for programs. It holds the scopes it was given.",
+    },
+}
+
+HEADERS: Json = {
+    "X-Request-Id": {
+        "description": "The request's id: yours when it was safe to repeat, else a new one. Name it in reports.",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+        "example": "b7e23ec29af22b0b4e41da31e868d572",
+    },
+    "Location": {
+        "description": "The path of what was made.",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference"},
+        "example": f"/api/v1/assets/{ASSET_ID}",
+    },
+    "RateLimit": {
+        "description": 'What is left of the allowance: `"requests";r=<requests>;t=<seconds until it is whole>`. Absent '
+        "where the operator set no limit.",
+        "schema": {"type": "string"},
+        "example": '"requests";r=1199;t=60',
+    },
+    "RateLimit-Policy": {
+        "description": 'The allowance: `"requests";q=<requests>;w=<seconds>`. Absent where the operator set no limit.',
+        "schema": {"type": "string"},
+        "example": '"requests";q=1200;w=60',
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before the same request can do better.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 2,
+    },
+    "WWW-Authenticate": {
+        "description": "The challenge of RFC 6750: `error` and, with 401, `error_description`.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^Bearer error="'},
+        "example": 'Bearer error="invalid_token", error_description="The session has expired. Refresh it"',
+    },
+    "ETag": {
+        "description": "Send it as If-None-Match to be told with 304 that nothing changed.",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": '"33a64df551425fcc55e4d42a148795d9"',
+    },
+}
+
+# Without examples: Swagger UI would send them, and the second request with the same Idempotency-Key would fail.
+PARAMETERS: Json = {
+    "X-Request-Id": {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "An id of yours for this request: up to 128 letters, digits and `._:/+=-`. Anything else is "
+        "replaced.",
+        "schema": {"type": "string"},  # not the pattern: nothing is refused for it
+    },
+    "Idempotency-Key": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Makes repeating the request safe for 24 hours: 1 to 255 visible ASCII characters, new for each "
+        "new wish, such as the UUID `5f0c1f9e-0d0c-4b6c-9c1a-7a52f6f6c5d3`. See the guide on idempotency.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]*$"},
+    },
+    "If-None-Match": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "The ETag of the answer you have.",
+        "schema": {"type": "string"},
+    },
+}
+
+DESCRIPTION = """\
+Takes audio and video into Supabase: reserve an asset, push the bytes straight to Storage with a signed URL, and read \
+what ffprobe found in them.
+
+- Send `Authorization: Bearer <token>` with a Supabase session JWT or an API key; the server sees which it is.
+- Bodies are JSON in UTF-8, at most 64 KiB. Unknown fields are ignored.
+- Times are RFC 3339 in UTC with microseconds, ids are UUIDv7, sizes are bytes, durations are decimal strings.
+- Every error has the shape of `ErrorResponse`; its `code` is what programs decide by. A path that does not exist is \
+`not_found`, a method it does not take `method_not_allowed`, with `Allow`.
+- What belongs to another owner is `not_found`, never `forbidden`.
+- `HEAD` works wherever `GET` does. `OPTIONS` needs no token: 204, with `Allow`.
+
+Guides and a Markdown page for each operation: [/llms.txt](/llms.txt).
+"""
+
+
+def openapi(entries: Iterable[Entry]) -> Json:
+    """The whole document."""
+    entries = list(entries)
+    paths: Json = {}
+    for entry in entries:
+        paths.setdefault(entry.path, {})[entry.method.lower()] = _operation(entry, entries)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Assetdock",
+            "version": VERSION,
+            "summary": "Audio and video uploads for Supabase.",
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(entries),
+            "parameters": PARAMETERS,
+            "headers": HEADERS,
+            "securitySchemes": SECURITY_SCHEMES,
+        },
+    }
+
+
+def _schemas(entries: Iterable[Entry]) -> Json:
+    models: set[type[BaseModel]] = {ErrorResponse}
+    for entry in entries:
+        operation = entry.operation
+        models.update(model for model in (operation.answer, operation.body) if model)
+        models.update(model for _, _, model, _ in operation.others)
+    ordered = sorted(models, key=lambda model: model.__name__)
+    _, document = models_json_schema([(model, "validation") for model in ordered], ref_template=REF)
+    schemas: Json = document["$defs"]
+    return schemas
+
+
+def _operation(entry: Entry, entries: list[Entry]) -> Json:
+    operation = entry.operation
+    document: Json = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": operation.description,
+        "parameters": [*_path_parameters(entry), *_query_parameters(entry), *_header_parameters(entry)],
+        "responses": {str(status): answer for status, answer in sorted(_responses(entry).items())},
+        "security": [] if entry.access == "public" else [{name: [entry.access]} for name in SECURITY_SCHEMES],
+    }
+    if operation.makes:
+        document["responses"][str(operation.status)]["links"] = _links(*operation.makes, entries)
+    if operation.query_example:
+        document["x-example-query"] = operation.query_example
+    if operation.body:
+        document["requestBody"] = {
+            "required": operation.body_required,
+            "content": {
+                JSON: {"schema": _reference(operation.body), "example": operation.body_example},
+            },
+        }
+    return document
+
+
+def _links(parameter: str, pointer: str, entries: list[Entry]) -> Json:
+    return {
+        each.operation.id: {
+            "operationId": each.operation.id,
+            "parameters": {parameter: f"$response.body#{pointer}"},
+            "description": each.operation.summary + ".",
+        }
+        for each in entries
+        if f"{{{parameter}}}" in each.path
+    }
+
+
+def _reference(model: type[BaseModel]) -> Json:
+    return {"$ref": REF.format(model=model.__name__)}
+
+
+def _path_parameters(entry: Entry) -> list[Json]:
+    parameters = []
+    for name in re.findall(r"{(\w+)}", entry.path):
+        schema = entry.operation.path_parameters.get(name)
+        parameter: Json = {"name": name, "in": "path", "required": True}
+        if schema is None:
+            parameter |= {
+                "description": "A UUID. What is none, or not one of yours, is `not_found`.",
+                "schema": {"type": "string", "format": "uuid"},
+                "example": IDS[name],
+            }
+        else:
+            parameter |= {"schema": schema}
+        parameters.append(parameter)
+    return parameters
+
+
+def _query_parameters(entry: Entry) -> list[Json]:
+    operation = entry.operation
+    if operation.query is None:
+        return []
+    parameters = []
+    for name, schema in operation.query.model_json_schema()["properties"].items():
+        # Each is `rule or null`; a query cannot say null.
+        rule = {key: value for key, value in schema["anyOf"][0].items() if key != "description"}
+        parameter = {"name": name, "in": "query", "description": schema["anyOf"][0]["description"], "schema": rule}
+        parameters.append(parameter)
+    return parameters
+
+
+def _header_parameters(entry: Entry) -> list[Json]:
+    names = ["X-Request-Id"]
+    if entry.operation.takes_idempotency_key:
+        names.insert(0, "Idempotency-Key")
+    if entry.operation.is_revalidated:
+        names.insert(0, "If-None-Match")
+    return [{"$ref": f"#/components/parameters/{name}"} for name in names]
+
+
+def _responses(entry: Entry) -> dict[int, Json]:
+    operation = entry.operation
+    succeeded: Json = {"description": REASONS[operation.status], "headers": _headers(_success_headers(entry))}
+    if operation.status != 204:
+        schema: Json = {"type": "object"} if operation.media_type == JSON else {"type": "string"}
+        succeeded["content"] = {
+            operation.media_type: {
+                "schema": _reference(operation.answer) if operation.answer else schema,
+                "example": operation.example,
+            },
+            **{other: {"schema": schema} for other in operation.other_media_types},
+        }
+    responses = {operation.status: succeeded}
+    if operation.is_revalidated:
+        responses[304] = {"description": REASONS[304], "headers": _headers(["X-Request-Id", "ETag"])}
+    for status, description, model, example in operation.others:
+        responses[status] = {
+            "description": description,
+            "headers": _headers(["X-Request-Id"]),
+            "content": {JSON: {"schema": _reference(model), "example": example}},
+        }
+    by_status: dict[int, list[str]] = {}
+    for code in CATALOGUE:
+        if code in entry.errors:
+            by_status.setdefault(CATALOGUE[code].status, []).append(code)
+    return responses | {status: _error(entry, status, codes) for status, codes in by_status.items()}
+
+
+def _success_headers(entry: Entry) -> list[str]:
+    names = ["X-Request-Id"]
+    if entry.operation.has_location:
+        names.append("Location")
+    if entry.operation.is_revalidated:
+        names.append("ETag")
+    if entry.access != "public":
+        names += ["RateLimit", "RateLimit-Policy"]
+    return names
+
+
+def _error(entry: Entry, status: int, codes: list[str]) -> Json:
+    names = ["X-Request-Id"]
+    if status == 401:
+        names.append("WWW-Authenticate")
+    elif entry.access != "public":
+        names += ["RateLimit", "RateLimit-Policy"]
+    headers = _headers(names)
+    if waiting := [code for code in codes if code in WITH_RETRY_AFTER]:
+        headers["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
+        if len(waiting) < len(codes):
+            headers["Retry-After"] = {**HEADERS["Retry-After"], "required": False}
+    if "insufficient_scope" in codes:
+        headers["WWW-Authenticate"] = {**HEADERS["WWW-Authenticate"], "required": False}
+    return {
+        "description": " ".join(f"`{code}`: {CAUSES[code]}" for code in codes),
+        "headers": headers,
+        "content": {
+            JSON: {
+                "schema": {
+                    **_reference(ErrorResponse),
+                    "properties": {"error": {"properties": {"code": {"enum": codes}}}},
+                },
+                "examples": {code: {"summary": CAUSES[code], "value": error_example(code)} for code in codes},
+            }
+        },
+    }
+
+
+def _headers(names: Iterable[str]) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def error_example(code: str) -> Json:
+    """An answer with this code."""
+    error: Json = {"code": code, "message": CATALOGUE[code].message}
+    if code == "validation_error":
+        error["fields"] = [{"field": "body.expires_in", "message": "From 60 to 7200 seconds."}]
+    return {"error": error, "request_id": HEADERS["X-Request-Id"]["example"]}

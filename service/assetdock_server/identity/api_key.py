@@ -1,0 +1,101 @@
+"""API keys: how one is made and read, and whose it is.
+
+`rk_live_` + 8 public characters + 32 secret characters + 6 characters of CRC-32 over all before, base62 throughout.
+The checksum lets a typo, and a scanner's false alarm, be told without asking the database.
+"""
+
+import hashlib
+import re
+import secrets
+import time
+import zlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from assetdock_server import metrics
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+SHAPE = re.compile(r"rk_live_[0-9A-Za-z]{46}")
+PREFIX_LENGTH = 16
+CHECKSUM_LENGTH = 6
+
+CACHE_SECONDS = 30  # half of the minute by which last_used_at may lag; resolve_api_key writes at most every 30 s
+CACHE_SIZE = 10_000
+
+
+@dataclass(frozen=True)
+class NewApiKey:
+    """A key just made. `plaintext` is shown to its owner once and kept nowhere."""
+
+    plaintext: str = field(repr=False)
+
+    @property
+    def prefix(self) -> str:
+        """The public part, by which people tell their keys apart."""
+        return self.plaintext[:PREFIX_LENGTH]
+
+    @property
+    def sha256(self) -> str:
+        """What the database keeps, in hexadecimal."""
+        return digest(self.plaintext)
+
+
+@dataclass(frozen=True)
+class ResolvedKey:
+    """A key that the database knows."""
+
+    api_key_id: str
+    owner_id: str
+    prefix: str
+
+
+def make() -> NewApiKey:
+    """A new key from the operating system's CSPRNG: 32 secret characters hold 190 bits."""
+    body = "rk_live_" + "".join(secrets.choice(ALPHABET) for _ in range(40))
+    return NewApiKey(body + checksum(body))
+
+
+def is_well_formed(text: str) -> bool:
+    """Whether a text has the form of a key and the right checksum. Says nothing about whether it was ever issued."""
+    return SHAPE.fullmatch(text) is not None and checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]
+
+
+def checksum(body: str) -> str:
+    """CRC-32 in six base62 digits, most significant first."""
+    value = zlib.crc32(body.encode())
+    digits = []
+    for _ in range(CHECKSUM_LENGTH):
+        value, digit = divmod(value, 62)
+        digits.append(ALPHABET[digit])
+    return "".join(reversed(digits))
+
+
+def digest(plaintext: str) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(plaintext.encode()).hexdigest()
+
+
+class Resolver:
+    """Finds the owner of a key, and remembers it by the key's hash for half a minute. One for the process.
+
+    Remembering is safe: whether the key still lives is asked by the database on every call it makes.
+    """
+
+    def __init__(self, look_up: Callable[[str], Awaitable[ResolvedKey]]) -> None:
+        self._look_up = look_up
+        self._known: OrderedDict[str, tuple[ResolvedKey, float]] = OrderedDict()
+
+    async def resolve(self, plaintext: str) -> ResolvedKey:
+        """The key's owner. Raises ApiError `unauthenticated`, or what keeps the database from answering."""
+        sha256 = digest(plaintext)
+        known, until = self._known.get(sha256, (None, 0.0))
+        hit = known is not None and until > time.monotonic()
+        metrics.api_key_lookups.labels("hit" if hit else "miss").inc()
+        if known is None or not hit:
+            self._known.pop(sha256, None)
+            known = await self._look_up(sha256)
+            self._known[sha256] = (known, time.monotonic() + CACHE_SECONDS)
+            while len(self._known) > CACHE_SIZE:
+                self._known.popitem(last=False)
+        return known

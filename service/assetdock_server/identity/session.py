@@ -1,0 +1,99 @@
+"""Supabase session JWTs: which ones are let in."""
+
+import hashlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from assetdock_server.errors import Unauthenticated
+from assetdock_server.identity.jwks import Jwks
+
+LEEWAY_SECONDS = 10
+LONGEST_TOKEN = 8192
+AUDIENCE = "authenticated"
+REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What is remembered of a token: its header, the key that verified it, whose it is, and its end in Unix seconds."""
+
+    header: dict[str, Any]
+    key: Any
+    user_id: str
+    expires_at: float
+
+
+class SessionVerifier:
+    """Verifies session JWTs of one project, and remembers by its hash which it has verified. One for the process.
+
+    ES256 and RS256 by the project's JWKS, HS256 only with the configured secret: the algorithm follows from the key,
+    never from the token's header, so a public key can't be played as an HMAC secret.
+
+    Remembering is safe: the same bytes pass again for as long as they would be verified again, with the very key that
+    is in force now. It saves an elliptic curve's work on every request but a token's first.
+    """
+
+    def __init__(self, *, issuer: str, jwks: Jwks, secret: bytes | None) -> None:
+        self._issuer = issuer
+        self._jwks = jwks
+        self._secret = secret
+        self._verified: OrderedDict[bytes, Verified] = OrderedDict()
+
+    async def verify(self, token: str) -> str:
+        """The user whose live session it is. Raises Unauthenticated, or `upstream_unavailable` without any key set."""
+        if len(token) > LONGEST_TOKEN:
+            raise Unauthenticated("The token is longer than any session token")
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._verified.get(digest)
+        header = known.header if known is not None else _header(token)
+        key, algorithm = await self._key(header)
+        if known is not None and known.key is key and time.time() - LEEWAY_SECONDS < known.expires_at:
+            return known.user_id
+        claims = self._claims(token, key, algorithm)
+        self._verified[digest] = Verified(header, key, str(claims["sub"]), float(claims["exp"]))
+        if len(self._verified) > REMEMBERED:
+            self._verified.popitem(last=False)
+        return str(claims["sub"])
+
+    def _claims(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                audience=AUDIENCE,
+                issuer=self._issuer,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["exp", "sub", "aud", "iss"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("The session has expired. Refresh it") from None
+        except jwt.InvalidTokenError:
+            raise Unauthenticated("The token is not a session of this project") from None
+        if claims.get("role") != "authenticated":
+            raise Unauthenticated("The token is not the session of a user")
+        if "api_key_id" in claims:
+            raise Unauthenticated("Tokens minted for API keys are not accepted. Send the API key")
+        return claims
+
+    async def _key(self, header: dict[str, Any]) -> tuple[Any, str]:
+        algorithm = header.get("alg")
+        if algorithm == "HS256" and self._secret is not None:
+            return self._secret, "HS256"
+        kid = header.get("kid")
+        if algorithm in ("ES256", "RS256") and isinstance(kid, str):
+            key = await self._jwks.key(kid)
+            if key is not None and key.algorithm == algorithm:
+                return key.key, key.algorithm
+        raise Unauthenticated("The token is not signed by a key of this project")
+
+
+def _header(token: str) -> dict[str, Any]:
+    try:
+        return jwt.get_unverified_header(token)
+    except jwt.InvalidTokenError:
+        raise Unauthenticated("The token is not a well-formed JWT") from None

@@ -1,0 +1,1 @@
+"""The duration of an MP3, read from its frames."""

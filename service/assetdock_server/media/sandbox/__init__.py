@@ -1,0 +1,1 @@
+"""Runs one untrusted parser with bounds on time, CPU, memory and output."""

@@ -1,0 +1,68 @@
+"""Minting and revoking API keys."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from assetdock_server.identity import api_key
+from assetdock_server.identity.principal import Principal
+from assetdock_server.routes.answers import json_answer
+from assetdock_server.routes.fields import KeyEnd, KeyName, Overlap, Scopes
+from assetdock_server.routes.parsing import Input, idempotency_key, path_id, read_body, read_optional_body
+from assetdock_server.routes.resources import resources
+
+BASE = "/api/v1/api-keys"
+
+
+class ApiKeyRequest(Input):
+    """Body of POST /api-keys."""
+
+    name: KeyName
+    scopes: Scopes | None = None
+    expires_at: KeyEnd | None = None
+
+
+class RotationRequest(Input):
+    """Body of POST /api-keys/{id}/rotate, which may be left out."""
+
+    overlap_seconds: Overlap | None = None
+
+
+async def create_api_key(request: Request, principal: Principal) -> Response:
+    """POST /api-keys: a new key, with its plaintext this once."""
+    wish = read_body(request, ApiKeyRequest)
+    key = api_key.make()
+    created = await resources(request).database.create_api_key(
+        principal.token, wish.model_dump(mode="json", exclude_unset=True), key, idempotency_key(request)
+    )
+    return _shown_once(created, key)
+
+
+async def list_api_keys(request: Request, principal: Principal) -> Response:
+    """GET /api-keys: all keys, oldest first, revoked ones too."""
+    return json_answer(await resources(request).database.list_api_keys(principal.token))
+
+
+async def rotate_api_key(request: Request, principal: Principal) -> Response:
+    """POST /api-keys/{id}/rotate: a new key in the place of an old one."""
+    wish = read_optional_body(request, RotationRequest)
+    key = api_key.make()
+    created = await resources(request).database.rotate_api_key(
+        principal.token,
+        path_id(request, "api_key_id"),
+        wish.model_dump(exclude_none=True),
+        key,
+        idempotency_key(request),
+    )
+    return _shown_once(created, key)
+
+
+async def revoke_api_key(request: Request, principal: Principal) -> Response:
+    """DELETE /api-keys/{id}: the key is refused from the next request on."""
+    await resources(request).database.revoke_api_key(principal.token, path_id(request, "api_key_id"))
+    return Response(status_code=204)
+
+
+def _shown_once(created: dict[str, Any], key: api_key.NewApiKey) -> Response:
+    return json_answer({**created, "plaintext": key.plaintext}, 201, {"Location": f"{BASE}/{created['id']}"})

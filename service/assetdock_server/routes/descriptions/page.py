@@ -1,0 +1,30 @@
+"""Documentation of the routes in routes/page.py."""
+
+from assetdock_server.routes.entry import Operation
+from assetdock_server.routes.page import DIST
+
+# A file that is there: its name is this build's.
+SCRIPT_NAME = next((path.name for path in DIST.glob("main-*.js")), "main-ABCDEFGH.js")
+
+INDEX = Operation(
+    id="get_web_page",
+    tag="Documents",
+    summary="The page",
+    description="Where people upload, play and delete media, and manage API keys. It loads nothing from other hosts.",
+    media_type="text/html; charset=utf-8",
+    example="<!doctype html>…",
+    is_revalidated=True,
+    errors=("not_found",),
+)
+
+FILE = Operation(
+    id="get_web_file",
+    tag="Documents",
+    summary="A file of the page",
+    description="A script, style, icon or font of `/`. Its name changes with its content, so it may be kept for ever.",
+    media_type="text/javascript; charset=utf-8",
+    other_media_types=("text/css; charset=utf-8", "image/svg+xml", "font/woff2"),
+    example="import{…}",
+    path_parameters={"name": {"type": "string", "examples": [SCRIPT_NAME]}},
+    errors=("not_found",),
+)

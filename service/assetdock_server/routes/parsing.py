@@ -1,0 +1,157 @@
+"""Reading what a request carries. Forms are judged here, rules in the database."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from annotated_types import Interval
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from starlette.requests import Request
+
+from assetdock_server.errors import ApiError, Field
+
+LARGEST_BODY = 65_536
+FIELDS_SHOWN = 20  # a hostile body has thousands of wrong ones
+# RFC 3339, section 5.6. Python reads more of ISO 8601: week dates, basic formats, commas, times without seconds.
+INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class Input(BaseModel):
+    """A request's fields: strict types, unknown fields ignored (old clients still send some)."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+Model = TypeVar("Model", bound=Input)
+
+
+def _storable(text: str) -> str:
+    # Postgres cannot store U+0000 in text or jsonb.
+    if "\0" in text:
+        raise ValueError("must not contain the character U+0000")
+    # JSON can escape half of a surrogate pair; UTF-8, in which everything travels on, cannot say it.
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not contain a lone surrogate")
+    return text
+
+
+def _instant(value: Any) -> Any:
+    # RFC 3339 demands an offset; a time without one would mean something else on every server.
+    if isinstance(value, str):
+        try:
+            instant = datetime.fromisoformat(value.upper()) if INSTANT.fullmatch(value) else None
+        except ValueError:
+            instant = None
+        if instant is not None:
+            return _in_utc(instant)
+        raise ValueError("a time as in RFC 3339, such as 2030-01-31T12:00:00Z")
+    return value
+
+
+def _in_utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time whose year in UTC is from 1 to 9999") from None
+
+
+def _uuid(text: str) -> str:
+    if not UUID.fullmatch(text.lower()):
+        raise ValueError("a UUID")
+    return text.lower()
+
+
+def _whole(value: Any) -> Any:
+    # JSON has one kind of number, and JSON Schema calls 900.0 an integer.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+Id = Annotated[str, AfterValidator(_uuid)]
+# What fits the database's integer and bigint; beyond that a call would fail before any rule could speak.
+Int32 = Annotated[int, BeforeValidator(_whole), Interval(ge=-(2**31), le=2**31 - 1)]
+Int64 = Annotated[int, BeforeValidator(_whole), Interval(ge=-(2**63), le=2**63 - 1)]
+
+
+def read_body(request: Request, model: type[Model]) -> Model:
+    """The JSON object in the body. Raises ApiError 400, 415 or 422."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise ApiError("unsupported_media_type")
+    body: bytes = request.state.body
+    try:
+        # The standard parser keeps lone surrogates, which the model can then refuse by field.
+        document = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise ApiError("bad_request", "The body is not JSON in UTF-8.") from None
+    if not isinstance(document, dict):
+        raise ApiError("bad_request", "The body is JSON, but not an object.")
+    return checked(model, document, "body")
+
+
+def checked(model: type[Model], values: dict[str, Any], inputs: str) -> Model:
+    """The values as a model, or a validation_error that names every wrong one."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ApiError("validation_error", fields=_fields(error, inputs)) from None
+
+
+def read_optional_body(request: Request, model: type[Model]) -> Model:
+    """As read_body; no body at all is an empty object."""
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return checked(model, {}, "body")
+    return read_body(request, model)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key header. Its form is judged by the database, which keeps it. Two of them are one with a comma
+    and a space (RFC 9110, section 5.3), as whatever stands in between may make them; no key has a space.
+    """
+    values = request.headers.getlist("idempotency-key")
+    return ", ".join(values) if values else None
+
+
+def path_id(request: Request, name: str) -> str:
+    """A UUID in the path, in its canonical spelling; what is none is nobody's id. Raises ApiError `not_found`."""
+    value = request.path_params[name].lower()
+    if not UUID.fullmatch(value):
+        raise ApiError("not_found")
+    return str(value)
+
+
+async def read_whole(request: Request) -> None:
+    """Reads the body, if there is one, into the request's state, whether or not its route has a use for it. Raises
+    ApiError `body_too_large`.
+    """
+    headers = request.headers
+    with_body = "content-length" in headers or "transfer-encoding" in headers
+    request.state.body = await _limited(request) if with_body else b""
+
+
+async def _limited(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdigit() or int(declared) > LARGEST_BODY:
+        raise ApiError("body_too_large")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise ApiError("body_too_large")
+    return bytes(body)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _fields(error: ValidationError, inputs: str) -> list[Field]:
+    fields = []
+    for each in error.errors(include_url=False, include_input=False, include_context=False)[:FIELDS_SHOWN]:
+        # A key of the caller's own (in metadata) may hold anything, lone surrogates too.
+        path = ".".join(str(part) for part in (inputs, *each["loc"]))
+        fields.append(Field(path.encode("utf-8", "replace").decode(), each["msg"]))
+    return fields

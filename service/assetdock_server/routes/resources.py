@@ -1,0 +1,38 @@
+"""What handlers work with, made once when the service starts."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from assetdock_server.gateways.database import Database, KeyDirectory
+from assetdock_server.gateways.storage import Storage
+from assetdock_server.identity.jwks import Jwks
+from assetdock_server.identity.principal import Identification, Principal
+from assetdock_server.routes.rate_limit import RateLimit
+from assetdock_server.routes.waiting import WaitingRoom
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The gateways and the identification of one running service."""
+
+    database: Database
+    storage: Storage
+    directory: KeyDirectory
+    identification: Identification
+    jwks: Jwks
+    rate_limit: RateLimit
+    waiting_room: WaitingRoom
+
+    async def identify(self, request: Request) -> Principal:
+        """Who is calling; noted for the request's line in the log, and counted against its owner's rate."""
+        principal = await self.identification.identify(request.headers)
+        request.state.caller = principal.label
+        request.state.headers = await self.rate_limit.spend(principal.owner_id)
+        return principal
+
+
+def resources(request: Request) -> Resources:
+    """The running service's resources."""
+    found: Resources = request.app.state.resources
+    return found

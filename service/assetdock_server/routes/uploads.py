@@ -1,0 +1,110 @@
+"""Reserving an upload, getting a new URL for it, asking whether it arrived."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from assetdock_server.gateways.storage import SignedUrl
+from assetdock_server.identity.principal import Principal
+from assetdock_server.routes.answers import json_answer
+from assetdock_server.routes.fields import (
+    AssetType,
+    ContentType,
+    Filename,
+    Metadata,
+    Sha256,
+    Size,
+    SourceAssetId,
+    WindowSeconds,
+)
+from assetdock_server.routes.parsing import Input, idempotency_key, path_id, read_body, read_optional_body
+from assetdock_server.routes.resources import resources
+
+BASE = "/api/v1/assets"
+CHUNK_SIZE = 6 * 1024 * 1024  # what Supabase Storage takes; only the last part may be smaller
+
+
+class UploadRequest(Input):
+    """Body of POST /assets/upload-url. The rules of each field are the database's."""
+
+    type: AssetType
+    content_type: ContentType | None = None
+    filename: Filename | None = None
+    size_bytes: Size | None = None
+    sha256: Sha256 | None = None
+    metadata: Metadata | None = None
+    expires_in: WindowSeconds | None = None
+    source_asset_id: SourceAssetId | None = None
+
+
+class RenewalRequest(Input):
+    """Body of POST /assets/{id}/upload-url, which may be left out."""
+
+    expires_in: WindowSeconds | None = None
+
+
+async def create_upload_url(request: Request, principal: Principal) -> Response:
+    """POST /assets/upload-url: reserves an asset and answers with where to send its bytes."""
+    wish = read_body(request, UploadRequest)
+    reservation = await resources(request).database.create_upload(
+        principal.token, wish.model_dump(exclude_unset=True), idempotency_key(request)
+    )
+    request.state.made = {"asset_id": reservation["asset"]["id"]}  # from here the log can be followed to ready
+    answer = await _with_target(request, principal, reservation)
+    return json_answer(answer, 201, {"Location": f"{BASE}/{answer['asset']['id']}"})
+
+
+async def renew_upload_url(request: Request, principal: Principal) -> Response:
+    """POST /assets/{id}/upload-url: a fresh target and a new window for an asset that still waits for its bytes."""
+    wish = read_optional_body(request, RenewalRequest)
+    reservation = await resources(request).database.renew_upload(
+        principal.token, path_id(request, "asset_id"), wish.model_dump(exclude_none=True)
+    )
+    return json_answer(await _with_target(request, principal, reservation))
+
+
+async def confirm(request: Request, principal: Principal) -> Response:
+    """POST /assets/{id}/confirm: whether the bytes are there."""
+    return json_answer(await resources(request).database.confirm_upload(principal.token, path_id(request, "asset_id")))
+
+
+async def _with_target(request: Request, principal: Principal, reservation: dict[str, Any]) -> dict[str, Any]:
+    if reservation["upload_expires_at"] is None:  # a repeated request whose bytes have landed since
+        return {"asset": reservation["asset"], "upload": None}
+    storage = resources(request).storage
+    signed = await storage.sign_upload(principal.token, reservation["bucket"], reservation["object_name"])
+    return {"asset": reservation["asset"], "upload": upload_target(reservation, signed, storage.resumable_url)}
+
+
+def upload_target(reservation: dict[str, Any], signed: SignedUrl, resumable_url: str) -> dict[str, Any]:
+    """How to push the bytes, whole or in parts. It ends when the window does, or the URL's own token if sooner."""
+    content_type = reservation["asset"]["content_type"]
+    window_ends = datetime.fromisoformat(reservation["upload_expires_at"])
+    return {
+        "method": "PUT",
+        "url": signed.url,
+        "headers": {"Content-Type": content_type} if content_type else {},
+        "expires_at": rfc3339(min(window_ends, signed.expires_at)),
+        "resumable": _resumable(reservation, signed, resumable_url),
+    }
+
+
+def _resumable(reservation: dict[str, Any], signed: SignedUrl, url: str) -> dict[str, Any]:
+    """The same upload in parts (TUS 1.0.0). `metadata` has to be sent as it is: the type binds here, too."""
+    content_type = reservation["asset"]["content_type"]
+    metadata = {"bucketName": reservation["bucket"], "objectName": reservation["object_name"]}
+    return {
+        "protocol": "tus",
+        "version": "1.0.0",
+        "url": url,
+        "headers": {"x-signature": signed.token},
+        "metadata": {**metadata, "contentType": content_type} if content_type else metadata,
+        "chunk_size": CHUNK_SIZE,
+    }
+
+
+def rfc3339(instant: datetime) -> str:
+    """UTC with six decimal places and Z, as the database prints times."""
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,112 @@
+"""Webhook endpoints: where owners want to be told, and what was sent there."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from assetdock_server.identity.principal import Principal
+from assetdock_server.routes.answers import json_answer
+from assetdock_server.routes.assets import typed
+from assetdock_server.routes.fields import (
+    Cursor,
+    DeliveryPageSize,
+    EndpointDescription,
+    EventTypes,
+    SecretOverlap,
+    WebhookUrl,
+)
+from assetdock_server.routes.parsing import Input, checked, idempotency_key, path_id, read_body, read_optional_body
+from assetdock_server.routes.resources import resources
+from assetdock_server.webhooks import secret as webhook_secret
+
+BASE = "/api/v1/webhook-endpoints"
+ENDPOINT = "webhook_endpoint_id"
+
+
+class WebhookEndpointRequest(Input):
+    """Body of POST /webhook-endpoints."""
+
+    url: WebhookUrl
+    event_types: EventTypes
+    description: EndpointDescription | None = None
+
+
+class SecretRotationRequest(Input):
+    """Body of POST /webhook-endpoints/{id}/rotate-secret, which may be left out."""
+
+    overlap_seconds: SecretOverlap | None = None
+
+
+class DeliveryQuery(Input):
+    """Query of GET /webhook-endpoints/{id}/deliveries."""
+
+    limit: DeliveryPageSize | None = None
+    cursor: Cursor | None = None
+
+
+async def create_webhook_endpoint(request: Request, principal: Principal) -> Response:
+    """POST /webhook-endpoints: a new endpoint, with its secret this once."""
+    wish = read_body(request, WebhookEndpointRequest)
+    secret = webhook_secret.make()
+    created = await resources(request).database.create_webhook_endpoint(
+        principal.token, wish.model_dump(exclude_none=True), secret, idempotency_key(request)
+    )
+    return json_answer({**created, "secret": secret}, 201, {"Location": f"{BASE}/{created['id']}"})
+
+
+async def list_webhook_endpoints(request: Request, principal: Principal) -> Response:
+    """GET /webhook-endpoints: all of them, oldest first, disabled ones too."""
+    return json_answer(await resources(request).database.list_webhook_endpoints(principal.token))
+
+
+async def get_webhook_endpoint(request: Request, principal: Principal) -> Response:
+    """GET /webhook-endpoints/{id}: the endpoint."""
+    return json_answer(
+        await resources(request).database.get_webhook_endpoint(principal.token, path_id(request, ENDPOINT))
+    )
+
+
+async def delete_webhook_endpoint(request: Request, principal: Principal) -> Response:
+    """DELETE /webhook-endpoints/{id}: nothing is sent there any more."""
+    await resources(request).database.delete_webhook_endpoint(principal.token, path_id(request, ENDPOINT))
+    return Response(status_code=204)
+
+
+async def rotate_webhook_secret(request: Request, principal: Principal) -> Response:
+    """POST /webhook-endpoints/{id}/rotate-secret: a new secret; both sign during the overlap."""
+    wish = read_optional_body(request, SecretRotationRequest)
+    secret = webhook_secret.make()
+    rotated = await resources(request).database.rotate_webhook_secret(
+        principal.token,
+        path_id(request, ENDPOINT),
+        wish.model_dump(exclude_none=True),
+        secret,
+        idempotency_key(request),
+    )
+    until = rotated["previous_secret_expires_at"]
+    return json_answer({**rotated["webhook_endpoint"], "secret": secret, "previous_secret_expires_at": until})
+
+
+async def test_webhook_endpoint(request: Request, principal: Principal) -> Response:
+    """POST /webhook-endpoints/{id}/test: one webhook.test is on its way."""
+    delivery = await resources(request).database.test_webhook_endpoint(
+        principal.token, path_id(request, ENDPOINT), idempotency_key(request)
+    )
+    return json_answer(delivery, 202)
+
+
+async def list_webhook_deliveries(request: Request, principal: Principal) -> Response:
+    """GET /webhook-endpoints/{id}/deliveries: a page of deliveries, newest first."""
+    query = checked(DeliveryQuery, typed(DeliveryQuery, request), "query")
+    return json_answer(
+        await resources(request).database.list_webhook_deliveries(
+            principal.token, path_id(request, ENDPOINT), query.model_dump(exclude_none=True)
+        )
+    )
+
+
+async def replay_webhook_delivery(request: Request, principal: Principal) -> Response:
+    """POST /webhook-endpoints/{id}/deliveries/{id}/replay: the delivery is on its way again."""
+    delivery = await resources(request).database.replay_webhook_delivery(
+        principal.token, path_id(request, ENDPOINT), path_id(request, "delivery_id")
+    )
+    return json_answer(delivery, 202)

@@ -1,0 +1,1 @@
+"""Signs and sends one webhook. Knows no queue and no database."""

@@ -1,1 +1,0 @@
-"""Reads the truth off uploaded bytes."""
