@@ -107,7 +107,7 @@ create function assetdock.lease_jobs(
   max_jobs integer default 1,
   lease_seconds integer default 120,
   kinds text[] default array['probe', 'purge_owner', 'purge'],
-  empty_handed boolean default false
+  idle boolean default false
 )
 returns jsonb
 language plpgsql security definer
@@ -121,7 +121,7 @@ declare
   -- are made alone, the last one always: a file that kills is buried for deaths that were its own.
   suspect constant integer := least(2, patience - 1);
   deliveries uuid[] := '{}';
-  first_tries integer;
+  head_attempts integer;
   alone boolean := false;
   exhausted assetdock_private.jobs;
   buried integer := 0;
@@ -157,13 +157,13 @@ begin
   end loop;
 
   if 'probe' = any (kinds) then
-    select j.attempts into first_tries
+    select j.attempts into head_attempts
     from assetdock_private.jobs j
     where j.kind = 'probe' and j.finished_at is null and j.available_at <= now() and j.attempts < patience
     order by j.available_at
     limit 1;
-    alone := coalesce(first_tries >= suspect, false);
-    if alone and not empty_handed then
+    alone := coalesce(head_attempts >= suspect, false);
+    if alone and not idle then
       -- Its turn has come. Whoever first has nothing in hand gets it; with more to do, nobody ever would.
       return jsonb_build_object('jobs', jsonb_build_array(), 'buried', buried);
     end if;
@@ -234,7 +234,7 @@ begin
 end
 $$;
 comment on function assetdock.lease_jobs(text, integer, integer, text[], boolean) is
-  'For workers: takes up to max_jobs available jobs of these kinds, the most urgent kind first, for lease_seconds. Each carries the lease_token that every later call about it must show. A job that is alone may have killed workers: it comes by itself, only to a worker that is empty_handed, which takes no other until it is done. buried: probes given up in this call.';
+  'For workers: takes up to max_jobs available jobs of these kinds, the most urgent kind first, for lease_seconds. Each carries the lease_token that every later call about it must show. A job that is alone may have killed workers: it comes by itself, only to a worker that is idle, which takes no other until it is done. buried: probes given up in this call.';
 revoke all on function assetdock.lease_jobs(text, integer, integer, text[], boolean) from public, anon, authenticated, service_role;
 grant execute on function assetdock.lease_jobs(text, integer, integer, text[], boolean) to assetdock_worker;
 

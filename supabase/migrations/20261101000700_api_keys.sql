@@ -24,7 +24,7 @@ $$;
 comment on function assetdock_private.api_key_summary(assetdock_app.api_keys) is 'An API key as the HTTP API shows it.';
 revoke all on function assetdock_private.api_key_summary(assetdock_app.api_keys) from public, anon, authenticated, service_role;
 
-create function assetdock_private.take_turn(caller assetdock_private.caller)
+create function assetdock_private.lock_owner_keys(caller assetdock_private.caller)
 returns void
 language plpgsql
 set search_path = ''
@@ -35,20 +35,20 @@ begin
   perform assetdock_private.require('api_keys:write');
 end
 $$;
-comment on function assetdock_private.take_turn(assetdock_private.caller) is
+comment on function assetdock_private.lock_owner_keys(assetdock_private.caller) is
   'One owner''s mints wait for each other here, so that counting keys means something.';
-revoke all on function assetdock_private.take_turn(assetdock_private.caller) from public, anon, authenticated, service_role;
+revoke all on function assetdock_private.lock_owner_keys(assetdock_private.caller) from public, anon, authenticated, service_role;
 
-create function assetdock_private.end_of_caller(caller assetdock_private.caller)
+create function assetdock_private.caller_expiry(caller assetdock_private.caller)
 returns timestamptz
 language sql stable
 set search_path = ''
 as $$
   select k.expires_at from assetdock_app.api_keys k where k.id = caller.api_key_id;
 $$;
-comment on function assetdock_private.end_of_caller(assetdock_private.caller) is
+comment on function assetdock_private.caller_expiry(assetdock_private.caller) is
   'When the key that calls ends; null for a session, and for a key that never does. No key it makes may end later: a key that ends cannot leave behind one that does not.';
-revoke all on function assetdock_private.end_of_caller(assetdock_private.caller) from public, anon, authenticated, service_role;
+revoke all on function assetdock_private.caller_expiry(assetdock_private.caller) from public, anon, authenticated, service_role;
 
 create function assetdock_private.store_api_key(
   caller assetdock_private.caller, name text, prefix text, secret_sha256 text, scopes text[], expires_at timestamptz
@@ -114,7 +114,7 @@ $$;
 comment on function assetdock_private.require_open_session(assetdock_private.caller) is 'Raises unauthenticated for a session that was signed out; an API key passes.';
 revoke all on function assetdock_private.require_open_session(assetdock_private.caller) from public, anon, authenticated, service_role;
 
-create function assetdock_private.claim_key_request(caller assetdock_private.caller, operation text, key text, request jsonb)
+create function assetdock_private.claim_secret_request(caller assetdock_private.caller, operation text, key text, request jsonb)
 returns void
 language plpgsql
 set search_path = ''
@@ -126,9 +126,9 @@ begin
   end if;
 end
 $$;
-comment on function assetdock_private.claim_key_request(assetdock_private.caller, text, text, jsonb) is
+comment on function assetdock_private.claim_secret_request(assetdock_private.caller, text, text, jsonb) is
   'Claims an Idempotency-Key for a request that shows a secret: repeating it is a conflict.';
-revoke all on function assetdock_private.claim_key_request(assetdock_private.caller, text, text, jsonb) from public, anon, authenticated, service_role;
+revoke all on function assetdock_private.claim_secret_request(assetdock_private.caller, text, text, jsonb) from public, anon, authenticated, service_role;
 
 create function assetdock.create_api_key(
   name text,
@@ -173,18 +173,18 @@ begin
     perform assetdock_private.fail('validation_error', fields => problems);
   end if;
 
-  perform assetdock_private.take_turn(caller);
+  perform assetdock_private.lock_owner_keys(caller);
   perform assetdock_private.require_open_session(caller);
   select scope into missing from unnest(wanted) scope where scope <> all (caller.scopes) limit 1;
   if missing is not null then
     perform assetdock_private.fail('insufficient_scope', missing);
   end if;
 
-  perform assetdock_private.claim_key_request(caller, 'create_api_key', create_api_key.idempotency_key,
+  perform assetdock_private.claim_secret_request(caller, 'create_api_key', create_api_key.idempotency_key,
     jsonb_build_array(create_api_key.name, wanted, create_api_key.expires_at));
   return assetdock_private.api_key_summary(assetdock_private.store_api_key(
     caller, create_api_key.name, create_api_key.prefix, create_api_key.secret_sha256, wanted,
-    least(create_api_key.expires_at, assetdock_private.end_of_caller(caller))
+    least(create_api_key.expires_at, assetdock_private.caller_expiry(caller))
   ));
 end
 $$;
@@ -225,7 +225,7 @@ begin
     perform assetdock_private.fail('validation_error', fields => problems);
   end if;
 
-  perform assetdock_private.take_turn(caller);
+  perform assetdock_private.lock_owner_keys(caller);
   perform assetdock_private.require_open_session(caller);
   select * into old from assetdock_app.api_keys k
   where k.id = rotate_api_key.api_key_id and k.owner_id = caller.owner_id
@@ -233,7 +233,7 @@ begin
   if old.id is null then
     perform assetdock_private.fail('not_found');
   end if;
-  perform assetdock_private.claim_key_request(caller, 'rotate_api_key', rotate_api_key.idempotency_key,
+  perform assetdock_private.claim_secret_request(caller, 'rotate_api_key', rotate_api_key.idempotency_key,
     jsonb_build_array(old.id, overlap));
   if old.revoked_at <= now() or old.expires_at <= now() then
     perform assetdock_private.fail('conflict', 'this API key has ended already. Make a new one.');
@@ -244,7 +244,7 @@ begin
   end if;
 
   -- Asked before the overlap is set: a key that rotates itself is not yet the one that ends with it.
-  ending := least(old.expires_at, assetdock_private.end_of_caller(caller));
+  ending := least(old.expires_at, assetdock_private.caller_expiry(caller));
   -- The old one first: without an overlap, an owner who has as many keys as allowed can still rotate.
   update assetdock_app.api_keys k
   set revoked_at = case when overlap = 0 then now() else k.revoked_at end,

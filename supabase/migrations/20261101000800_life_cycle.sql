@@ -218,7 +218,7 @@ comment on function assetdock.purge_owner_batch(uuid, uuid, integer) is
 revoke all on function assetdock.purge_owner_batch(uuid, uuid, integer) from public, anon, authenticated, service_role;
 grant execute on function assetdock.purge_owner_batch(uuid, uuid, integer) to assetdock_worker;
 
-create function assetdock.keep_house(batch integer default 500)
+create function assetdock.run_maintenance(batch integer default 500)
 returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -272,7 +272,7 @@ begin
   return jsonb_build_object('expired', to_jsonb(expired));
 end
 $$;
-comment on function assetdock.keep_house(integer) is
+comment on function assetdock.run_maintenance(integer) is
   'For workers, every few seconds: expires reservations that nothing can reach any more, forgets finished jobs, old idempotency keys, and what ended long ago; at most batch of each. expired: the ids of the assets.';
-revoke all on function assetdock.keep_house(integer) from public, anon, authenticated, service_role;
-grant execute on function assetdock.keep_house(integer) to assetdock_worker;
+revoke all on function assetdock.run_maintenance(integer) from public, anon, authenticated, service_role;
+grant execute on function assetdock.run_maintenance(integer) to assetdock_worker;

@@ -204,7 +204,7 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('assetdock.webhook_endpoints ' || caller.owner_id, 0));
   perform assetdock_private.require('webhooks:write');
   perform assetdock_private.require_open_session(caller);
-  perform assetdock_private.claim_key_request(caller, 'create_webhook_endpoint', create_webhook_endpoint.idempotency_key,
+  perform assetdock_private.claim_secret_request(caller, 'create_webhook_endpoint', create_webhook_endpoint.idempotency_key,
     jsonb_build_array(create_webhook_endpoint.url, create_webhook_endpoint.event_types, create_webhook_endpoint.description));
   if room <= (
     select count(*) from assetdock_app.webhook_endpoints e where e.owner_id = caller.owner_id and e.deleted_at is null
@@ -313,7 +313,7 @@ begin
   end if;
   perform assetdock_private.require_open_session(caller);
   endpoint := assetdock_private.own_webhook_endpoint(caller, rotate_webhook_secret.webhook_endpoint_id);
-  perform assetdock_private.claim_key_request(caller, 'rotate_webhook_secret', rotate_webhook_secret.idempotency_key,
+  perform assetdock_private.claim_secret_request(caller, 'rotate_webhook_secret', rotate_webhook_secret.idempotency_key,
     jsonb_build_array(endpoint.id, overlap));
   update assetdock_private.webhook_secrets s
   set secret = rotate_webhook_secret.secret,

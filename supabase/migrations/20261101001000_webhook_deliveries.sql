@@ -101,7 +101,7 @@ $$;
 comment on function assetdock_private.queue_delivery(uuid) is 'Has a delivery attempted at once, unless an attempt is under way.';
 revoke all on function assetdock_private.queue_delivery(uuid) from public, anon, authenticated, service_role;
 
-create function assetdock_private.owe_deliveries()
+create function assetdock_private.enqueue_deliveries()
 returns trigger
 language plpgsql
 set search_path = ''
@@ -129,13 +129,13 @@ begin
   return null;
 end
 $$;
-comment on function assetdock_private.owe_deliveries() is
+comment on function assetdock_private.enqueue_deliveries() is
   'The outbox: for each enabled endpoint of the owner that subscribed to the event, a delivery and its job, in the transaction of the event.';
-revoke all on function assetdock_private.owe_deliveries() from public, anon, authenticated, service_role;
+revoke all on function assetdock_private.enqueue_deliveries() from public, anon, authenticated, service_role;
 
-create trigger owe_deliveries
+create trigger enqueue_deliveries
 after insert on assetdock_app.asset_events
-for each row execute function assetdock_private.owe_deliveries();
+for each row execute function assetdock_private.enqueue_deliveries();
 
 create function assetdock_private.webhook_delivery_summary(delivery assetdock_private.webhook_deliveries)
 returns json

@@ -38,7 +38,7 @@ EXECUTABLE = {
     "assetdock.complete_purge": ["assetdock_worker"],
     "assetdock.extend_lease": ["assetdock_worker"],
     "assetdock.find_discrepancies": ["assetdock_worker"],
-    "assetdock.keep_house": ["assetdock_worker"],
+    "assetdock.run_maintenance": ["assetdock_worker"],
     "assetdock.lease_jobs": ["assetdock_worker"],
     "assetdock.purge_owner_batch": ["assetdock_worker"],
     "assetdock.record_delivery": ["assetdock_worker"],

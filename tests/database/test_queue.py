@@ -41,16 +41,16 @@ def lease(
     *,
     max_jobs: int = 1,
     kinds: Sequence[str] = ("probe",),
-    empty_handed: bool = True,
+    idle: bool = True,
 ) -> list[dict[str, Any]]:
-    return lease_counting(database, worker, max_jobs, kinds, empty_handed)[0]
+    return lease_counting(database, worker, max_jobs, kinds, idle)[0]
 
 
 def lease_counting(
-    database: Database, worker: str, max_jobs: int, kinds: Sequence[str], empty_handed: bool
+    database: Database, worker: str, max_jobs: int, kinds: Sequence[str], idle: bool
 ) -> tuple[list[dict[str, Any]], int]:
     row = database.execute(
-        "select assetdock.lease_jobs(%s, %s, 60, %s, %s)", [worker, max_jobs, list(kinds), empty_handed]
+        "select assetdock.lease_jobs(%s, %s, 60, %s, %s)", [worker, max_jobs, list(kinds), idle]
     ).fetchone()
     assert row is not None
     return row[0]["jobs"], row[0]["buried"]
@@ -255,17 +255,17 @@ def test_a_suspect_comes_alone_to_an_empty_handed_worker_and_holds_the_others_ba
     database.execute("select assetdock_private.delete_asset(%s, now())", [owner.reserve()["asset"]["id"]])
     kinds = ["probe", "purge"]
 
-    assert lease(database, max_jobs=4, kinds=kinds, empty_handed=False) == []
+    assert lease(database, max_jobs=4, kinds=kinds, idle=False) == []
     [suspect] = lease(database, max_jobs=4, kinds=kinds)
     assert (suspect["asset"]["id"], suspect["alone"]) == (asset_id, True)
-    others = lease(database, max_jobs=4, kinds=kinds, empty_handed=False)
+    others = lease(database, max_jobs=4, kinds=kinds, idle=False)
     assert [(job["kind"], job["alone"]) for job in others] == [("probe", False), ("purge", False)]
 
 
 def test_the_last_attempt_is_made_alone_however_few_there_are(database: Database, asset_id: str) -> None:
     database.execute("update assetdock_private.settings set max_attempts = 1 where the_only_row")
 
-    assert lease(database, empty_handed=False) == []
+    assert lease(database, idle=False) == []
     assert [job["alone"] for job in lease(database)] == [True]
 
 
@@ -341,7 +341,7 @@ def test_what_ended_long_ago_is_forgotten_and_nothing_else(database: Database, o
             "update assetdock_app.api_keys set revoked_at = now() - interval '91 days' where id = %s", [dead_key]
         )
 
-        database.execute("select assetdock.keep_house()")
+        database.execute("select assetdock.run_maintenance()")
 
         left = database.execute(
             "select id::text from assetdock_app.assets where owner_id = %s", [owner.owner_id]
@@ -371,13 +371,13 @@ def test_forgetting_an_asset_reads_no_other_assets_jobs(database: Database) -> N
 def test_what_housekeeping_expired_is_named_and_no_more_of_it_than_asked_for(database: Database, owner: Caller) -> None:
     over = [owner.reserve()["asset"]["id"] for _ in range(3)]
     with database.transaction(force_rollback=True):
-        database.execute("select assetdock.keep_house(1000)")  # what other tests left
+        database.execute("select assetdock.run_maintenance(1000)")  # what other tests left
         database.execute(
             "update assetdock_app.assets set upload_expires_at = '2020-01-01', finish_by = '2020-01-01' where id = any(%s)",
             [over],
         )
 
-        answers = [database.execute("select assetdock.keep_house(2) -> 'expired'").fetchone() for _ in range(2)]
+        answers = [database.execute("select assetdock.run_maintenance(2) -> 'expired'").fetchone() for _ in range(2)]
 
     assert [len(answer[0]) for answer in answers if answer] == [2, 1]
     assert sorted(asset_id for answer in answers if answer for asset_id in answer[0]) == sorted(over)

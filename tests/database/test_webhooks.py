@@ -271,7 +271,7 @@ def test_old_deliveries_are_pruned_and_pending_ones_are_not(hook: Json, asset_id
         )
     delete(database, asset_id)
 
-    database.execute("select assetdock.keep_house()")
+    database.execute("select assetdock.run_maintenance()")
 
     assert [row[:2] for row in deliveries(database, hook)] == [("asset.ready", "pending"), ("asset.deleted", "pending")]
 
@@ -281,7 +281,7 @@ def test_a_deleted_endpoint_loses_its_deliveries_and_in_the_end_itself(
 ) -> None:
     delete(database, asset_id)
     database.execute("update assetdock_app.webhook_endpoints set deleted_at = now() where id = %s", [hook["id"]])
-    database.execute("select assetdock.keep_house()")
+    database.execute("select assetdock.run_maintenance()")
     assert deliveries(database, hook) == []
     assert (
         database.execute("select from assetdock_app.webhook_endpoints where id = %s", [hook["id"]]).fetchone()
@@ -291,7 +291,7 @@ def test_a_deleted_endpoint_loses_its_deliveries_and_in_the_end_itself(
     database.execute(
         "update assetdock_app.webhook_endpoints set deleted_at = now() - interval '31 days' where id = %s", [hook["id"]]
     )
-    database.execute("select assetdock.keep_house()")
+    database.execute("select assetdock.run_maintenance()")
 
     assert (
         database.execute("select from assetdock_app.webhook_endpoints where id = %s", [hook["id"]]).fetchone() is None

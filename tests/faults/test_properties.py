@@ -126,20 +126,18 @@ class Lives(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 3), kinds=st.sampled_from([["probe"], ["purge"], ["probe", "purge_owner", "purge"]]))
     def lease(self, number: int, kinds: list[str]) -> None:
-        empty_handed = number < 3
+        idle = number < 3
         live = {
             job
             for (job,) in self.database.rows(
                 "select id::text from assetdock_private.jobs where lease_token is not null and available_at > now()"
             )
         }
-        leased = self.database.ask(
-            WORKER, "select assetdock.lease_jobs('w', %s, 60, %s, %s)", number, kinds, empty_handed
-        )
+        leased = self.database.ask(WORKER, "select assetdock.lease_jobs('w', %s, 60, %s, %s)", number, kinds, idle)
         jobs = leased["jobs"]
         for job in jobs:
             assert job["kind"] in kinds
-            assert not job["alone"] or (empty_handed and len(jobs) == 1)
+            assert not job["alone"] or (idle and len(jobs) == 1)
             assert job["id"] not in live, "a job was leased twice"
             self.leases.append(job)
 
@@ -229,8 +227,8 @@ class Lives(RuleBasedStateMachine):
         self.database.do(what)
 
     @rule()
-    def keep_house(self) -> None:
-        self.database.ask(WORKER, "select assetdock.keep_house()")
+    def run_maintenance(self) -> None:
+        self.database.ask(WORKER, "select assetdock.run_maintenance()")
 
     @rule(owner=st.sampled_from(OWNERS), luck=CHOICE)
     def leave(self, owner: str, luck: int) -> None:

@@ -4,7 +4,8 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from assetdock_server.identity import api_key, webhook_secret
+from assetdock_server.identity import api_key
+from assetdock_server.webhooks import secret as webhook_secret
 from tests.callers import Caller
 
 

@@ -54,7 +54,7 @@ ALLOWED = {
     "complete_probe": "assetdock_worker",
     "complete_purge": "assetdock_worker",
     "extend_lease": "assetdock_worker",
-    "keep_house": "assetdock_worker",
+    "run_maintenance": "assetdock_worker",
     "lease_jobs": "assetdock_worker",
     "purge_owner_batch": "assetdock_worker",
     "record_delivery": "assetdock_worker",

@@ -24,10 +24,10 @@ class Leasing:
         self._batches = batches
         self.asked: list[tuple[int, bool]] = []  # jobs at most, empty-handed
 
-    async def lease_jobs(self, max_jobs: int, kinds: Sequence[str], *, empty_handed: bool) -> tuple[list[Job], int]:
+    async def lease_jobs(self, max_jobs: int, kinds: Sequence[str], *, idle: bool) -> tuple[list[Job], int]:
         assert list(kinds) == ["probe"]
         assert 1 <= max_jobs <= 100, "what assetdock.lease_jobs refuses"
-        self.asked.append((max_jobs, empty_handed))
+        self.asked.append((max_jobs, idle))
         return (self._batches.pop(0) if self._batches else []), 0
 
 

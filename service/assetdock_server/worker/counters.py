@@ -22,7 +22,7 @@ failures = Counter(
     "assetdock_worker_failed_assets", "Assets this worker found to be of no use, by error_code.", ["code"],
     registry=REGISTRY,
 )  # fmt: skip
-house_not_kept = Counter(
+maintenance_failures = Counter(
     "assetdock_worker_house_not_kept", "Times that what happens by the clock could not be done.", registry=REGISTRY
 )
 expired = Counter("assetdock_worker_expired_assets", "Reservations this worker found to be over.", registry=REGISTRY)

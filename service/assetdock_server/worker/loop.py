@@ -25,7 +25,7 @@ from assetdock_server.metrics import REGISTRY
 from assetdock_server.worker import counters
 from assetdock_server.worker.delivery import Deliverer
 from assetdock_server.worker.hardening import hide
-from assetdock_server.worker.maintenance import keep_house
+from assetdock_server.worker.maintenance import run_maintenance
 from assetdock_server.worker.probing import Prober
 from assetdock_server.worker.purging import OwnerPurger, Purger
 from assetdock_server.worker.queue import Job, Queue
@@ -90,7 +90,7 @@ async def run(settings: WorkerSettings, concurrency: int) -> int:
             asyncio.get_running_loop().add_signal_handler(number, _stop_or_die, number, stopping)
         with _serving_metrics(settings):
             log.info("worker_started", concurrency=concurrency, kinds=[*hands, *letters], ffprobe=str(ffprobe.path))
-            house = asyncio.create_task(keep_house(queue))
+            house = asyncio.create_task(run_maintenance(queue))
             await asyncio.gather(
                 Worker(queue, hands, concurrency, stopping, ahead=("probe",)).run(),
                 Worker(queue, letters, DELIVERIES_AT_A_TIME, stopping, idle_poll=IDLE_POLL_FOR_LETTERS).run(),
@@ -183,7 +183,7 @@ class Worker:
 
     async def _lease(self, room: int, kinds: Sequence[str]) -> list[Job]:
         try:
-            jobs, buried = await self._queue.lease_jobs(room, kinds, empty_handed=not self._in_hand)
+            jobs, buried = await self._queue.lease_jobs(room, kinds, idle=not self._in_hand)
         except ApiError as error:
             self._failures += 1
             if self._failures == 1:

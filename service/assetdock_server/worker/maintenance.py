@@ -14,23 +14,23 @@ EVERY_SECONDS = 5.0
 log = structlog.get_logger()
 
 
-async def keep_house(queue: Queue, every: float = EVERY_SECONDS) -> None:
+async def run_maintenance(queue: Queue, every: float = EVERY_SECONDS) -> None:
     """Runs until cancelled. A database that is away is the loop's to complain about."""
     while True:
         await asyncio.sleep(every * random.uniform(0.7, 1.3))  # noqa: S311 - so that workers don't march in step
         try:
-            expired = await queue.keep_house()
+            expired = await queue.run_maintenance()
         except ApiError as error:
-            counters.house_not_kept.inc()
+            counters.maintenance_failures.inc()
             if error.code == "upstream_unavailable":
-                log.debug("house_not_kept", code=error.code)
+                log.debug("maintenance_failures", code=error.code)
             else:
-                log.warning("house_not_kept", code=error.code)
+                log.warning("maintenance_failures", code=error.code)
             continue
         except Exception:
             # A fault of ours must not end this for the rest of the worker's life: nothing would expire any more.
-            counters.house_not_kept.inc()
-            log.exception("house_not_kept")
+            counters.maintenance_failures.inc()
+            log.exception("maintenance_failures")
             continue
         counters.expired.inc(len(expired))
         for asset_id in expired:

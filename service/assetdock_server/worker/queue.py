@@ -70,9 +70,9 @@ class Queue:
         self._worker = worker
         self.lease_seconds = lease_seconds
 
-    async def lease_jobs(self, max_jobs: int, kinds: Sequence[str], *, empty_handed: bool) -> tuple[list[Job], int]:
+    async def lease_jobs(self, max_jobs: int, kinds: Sequence[str], *, idle: bool) -> tuple[list[Job], int]:
         """Up to `max_jobs` jobs of these kinds, the first kind first, for this worker alone until their lease ends; and
-        how many probes the call gave up because all who held them died. Only who is `empty_handed`, holding no job of
+        how many probes the call gave up because all who held them died. Only who is `idle`, holding no job of
         these kinds, is given a job that is `alone`."""
         answer = await self._call(
             "lease_jobs",
@@ -81,7 +81,7 @@ class Queue:
                 "max_jobs": max_jobs,
                 "lease_seconds": self.lease_seconds,
                 "kinds": list(kinds),
-                "empty_handed": empty_handed,
+                "idle": idle,
             },
         )
         return [Job.read(row) for row in answer["jobs"]], int(answer["buried"])
@@ -141,9 +141,9 @@ class Queue:
         """Given back untried."""
         await self._about(job, "release_job", {})
 
-    async def keep_house(self) -> list[str]:
+    async def run_maintenance(self) -> list[str]:
         """Expires what is over and forgets what is old; the ids of the assets that expired, a few hundred at most."""
-        answer = await self._call("keep_house", {})
+        answer = await self._call("run_maintenance", {})
         return [str(asset_id) for asset_id in answer["expired"]]
 
     async def _about(self, job: Job, function: str, arguments: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ import structlog
 
 from assetdock_server.errors import ApiError
 from assetdock_server.worker import counters
-from assetdock_server.worker.maintenance import keep_house
+from assetdock_server.worker.maintenance import run_maintenance
 
 
 class House:
@@ -19,7 +19,7 @@ class House:
         self._answers = list(answers)
         self.done = asyncio.Event()
 
-    async def keep_house(self) -> list[str]:
+    async def run_maintenance(self) -> list[str]:
         if not self._answers:
             self.done.set()
             return []
@@ -41,18 +41,18 @@ def test_housekeeping_goes_on_after_any_trouble_and_says_so(trouble: Exception, 
     house = House(trouble, ["one", "two"])
 
     async def walk() -> None:
-        task = asyncio.create_task(keep_house(cast(Any, house), every=0.001))
+        task = asyncio.create_task(run_maintenance(cast(Any, house), every=0.001))
         async with asyncio.timeout(5):
             await house.done.wait()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    expired, missed = counters.expired._value.get(), counters.house_not_kept._value.get()
+    expired, missed = counters.expired._value.get(), counters.maintenance_failures._value.get()
     with structlog.testing.capture_logs() as lines:
         asyncio.run(walk())
 
-    assert [line["log_level"] for line in lines if line["event"] == "house_not_kept"] == [level]
+    assert [line["log_level"] for line in lines if line["event"] == "maintenance_failures"] == [level]
     assert [line["asset_id"] for line in lines if line["event"] == "upload_expired"] == ["one", "two"]
     assert counters.expired._value.get() - expired == 2
-    assert counters.house_not_kept._value.get() - missed == 1
+    assert counters.maintenance_failures._value.get() - missed == 1
