@@ -90,7 +90,7 @@ def test_a_worker_that_overslept_its_lease_can_change_nothing(database: Database
     for call in ("complete_probe(%s, %s, 1, 'a/b', '{}')", "reject_probe(%s, %s, 'probe_crashed', '')",
                  "extend_lease(%s, %s, 60)", "retry_job(%s, %s, '')", "release_job(%s, %s)"):  # fmt: skip
         with pytest.raises(psycopg.Error, match="lease on this job has passed"), database.transaction():
-            database.execute(f"select api.{call}", [stale["id"], stale["lease_token"]])
+            database.execute(f"select assetdock.{call}", [stale["id"], stale["lease_token"]])
     [fresh] = lease(database, "another")
     with pytest.raises(psycopg.Error, match="lease on this job has passed"), database.transaction():
         complete(database, stale)
@@ -322,7 +322,7 @@ def test_a_lease_is_good_for_its_own_kind_of_work_only(database: Database, asset
     for call in ("complete_probe(%s, %s, 1, 'a/b', '{}')", "reject_probe(%s, %s, 'probe_crashed', '')",
                  "purge_owner_batch(%s, %s)"):  # fmt: skip
         with pytest.raises(psycopg.Error, match="lease on this job has passed"), database.transaction():
-            database.execute(f"select api.{call}", [purge["id"], purge["lease_token"]])
+            database.execute(f"select assetdock.{call}", [purge["id"], purge["lease_token"]])
     open_jobs = "select count(*) from assetdock_private.jobs where asset_id = %s and finished_at is null"
     assert database.execute(open_jobs, [asset_id]).fetchone() == (1,)
 

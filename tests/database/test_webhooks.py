@@ -55,7 +55,7 @@ def leased(database: Database) -> Json:
 def call(database: Database, function: str, job: Json, *more: Any) -> Json:
     places = ", %s" * len(more)
     row = database.execute(
-        f"select api.{function}(%s, %s{places})", [job["id"], job["lease_token"], *more]
+        f"select assetdock.{function}(%s, %s{places})", [job["id"], job["lease_token"], *more]
     ).fetchone()  # fmt: skip
     assert row is not None
     answer: Json = row[0]

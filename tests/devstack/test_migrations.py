@@ -31,8 +31,8 @@ def directory(tmp_path: Path) -> Path:
     """supabase/migrations with two files in it."""
     directory = tmp_path / "supabase/migrations"
     directory.mkdir(parents=True)
-    write(directory, "20260101000000_first", "create schema assetdock_app;\n\ncreate table app.a (id int);\n-- end;\n")
-    write(directory, "20260102000000_second", "-- more\ncreate table app.b (id int);\n")
+    write(directory, "20260101000000_first", "create schema assetdock_app;\n\ncreate table assetdock_app.a (id int);\n-- end;\n")
+    write(directory, "20260102000000_second", "-- more\ncreate table assetdock_app.b (id int);\n")
     return directory
 
 
@@ -62,14 +62,14 @@ def test_files_apply_in_order_and_only_once(database: str, directory: Path) -> N
     assert [migration.name for migration in first] == ["first", "second"]
     assert again == []
     assert tables(database) == ["a", "b"]
-    assert recorded(database)[1] == ("20260102000000", "second", ["-- more\ncreate table app.b (id int)"])
+    assert recorded(database)[1] == ("20260102000000", "second", ["-- more\ncreate table assetdock_app.b (id int)"])
 
 
 def test_a_failure_names_file_and_line_and_undoes_its_file_alone(database: str, directory: Path) -> None:
     write(
         directory,
         "20260103000000_third",
-        "create table app.c (id int);\n\ncreate table app.d (\n  id intt\n);\n",
+        "create table assetdock_app.c (id int);\n\ncreate table assetdock_app.d (\n  id intt\n);\n",
     )
 
     with pytest.raises(MigrationError, match=r'20260103000000_third\.sql:4: type "intt" does not exist'):
@@ -92,7 +92,7 @@ def test_what_a_function_raises_is_placed_at_its_statement(database: str, direct
 
 def test_a_file_changed_after_it_was_applied_is_refused(database: str, directory: Path) -> None:
     migrations.apply(database, directory)
-    write(directory, "20260102000000_second", "create table app.b (id bigint);\n")
+    write(directory, "20260102000000_second", "create table assetdock_app.b (id bigint);\n")
 
     with pytest.raises(MigrationError, match=r"second\.sql has changed since it was applied"):
         migrations.apply(database, directory)
@@ -100,7 +100,7 @@ def test_a_file_changed_after_it_was_applied_is_refused(database: str, directory
 
 def test_blank_lines_are_no_change(database: str, directory: Path) -> None:
     migrations.apply(database, directory)
-    write(directory, "20260102000000_second", "-- more\n\n\ncreate table app.b (id int);;\n")
+    write(directory, "20260102000000_second", "-- more\n\n\ncreate table assetdock_app.b (id int);;\n")
 
     assert migrations.apply(database, directory) == []
 
@@ -114,7 +114,7 @@ def test_a_file_that_is_gone_is_refused(database: str, directory: Path) -> None:
 
 
 def test_a_file_may_not_end_its_own_transaction(database: str, directory: Path) -> None:
-    write(directory, "20260103000000_third", "create table app.c (id int);\ncommit;\n")
+    write(directory, "20260103000000_third", "create table assetdock_app.c (id int);\ncommit;\n")
 
     with pytest.raises(MigrationError, match=r"third\.sql:2: a migration must not end its own transaction"):
         migrations.apply(database, directory)
@@ -141,7 +141,7 @@ def test_the_supabase_cli_agrees_with_what_was_recorded(database: str, directory
         return result.stdout + result.stderr
 
     migrations.apply(database, directory)
-    write(directory, "20260103000000_third", "create table app.c (id int);\n-- the end\n")
+    write(directory, "20260103000000_third", "create table assetdock_app.c (id int);\n-- the end\n")
 
     assert "third" in supabase("db", "push")
     assert len(recorded(database)) == 3

@@ -8,7 +8,7 @@ SCRIPT = """-- first; of all
 /* nested /* ; */ ; */
 create schema assetdock_app;
 
-create function app.f(a int) returns int language sql
+create function assetdock_app.f(a int) returns int language sql
 begin atomic
   select case when a > 1 then 1 else 2 end;
   select 2;

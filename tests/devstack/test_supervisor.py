@@ -219,7 +219,7 @@ time.sleep(600)
 @pytest.fixture
 def with_fake_service(tmp_path: Path) -> tuple[str, ...]:
     """The command, with a service of a few lines in the place of the project's."""
-    tmp_path.joinpath("service.py").write_text(FAKE_SERVICE)
+    tmp_path.joinpath("assetdock_server.py").write_text(FAKE_SERVICE)
     program = f"""
         import sys
         from pathlib import Path

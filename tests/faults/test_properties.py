@@ -119,7 +119,7 @@ class Lives(RuleBasedStateMachine):
         """By whoever: an owner or the other one, who must not get anywhere."""
         owner, asset = self.asset(choice)
         before = self.database.rows("select to_jsonb(a) from assetdock_app.assets a where id = %s", asset)
-        answer = self.database.ask(session(who), f"select to_json(api.{what}(%s))", asset)
+        answer = self.database.ask(session(who), f"select to_json(assetdock.{what}(%s))", asset)
         if who != owner:
             assert answer is None, f"{what} answered a stranger"
             assert self.database.rows("select to_jsonb(a) from assetdock_app.assets a where id = %s", asset) == before
@@ -161,7 +161,7 @@ class Lives(RuleBasedStateMachine):
             job["id"], job["lease_token"],
         )  # fmt: skip
         before = self.snapshot()
-        answer = self.database.ask(WORKER, f"select api.{what}", job["id"], job["lease_token"])
+        answer = self.database.ask(WORKER, f"select assetdock.{what}", job["id"], job["lease_token"])
         if not held:
             assert answer is None, f"{function} by a stale worker was taken"
             assert self.snapshot() == before
@@ -184,7 +184,7 @@ class Lives(RuleBasedStateMachine):
                     if not word:
                         self.remove(job)
                         continue
-                    answer = self.database.ask(WORKER, f"select api.{word}", job["id"], job["lease_token"])
+                    answer = self.database.ask(WORKER, f"select assetdock.{word}", job["id"], job["lease_token"])
                     assert answer is not None, f"an honest {word} was refused"
                     self.reached[word.split("(", maxsplit=1)[0]] += 1
 

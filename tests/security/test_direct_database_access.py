@@ -146,16 +146,16 @@ def test_errors_show_no_row_no_constraint_and_no_sql(stocked: Caller, database: 
 
 @pytest.mark.parametrize("regime", ["legacy", "explicit"])
 def test_nothing_of_ours_leaks_under_either_regime_of_default_grants(regime: DefaultGrants) -> None:
-    made = {"api.scratch": API_ROLES, "assetdock_private.scratch": API_ROLES}
+    made = {"assetdock.scratch": API_ROLES, "assetdock_private.scratch": API_ROLES}
     with scratch_directory() as directory, Stack(directory, Ports.free(), default_grants=regime) as stack:
         with psycopg.connect(stack.db_url) as connection:
             assert catalogue.executable(connection) == EXECUTABLE
             assert catalogue.readable(connection) == READABLE
         with psycopg.connect(stack.postgres_db_url, autocommit=True) as postgres:
-            postgres.execute("create table public.scratch (id int); create table app.scratch (id int)")
+            postgres.execute("create table public.scratch (id int); create table assetdock_app.scratch (id int)")
             postgres.execute("create function public.scratch() returns int language sql as 'select 1'")
             postgres.execute("create function assetdock_private.scratch() returns int language sql as 'select 1'")
-            postgres.execute("create function api.scratch() returns int language sql as 'select 1'")
+            postgres.execute("create function assetdock.scratch() returns int language sql as 'select 1'")
         with psycopg.connect(stack.db_url) as connection:
             reachable = connection.execute(
                 """

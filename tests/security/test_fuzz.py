@@ -131,7 +131,7 @@ def test_any_text_in_a_function_is_taken_or_refused_by_a_documented_code(
             connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
             refusal, code = None, None
             try:
-                connection.execute(f"select api.{function}({first}{argument} => %s{secret})", [text])
+                connection.execute(f"select assetdock.{function}({first}{argument} => %s{secret})", [text])
             except psycopg.Error as error:
                 refusal = error
             finally:

@@ -80,7 +80,7 @@ def test_no_view_or_table_shows_another_owners_rows_whatever_the_claims_look_lik
             for view in views:
                 connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
                 connection.execute("set local role authenticated")
-                assert connection.execute(f"select * from api.{view}").fetchall() == [], (claims, view)
+                assert connection.execute(f"select * from assetdock.{view}").fetchall() == [], (claims, view)
                 connection.rollback()
 
 

@@ -39,7 +39,7 @@ def sql_codes(database: psycopg.Connection[Any]) -> dict[str, set[str]]:
 
 
 def functions_called(entry: Entry) -> set[str]:
-    return {f"api.{name}" for name in re.findall(r"\.database\s*\.(\w+)\(", inspect.getsource(entry.handler))}
+    return {f"assetdock.{name}" for name in re.findall(r"\.database\s*\.(\w+)\(", inspect.getsource(entry.handler))}
 
 
 def raised_by_storage(entry: Entry) -> set[str]:
