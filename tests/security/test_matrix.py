@@ -186,7 +186,7 @@ def expected(name: str, kind: str, caller: str) -> tuple[int, str | None]:
         return (401, "42501")
     if caller in ("assetdock_worker", "assetdock_gateway", "service_role"):
         return welcome if caller in wanted.split() else (403, "42501")
-    if wanted.startswith("asset_"):
+    if wanted.startswith("assetdock_"):
         return (403, "42501")
     if kind == "view":
         return (200, None)
