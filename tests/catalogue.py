@@ -1,35 +1,56 @@
-"""What Postgres's own catalogue says about our rooms, for tests that must not forget a new function, table or view."""
+"""Queries on Postgres's catalogue, for tests that must cover each new function, table, view, policy and trigger."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
 Database = psycopg.Connection[Any]
-ROOMS = ["assetdock", "assetdock_app", "assetdock_private"]
+SCHEMAS = ["assetdock", "assetdock_app", "assetdock_private"]
 API_ROLES = ["anon", "authenticated", "service_role", "assetdock_worker", "assetdock_gateway"]
 
-FUNCTIONS = """
-select p.oid::regprocedure::text as name, n.nspname as room, p.prosecdef, p.proconfig,
-  p.prosqlbody is not null as parsed,
-  obj_description(p.oid, 'pg_proc') as comment, pg_get_userbyid(p.proowner) as owner,
-  array(select role from unnest(%s::text[]) role where has_function_privilege(role, p.oid, 'execute')) as callers
-from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-where n.nspname = any(%s) order by 1
-"""
+
+@dataclass(frozen=True)
+class Function:
+    """`callers`: the API roles that can execute it. `parsed`: its body is SQL that was parsed at creation."""
+
+    signature: str
+    security_definer: bool
+    pins_search_path: bool
+    parsed: bool
+    source: str
+    comment: str | None
+    owner: str
+    callers: list[str]
+
+    @property
+    def name(self) -> str:
+        return self.signature.split("(")[0]
 
 
-def functions(database: Database) -> list[Any]:
-    """A row of FUNCTIONS for each function."""
-    return database.execute(FUNCTIONS, [API_ROLES, ROOMS]).fetchall()
+def functions(database: Database) -> list[Function]:
+    """Every function of our schemas."""
+    rows = database.execute(
+        """
+        select p.oid::regprocedure::text, p.prosecdef, coalesce('search_path=""' = any (p.proconfig), false),
+          p.prosqlbody is not null, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc),
+          obj_description(p.oid, 'pg_proc'), pg_get_userbyid(p.proowner),
+          array(select role from unnest(%s::text[]) role where has_function_privilege(role, p.oid, 'execute'))
+        from pg_proc p where p.pronamespace = any(%s::regnamespace[]) order by 1
+        """,
+        [API_ROLES, SCHEMAS],
+    ).fetchall()
+    assert len(rows) > 30
+    return [Function(*row) for row in rows]
 
 
-def executable(database: Database) -> dict[str, list[str]]:
-    """Each function that an API role may execute, without its arguments, and by which."""
-    return {name.split("(")[0]: callers for name, *_, callers in functions(database) if callers}
+def executable_functions(database: Database) -> dict[str, list[str]]:
+    """The name of each function that an API role can execute, and those roles."""
+    return {function.name: function.callers for function in functions(database) if function.callers}
 
 
-def readable(database: Database) -> dict[tuple[str, str], list[str]]:
-    """Each table and view that an API role may read as a whole, and by which. Fails if one may be written."""
+def readable_relations(database: Database) -> dict[tuple[str, str], list[str]]:
+    """Each table and view that an API role can select from as a whole, and those roles. Fails if a role can write."""
     rows = database.execute(
         """
         select n.nspname, c.relname, role,
@@ -39,28 +60,28 @@ def readable(database: Database) -> dict[tuple[str, str], list[str]]:
         from pg_class c join pg_namespace n on n.oid = c.relnamespace, unnest(%s::text[]) role
         where n.nspname = any(%s) and c.relkind in ('r', 'v', 'p')
         """,
-        [API_ROLES, ROOMS],
+        [API_ROLES, SCHEMAS],
     ).fetchall()
     found: dict[tuple[str, str], list[str]] = {}
-    for room, relation, role, may_read, may_write in rows:
-        assert not may_write, (room, relation, role)
-        if may_read:
-            found.setdefault((room, relation), []).append(role)
+    for schema, relation, role, can_read, can_write in rows:
+        assert not can_write, (schema, relation, role)
+        if can_read:
+            found.setdefault((schema, relation), []).append(role)
     return found
 
 
-def entered(database: Database) -> set[tuple[str, str]]:
-    """The rooms that an API role may look into, and the role."""
+def usable_schemas(database: Database) -> set[tuple[str, str]]:
+    """The pairs of a schema and an API role that has USAGE or CREATE on it."""
     rows = database.execute(
-        "select room, role from unnest(%s::text[]) room, unnest(%s::text[]) role"
-        " where has_schema_privilege(role, room, 'usage') or has_schema_privilege(role, room, 'create')",
-        [ROOMS, API_ROLES],
+        "select schema, role from unnest(%s::text[]) schema, unnest(%s::text[]) role"
+        " where has_schema_privilege(role, schema, 'usage') or has_schema_privilege(role, schema, 'create')",
+        [SCHEMAS, API_ROLES],
     ).fetchall()
-    return {(room, role) for room, role in rows}
+    return {(schema, role) for schema, role in rows}
 
 
 def views(database: Database) -> dict[str, list[str]]:
-    """The views of schema assetdock, and the columns of each that Postgres could write through it, were it granted."""
+    """The views of schema assetdock, and the columns of each that a grant would make writable."""
     rows = database.execute(
         "select c.relname, array_agg(a.attname::text order by a.attnum)"
         "   filter (where pg_column_is_updatable(c.oid, a.attnum, false))"
@@ -71,8 +92,8 @@ def views(database: Database) -> dict[str, list[str]]:
     return dict(rows)
 
 
-def exposed(database: Database, role: str) -> dict[str, list[str]]:
-    """The functions of schema assetdock that a role may execute, and the names of their arguments."""
+def arguments_of_functions(database: Database, role: str) -> dict[str, list[str]]:
+    """The functions of schema assetdock that a role can execute, and the names of their arguments."""
     return dict(
         database.execute(
             "select proname, coalesce(proargnames, '{}') from pg_proc where pronamespace = 'assetdock'::regnamespace"

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from devstack.stack import Stack
 from tests.callers import Caller
+from tests.database.plans import executed_scans
 
 Database = psycopg.Connection[Any]
 
@@ -353,19 +354,28 @@ def test_what_ended_long_ago_is_forgotten_and_nothing_else(database: Database, o
     assert keys == [(live_key,)]
 
 
-def test_forgetting_an_asset_reads_no_other_assets_jobs(database: Database) -> None:
+def test_pruning_an_asset_finds_its_jobs_by_index(database: Database, owner: Caller) -> None:
+    asset_id = owner.reserve()["asset"]["id"]
     with database.transaction(force_rollback=True):
+        database.execute(
+            "update assetdock_app.assets set state = 'expired', upload_expires_at = now() - interval '91 days',"
+            " finish_by = now() - interval '91 days' where id = %s",
+            [asset_id],
+        )
+        # With so many rows, a sequential scan is the slower plan.
         database.execute(
             "insert into assetdock_private.jobs (kind, owner_id, finished_at, outcome)"
             " select 'purge_owner', gen_random_uuid(), now(), 'done' from generate_series(1, 5000)"
         )
         database.execute("analyze assetdock_private.jobs")
-        # What the foreign key asks for.
-        plan = database.execute(
-            "explain delete from only assetdock_private.jobs where asset_id = '01900000-0000-7000-8000-000000000000'"
-        ).fetchall()
 
-    assert "jobs_of_an_asset" in str(plan)
+        scans = executed_scans(database, "select assetdock.run_maintenance()", [])
+        left = database.execute("select from assetdock_app.assets where id = %s", [asset_id]).fetchone()
+
+    cascade = [scan for scan in scans if scan.table == "jobs" and scan.statement.startswith("DELETE FROM ONLY")]
+    assert left is None
+    assert {scan.index for scan in cascade} == {"jobs_of_an_asset"}
+    assert all(scan.index_condition for scan in cascade)
 
 
 def test_what_housekeeping_expired_is_named_and_no_more_of_it_than_asked_for(database: Database, owner: Caller) -> None:

@@ -14,7 +14,7 @@ from devstack.stack import Stack
 from tests import catalogue
 from tests.callers import Caller
 from tests.catalogue import API_ROLES
-from tests.database.test_catalogue import EXECUTABLE, READABLE
+from tests.database.grants import EXECUTABLE_FUNCTIONS, READABLE_RELATIONS
 from tests.security.arguments import good_arguments
 
 Database = psycopg.Connection[Any]
@@ -130,7 +130,7 @@ def test_errors_show_no_row_no_constraint_and_no_sql(stocked: Caller, database: 
     database.execute(
         "insert into assetdock_private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [stocked.owner_id]
     )
-    functions = catalogue.exposed(database, "authenticated")
+    functions = catalogue.arguments_of_functions(database, "authenticated")
     assert len(functions) >= 20
     with httpx.Client() as http:  # one connection for hundreds of calls
         for function, names in functions.items():
@@ -149,8 +149,8 @@ def test_nothing_of_ours_leaks_under_either_regime_of_default_grants(regime: Def
     made = {"assetdock.scratch": API_ROLES, "assetdock_private.scratch": API_ROLES}
     with scratch_directory() as directory, Stack(directory, Ports.free(), default_grants=regime) as stack:
         with psycopg.connect(stack.db_url) as connection:
-            assert catalogue.executable(connection) == EXECUTABLE
-            assert catalogue.readable(connection) == READABLE
+            assert catalogue.executable_functions(connection) == EXECUTABLE_FUNCTIONS
+            assert catalogue.readable_relations(connection) == READABLE_RELATIONS
         with psycopg.connect(stack.postgres_db_url, autocommit=True) as postgres:
             postgres.execute("create table public.scratch (id int); create table assetdock_app.scratch (id int)")
             postgres.execute("create function public.scratch() returns int language sql as 'select 1'")
@@ -172,9 +172,9 @@ def test_nothing_of_ours_leaks_under_either_regime_of_default_grants(regime: Def
             public = connection.execute("select has_table_privilege('anon', 'public.scratch', 'select')").fetchone()
             # Postgres lets everyone execute a new function, under both regimes: one without its revoke is noticed, and
             # in a room that nobody can enter it still cannot be called.
-            assert catalogue.executable(connection) == EXECUTABLE | made
-            assert catalogue.readable(connection) == READABLE
-            assert catalogue.entered(connection) == {
+            assert catalogue.executable_functions(connection) == EXECUTABLE_FUNCTIONS | made
+            assert catalogue.readable_relations(connection) == READABLE_RELATIONS
+            assert catalogue.usable_schemas(connection) == {
                 ("assetdock", role) for role in API_ROLES if role != "service_role"
             }
     assert reachable == []

@@ -12,7 +12,7 @@ from assetdock_server.identity.minting import LIFETIME, Minter
 from devstack.stack import Stack
 from tests import catalogue
 from tests.callers import Caller
-from tests.catalogue import ROOMS
+from tests.catalogue import SCHEMAS
 
 Database = psycopg.Connection[Any]
 
@@ -27,7 +27,7 @@ def test_no_function_builds_sql_from_text(database: Database) -> None:
     dynamic = database.execute(
         "select oid::regproc::text from pg_proc where pronamespace = any(%s::regnamespace[])"
         r" and prosrc ~* '\mexecute\M'",
-        [ROOMS],
+        [SCHEMAS],
     ).fetchall()
 
     assert dynamic == []
@@ -88,7 +88,7 @@ def test_only_the_owner_of_a_definer_function_is_postgres_and_none_is_superuser(
     owners = database.execute(
         "select distinct r.rolname, r.rolsuper from pg_proc p join pg_roles r on r.oid = p.proowner"
         " where pronamespace = any(%s::regnamespace[]) and prosecdef",
-        [ROOMS],
+        [SCHEMAS],
     ).fetchall()
 
     assert owners == [("postgres", False)]

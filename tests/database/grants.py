@@ -1,0 +1,57 @@
+"""The grants that API roles have on our functions, tables and views."""
+
+# Every function that an API role can execute. No API role can execute any other function of ours.
+EXECUTABLE_FUNCTIONS = {
+    "assetdock.confirm_upload": ["authenticated"],
+    "assetdock.create_api_key": ["authenticated"],
+    "assetdock.create_upload": ["authenticated"],
+    "assetdock.create_webhook_endpoint": ["authenticated"],
+    "assetdock.delete_asset": ["authenticated"],
+    "assetdock.delete_webhook_endpoint": ["authenticated"],
+    "assetdock.get_asset": ["authenticated"],
+    "assetdock.get_webhook_endpoint": ["authenticated"],
+    "assetdock.list_api_keys": ["authenticated"],
+    "assetdock.list_asset_events": ["authenticated"],
+    "assetdock.list_assets": ["authenticated"],
+    "assetdock.list_webhook_deliveries": ["authenticated"],
+    "assetdock.list_webhook_endpoints": ["authenticated"],
+    "assetdock.renew_upload": ["authenticated"],
+    "assetdock.replay_webhook_delivery": ["authenticated"],
+    "assetdock.restore_asset": ["authenticated"],
+    "assetdock.revoke_api_key": ["authenticated"],
+    "assetdock.rotate_api_key": ["authenticated"],
+    "assetdock.rotate_webhook_secret": ["authenticated"],
+    "assetdock.test_webhook_endpoint": ["authenticated"],
+    # The worker and the gateway.
+    "assetdock.begin_delivery": ["assetdock_worker"],
+    "assetdock.begin_purge": ["assetdock_worker"],
+    "assetdock.complete_probe": ["assetdock_worker"],
+    "assetdock.complete_purge": ["assetdock_worker"],
+    "assetdock.extend_lease": ["assetdock_worker"],
+    "assetdock.find_discrepancies": ["assetdock_worker"],
+    "assetdock.run_maintenance": ["assetdock_worker"],
+    "assetdock.lease_jobs": ["assetdock_worker"],
+    "assetdock.purge_owner_batch": ["assetdock_worker"],
+    "assetdock.record_delivery": ["assetdock_worker"],
+    "assetdock.reject_probe": ["assetdock_worker"],
+    "assetdock.queue_stats": ["assetdock_worker", "assetdock_gateway"],
+    "assetdock.release_job": ["assetdock_worker"],
+    "assetdock.repair_discrepancy": ["assetdock_worker"],
+    "assetdock.retry_job": ["assetdock_worker"],
+    "assetdock.ping": ["assetdock_gateway"],
+    "assetdock.resolve_api_key": ["assetdock_gateway"],
+    "assetdock.settled_assets": ["assetdock_gateway"],
+    # Helpers of policies and views.
+    "assetdock_private.is_ready": ["authenticated"],
+    "assetdock_private.may_purge": ["assetdock_worker"],
+    "assetdock_private.may_sign_upload": ["authenticated"],
+    "assetdock_private.owner_with": ["authenticated"],
+    "assetdock_private.uuid7_instant": ["authenticated"],
+}
+# Every table and view that an API role can select from.
+READABLE_RELATIONS = {
+    ("assetdock", "api_keys"): ["authenticated"],
+    ("assetdock", "asset_events"): ["authenticated"],
+    ("assetdock", "assets"): ["authenticated"],
+    ("assetdock", "webhook_endpoints"): ["authenticated"],
+}
