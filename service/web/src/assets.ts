@@ -160,7 +160,7 @@ export class AssetsView {
 
   async #load(): Promise<void> {
     try {
-      const page = await assetdock.assets(this.#cursor ?? undefined);
+      const page = await api.assets(this.#cursor ?? undefined);
       this.#cursor = page.next_cursor;
       for (const asset of page.items) this.#showAsset(asset, "bottom");
       this.#say("");
@@ -174,7 +174,7 @@ export class AssetsView {
   /** What came from elsewhere while nobody looked. */
   async #refresh(): Promise<void> {
     try {
-      const page = await assetdock.assets();
+      const page = await api.assets();
       for (const asset of page.items.reverse()) this.#showAsset(asset, "top");
       this.#say("");
     } catch (error) {
