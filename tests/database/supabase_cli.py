@@ -1,0 +1,23 @@
+"""The real Supabase CLI, run on this project's migrations."""
+
+import os
+import subprocess
+
+from devstack.binaries import PROJECT, find_supabase
+from devstack.scratch import scratch_directory
+from devstack.stack import Stack
+
+
+def push(stack: Stack) -> subprocess.CompletedProcess[str]:
+    """`supabase db push` into a stack. `stdout` holds all output. The caller checks `returncode`."""
+    with scratch_directory() as home:
+        return subprocess.run(
+            [find_supabase(), "db", "push", "--db-url", f"{stack.postgres_db_url}?sslmode=disable", "--yes"],
+            cwd=PROJECT,
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "SUPABASE_TELEMETRY_DISABLED": "1", "NO_COLOR": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )

@@ -1,0 +1,39 @@
+"""Assetdock lives in somebody else's project, so its names carry its own, and the bucket's name can be changed."""
+
+import re
+
+import pytest
+
+from devstack import migrations
+from devstack.binaries import PROJECT
+from tests.catalogue import SCHEMAS, Database
+
+SOURCES = "\n".join(
+    re.sub(r"--.*", "", migration.path.read_text()) for migration in migrations.find(PROJECT / "supabase/migrations")
+)
+
+
+@pytest.mark.parametrize("kind", ["schema", "role"])
+def test_every_schema_and_role_carries_our_name(kind: str) -> None:
+    created = re.findall(rf"\bcreate {kind} (\w+)", SOURCES)
+
+    assert len(created) >= 2
+    assert [name for name in created if not name.startswith("assetdock")] == []
+
+
+@pytest.mark.xfail(reason="the migrations are being rewritten")
+def test_every_policy_and_trigger_carries_our_name(database: Database) -> None:
+    names = database.execute(
+        "select polname from pg_policy union all"
+        " select t.tgname from pg_trigger t join pg_proc p on p.oid = t.tgfoid"
+        " where p.pronamespace = any (%s::regnamespace[])",
+        [SCHEMAS],
+    ).fetchall()
+
+    assert len(names) > 15
+    assert [name for (name,) in names if not name.startswith("assetdock")] == []
+
+
+@pytest.mark.xfail(reason="the migrations are being rewritten")
+def test_the_migrations_name_the_bucket_in_one_place() -> None:
+    assert SOURCES.count("'assets'") == 1
