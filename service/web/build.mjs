@@ -1,8 +1,8 @@
-// Bundles the page into dist/: names carry a hash of their content, so that they may be kept for ever.
+// Bundles the page into dist/. File names contain a hash of the content, so that browsers can cache them forever.
 //
 //   node service/web/build.mjs
 //
-// dist/index.html still holds {{supabase_url}} and {{supabase_publishable_key}}: the service fills them in.
+// The service fills in {{supabase_url}} and {{supabase_publishable_key}} in dist/index.html.
 
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
@@ -11,12 +11,12 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const PLACES = { "src/main.ts": "{{main.js}}", "style.css": "{{style.css}}", "icon.svg": "{{icon.svg}}" };
+const PLACEHOLDERS = { "src/main.ts": "{{main.js}}", "style.css": "{{style.css}}", "icon.svg": "{{icon.svg}}" };
 
 await rm(here("dist"), { recursive: true, force: true });
 const { metafile } = await build({
   absWorkingDir: here("."),
-  entryPoints: Object.keys(PLACES),
+  entryPoints: Object.keys(PLACEHOLDERS),
   outdir: "dist",
   entryNames: "[name]-[hash]",
   assetNames: "[name]-[hash]",
@@ -32,8 +32,8 @@ const { metafile } = await build({
 
 let html = await readFile(here("index.html"), "utf8");
 for (const [path, { entryPoint }] of Object.entries(metafile.outputs)) {
-  const place = PLACES[entryPoint];
-  if (place) html = html.replace(place, `/web/${basename(path)}`);
+  const placeholder = PLACEHOLDERS[entryPoint];
+  if (placeholder) html = html.replace(placeholder, `/web/${basename(path)}`);
   if (/\.(js|css|svg)$/.test(path)) {
     const content = await readFile(here(path));
     await writeFile(here(`${path}.br`), brotliCompressSync(content));

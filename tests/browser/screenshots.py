@@ -1,4 +1,4 @@
-"""Not a test: takes the pictures in docs/images/ (`make screenshots`)."""
+"""Takes the screenshots in docs/images/ (`make screenshots`); `make test` does not run it."""
 
 import shutil
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, expect
 
-from tests.browser.conftest import Open
+from tests.browser.conftest import OpenTab
 from tests.browser.tab import DESKTOP, PHONE, Tab
 from tests.media import silence
 from tests.polling import until
@@ -16,29 +16,17 @@ IMAGES = PROJECT / "docs/images"
 SIZES = {"desktop": {**DESKTOP, "height": 1120}, "phone": PHONE}
 VIEWS = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
 SCENE = "gradients=size=1280x720:rate=25:duration=8:c0=0x0d3b4f:c1=0xe8a25c:c2=0x7fc1b0:c3=0x1b2a41:speed=0.02"
+VP8 = ["-pix_fmt", "yuv420p", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "1500k",
+       "-c:a", "libopus"]  # fmt: skip
 
 
-def test_pictures_of_the_page(open_tab: Open, tmp_path: Path) -> None:
+def test_take_screenshots(open_tab: OpenTab, tmp_path: Path) -> None:
     IMAGES.mkdir(exist_ok=True)
-    harbour, interview = tmp_path / "Harbour at dawn.webm", tmp_path / "Interview with Ada.wav"
-    ocean, broken = tmp_path / "Ocean field recording.opus", tmp_path / "Old tape.mp3"
-    vp8 = [
-        "-pix_fmt",
-        "yuv420p",
-        "-c:v",
-        "libvpx",
-        "-deadline",
-        "realtime",
-        "-cpu-used",
-        "8",
-        "-b:v",
-        "1500k",
-        "-c:a",
-        "libopus",
-    ]
-    _ffmpeg("-f", "lavfi", "-i", SCENE, "-f", "lavfi", "-i", "sine=frequency=220:duration=8", *vp8, str(harbour))
-    _ffmpeg("-f", "lavfi", "-i", "anoisesrc=duration=192:color=brown", "-c:a", "libopus", str(ocean))
-    broken.write_bytes(b"The tape was damaged. " * 5000)
+    film, interview = tmp_path / "Harbour at dawn.webm", tmp_path / "Interview with Ada.wav"
+    recording, damaged = tmp_path / "Ocean field recording.opus", tmp_path / "Old tape.mp3"
+    _ffmpeg("-f", "lavfi", "-i", SCENE, "-f", "lavfi", "-i", "sine=frequency=220:duration=8", *VP8, str(film))
+    _ffmpeg("-f", "lavfi", "-i", "anoisesrc=duration=192:color=brown", "-c:a", "libopus", str(recording))
+    damaged.write_bytes(b"The tape was damaged. " * 5000)
     silence(interview, seconds=1250, rate=48_000)
 
     for device, scheme in VIEWS:
@@ -47,17 +35,17 @@ def test_pictures_of_the_page(open_tab: Open, tmp_path: Path) -> None:
         tab.page.get_by_role("heading", name="Welcome back").wait_for()
         _take(tab, "sign-in", device, scheme)
         tab.sign_up(f"ada.{device}.{scheme}@example.com")
-        for file, fact in ((ocean, "3:12"), (broken, "damaged"), (harbour, "0:08")):
+        for file, text in ((recording, "3:12"), (damaged, "damaged"), (film, "0:08")):
             tab.choose(file)
-            expect(tab.row(file.name)).to_contain_text(fact, timeout=30_000)
-        tab.row(harbour.name).get_by_role("button", name="Play").click()
-        video = tab.row(harbour.name).locator("video")
-        _until(video, "video => video.currentTime > 1")
+            expect(tab.row(file.name)).to_contain_text(text, timeout=30_000)
+        tab.row(film.name).get_by_role("button", name="Play").click()
+        video = tab.row(film.name).locator("video")
+        _wait_for(video, "video => video.currentTime > 1")
         video.evaluate("video => video.pause()")
         tab.network(upload=14_000_000)
         tab.choose(interview)
         bar = tab.row(interview.name).get_by_role("progressbar")
-        _until(bar, "bar => bar.value > 0.38")
+        _wait_for(bar, "bar => bar.value > 0.38")
         _take(tab, "assets", device, scheme)
         tab.row(interview.name).get_by_role("button", name="Cancel").click()
         expect(tab.row(interview.name)).to_have_count(0)
@@ -77,7 +65,7 @@ def test_pictures_of_the_page(open_tab: Open, tmp_path: Path) -> None:
         _take(tab, "keys", device, scheme)
 
 
-def _until(locator: Locator, condition: str) -> None:
+def _wait_for(locator: Locator, condition: str) -> None:
     until(lambda: locator.evaluate(condition), condition)
 
 

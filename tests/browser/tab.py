@@ -1,4 +1,4 @@
-"""A tab of a real Chromium, that notes what must not happen in it."""
+"""A tab of a real Chromium that records errors."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.polling import until
 from tests.processes import PROJECT
 
 AXE = (PROJECT / "node_modules/axe-core/axe.min.js").read_text()
-QUIET = [
+LAUNCH_ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
@@ -30,42 +30,42 @@ PASSWORD = "correct horse battery"
 
 
 def launch(playwright: Playwright) -> Browser:
-    """The system's Chromium, else Playwright's own; `make chromium` sees that there is one."""
+    """The system's Chromium, or Playwright's if there is none (`make chromium`)."""
     system = shutil.which("chromium") or shutil.which("google-chrome")
     sandbox = os.geteuid() != 0  # Chromium's sandbox refuses root
-    return playwright.chromium.launch(executable_path=system, args=QUIET, chromium_sandbox=sandbox)
+    return playwright.chromium.launch(executable_path=system, args=LAUNCH_ARGUMENTS, chromium_sandbox=sandbox)
 
 
 class Tab:
-    """The page in a browser profile of its own. `complaints` must be empty at the end."""
+    """The page in a new browser profile. `errors` must be empty at the end of a test."""
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.url = url
         self.context: BrowserContext = browser.new_context(base_url=url, **{"viewport": DESKTOP, **options})
         self.context.set_default_timeout(20_000)
         self.page: Page = self.context.new_page()
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.requests: list[Request] = []
-        self._expected: list[re.Pattern[str]] = []
-        # Of every page in the profile, other tabs too.
-        self.context.on("console", self._console)
-        self.context.on("weberror", lambda error: self.complaints.append(f"uncaught: {error.error}"))
-        self.context.on("request", self._request)
+        self._ignored: list[re.Pattern[str]] = []
+        # For every tab of the profile.
+        self.context.on("console", self._on_console)
+        self.context.on("weberror", lambda error: self.errors.append(f"uncaught: {error.error}"))
+        self.context.on("request", self._on_request)
         self._cdp: CDPSession | None = None
 
-    def _console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not any(each.search(message.text) for each in self._expected):
-            self.complaints.append(f"console {message.type}: {message.text}")
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not any(each.search(message.text) for each in self._ignored):
+            self.errors.append(f"console {message.type}: {message.text}")
 
-    def _request(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         self.requests.append(request)
         parts = urlsplit(request.url)
         if parts.scheme not in ("blob", "data") and parts.hostname != "127.0.0.1":
-            self.complaints.append(f"a request left this machine: {request.url}")
+            self.errors.append(f"request to another host: {request.url}")
 
-    def expect(self, *patterns: str) -> None:
-        """Lines that Chromium itself writes to the console here, such as those about a refused request."""
-        self._expected += [re.compile(each) for each in patterns]
+    def ignore(self, *patterns: str) -> None:
+        """Ignores lines that Chromium writes to the console, such as those about failed requests."""
+        self._ignored += [re.compile(each) for each in patterns]
 
     def sign_up(self, email: str) -> None:
         page = self.page
@@ -80,48 +80,48 @@ class Tab:
         self.page.locator("#files").set_input_files(files)
 
     def row(self, name: str) -> Locator:
-        """The line of an asset or a key."""
+        """The row of an asset or a key."""
         return self.page.get_by_role("listitem").filter(has_text=name)
 
     def network(self, *, offline: bool = False, upload: int = -1) -> None:
-        """Cuts the network, or holds uploads back to so many bytes a second, so that there is time to cut it."""
+        """Disconnects the network, or limits uploads to a number of bytes per second."""
         self._cdp = self._cdp or self.context.new_cdp_session(self.page)
         conditions = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": upload}
         self._cdp.send("Network.emulateNetworkConditions", conditions)
 
     def sent(self, method: str, path: str) -> list[Request]:
-        """Requests so far."""
+        """The requests so far with this method and this part of a URL."""
         return [each for each in self.requests if each.method == method and path in each.url]
 
     def violations(self) -> list[str]:
-        """What axe finds that is serious or critical, in one line each, and whether the view scrolls sideways."""
+        """Serious and critical findings of axe, one line each, and whether the view scrolls horizontally."""
         self.page.evaluate(AXE)
         found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
         return [
             f"{each['id']}: {each['help']}: {json.dumps([node['html'] for node in each['nodes']])}"
             for each in found
             if each["impact"] in ("serious", "critical")
-        ] + self._too_wide()
+        ] + self._overflow()
 
-    def _too_wide(self) -> list[str]:
-        width, room = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        return [f"scrolls sideways: {width} px in {room}"] if width > room else []
+    def _overflow(self) -> list[str]:
+        width, viewport = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        return [f"scrolls horizontally: {width} px in {viewport}"] if width > viewport else []
 
     def close(self) -> None:
         self.context.close()
 
 
 @contextmanager
-def opened(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
-    """A tab that is closed afterwards, and asked what went wrong in it."""
+def open_page(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
+    """Closes the tab at the end, and fails if it recorded errors."""
     tab = Tab(browser, url, **options)
     try:
         yield tab
-        assert not tab.complaints, "\n".join(tab.complaints)
+        assert not tab.errors, "\n".join(tab.errors)
     finally:
         tab.close()
 
 
-def plays(media: Locator) -> None:
-    """Waits until a <video> or <audio> has moved; fails if it doesn't."""
-    until(lambda: media.evaluate("media => media.currentTime > 0.2 && !media.error"), "the media to play")
+def wait_until_playing(media: Locator) -> None:
+    """Waits until a <video> or <audio> element plays."""
+    until(lambda: media.evaluate("media => media.currentTime > 0.2 && !media.error"), "playback")

@@ -1,8 +1,8 @@
-// The service's HTTP API, as this page uses it.
+// The part of the service's HTTP API that this page uses.
 
+import type { AssetState, AssetType, UploadableType } from "./assetTypes";
+import { ApiError, UnreachableError, type ErrorBody } from "./errors";
 import { accessToken, signOut } from "./session";
-
-export type AssetState = "pending_upload" | "processing" | "ready" | "failed" | "expired" | "deleted";
 
 export interface Stream {
   kind: "video" | "audio" | "subtitle" | "data";
@@ -16,7 +16,7 @@ export interface Stream {
 
 export interface Asset {
   id: string;
-  type: "audio" | "video" | "rendered_video" | "cut_file";
+  type: AssetType;
   state: AssetState;
   size_bytes: number | null;
   content_type: string | null;
@@ -30,7 +30,7 @@ export interface Asset {
   download_expires_at?: string | null;
 }
 
-export interface Target {
+export interface UploadTarget {
   method: "PUT";
   url: string;
   headers: Record<string, string>;
@@ -47,7 +47,7 @@ export interface Target {
 
 export interface Reservation {
   asset: Asset;
-  upload: Target | null;
+  upload: UploadTarget | null;
 }
 
 export interface ApiKey {
@@ -66,100 +66,74 @@ export interface NewApiKey extends ApiKey {
   plaintext: string;
 }
 
-/** The service answered with an error; `message` says what to do next. */
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    readonly code: string,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-/** The service could not be reached. */
-export class Unreachable extends Error {
-  constructor() {
-    super("The service can’t be reached. Check your connection.");
-  }
-}
-
-interface Problem {
-  error?: { code: string; message: string; fields?: { field: string; message: string }[] };
-}
-
-async function call(
+async function request(
   method: string,
   path: string,
   body?: unknown,
-  more: { key?: string; signal?: AbortSignal } = {},
+  options: { idempotencyKey?: string; signal?: AbortSignal } = {},
 ): Promise<unknown> {
   const token = await accessToken();
   const headers: Record<string, string> = { Authorization: `Bearer ${token ?? ""}` };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (more.key) headers["Idempotency-Key"] = more.key;
-  let answer: Response;
+  if (options.idempotencyKey) headers["Idempotency-Key"] = options.idempotencyKey;
+  let response: Response;
   try {
-    answer = await fetch(`/api/v1${path}`, {
+    response = await fetch(`/api/v1${path}`, {
       method,
       headers,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      ...(more.signal ? { signal: more.signal } : {}),
+      ...(options.signal ? { signal: options.signal } : {}),
     });
   } catch (error) {
-    if (more.signal?.aborted) throw error;
-    throw new Unreachable();
+    if (options.signal?.aborted) throw error;
+    throw new UnreachableError();
   }
-  if (answer.ok) return answer.status === 204 ? null : ((await answer.json()) as unknown);
-  if (answer.status === 401) await signOut();
-  const problem = (await answer.json().catch(() => ({}))) as Problem;
-  const fields = problem.error?.fields?.map((field) => `${field.field.replace(/^\w+\./, "")}: ${field.message}`);
-  throw new ApiError(
-    answer.status,
-    problem.error?.code ?? "unknown",
-    [problem.error?.message ?? `The service answered with an error (${answer.status}).`, ...(fields ?? [])].join(" "),
-  );
+  if (response.ok) return response.status === 204 ? null : ((await response.json()) as unknown);
+  if (response.status === 401) await signOut();
+  throw new ApiError(response.status, (await response.json().catch(() => ({}))) as ErrorBody);
 }
 
-const LONG_WINDOW = 7200; // the longest there is: a queue of large files takes its time
+const UPLOAD_WINDOW = 7200; // seconds; the longest allowed, because large files wait in the queue
 
-export interface Wish {
-  type: "audio" | "video";
+export interface UploadRequest {
+  type: UploadableType;
   content_type: string;
   filename: string;
   size_bytes: number;
 }
 
-/** The same `key` again gives the same asset: a lost answer costs nothing. */
-export const reserve = (wish: Wish, key: string) =>
-  call("POST", "/assets/upload-url", { ...wish, expires_in: LONG_WINDOW }, { key }) as Promise<Reservation>;
+/** Repeating the request with the same key returns the same asset. */
+export const reserveUpload = (payload: UploadRequest, idempotencyKey: string) =>
+  request(
+    "POST",
+    "/assets/upload-url",
+    { ...payload, expires_in: UPLOAD_WINDOW },
+    { idempotencyKey },
+  ) as Promise<Reservation>;
 
-export const renew = (id: string) =>
-  call("POST", `/assets/${id}/upload-url`, { expires_in: LONG_WINDOW }) as Promise<Reservation>;
+export const renewUpload = (id: string) =>
+  request("POST", `/assets/${id}/upload-url`, { expires_in: UPLOAD_WINDOW }) as Promise<Reservation>;
 
-export const asset = (id: string, wait = 0, signal?: AbortSignal) =>
-  call("GET", `/assets/${id}?wait=${wait}`, undefined, signal ? { signal } : {}) as Promise<Asset>;
+/** With `wait`, the service holds the response for up to so many seconds, until the asset is settled. */
+export const getAsset = (id: string, wait = 0, signal?: AbortSignal) =>
+  request("GET", `/assets/${id}?wait=${wait}`, undefined, signal ? { signal } : {}) as Promise<Asset>;
 
-export const assets = (cursor?: string) =>
-  call("GET", `/assets?limit=20${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`) as Promise<{
+export const listAssets = (cursor?: string) =>
+  request("GET", `/assets?limit=20${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`) as Promise<{
     items: Asset[];
     next_cursor: string | null;
   }>;
 
-export const remove = (id: string) => call("DELETE", `/assets/${id}`);
+export const deleteAsset = (id: string) => request("DELETE", `/assets/${id}`);
 
-export const restore = (id: string) => call("POST", `/assets/${id}/restore`) as Promise<Asset>;
+export const restoreAsset = (id: string) => request("POST", `/assets/${id}/restore`) as Promise<Asset>;
 
-export const apiKeys = () => call("GET", "/api-keys") as Promise<{ items: ApiKey[] }>;
+export const listApiKeys = () => request("GET", "/api-keys") as Promise<{ items: ApiKey[] }>;
 
-export const mint = (wish: { name: string; scopes: string[]; expires_at?: string }) =>
-  call("POST", "/api-keys", wish) as Promise<NewApiKey>;
+export const createApiKey = (payload: { name: string; scopes: string[]; expires_at?: string }) =>
+  request("POST", "/api-keys", payload) as Promise<NewApiKey>;
 
-export const rotate = (id: string, overlap_seconds: number) =>
-  call("POST", `/api-keys/${id}/rotate`, { overlap_seconds }) as Promise<NewApiKey>;
+export const rotateApiKey = (id: string, overlap_seconds: number) =>
+  request("POST", `/api-keys/${id}/rotate`, { overlap_seconds }) as Promise<NewApiKey>;
 
-export const revoke = (id: string) => call("DELETE", `/api-keys/${id}`);
-
-/** What went wrong, for a person. */
-export const inWords = (error: unknown): string =>
-  error instanceof ApiError || error instanceof Unreachable ? error.message : "Something went wrong. Try again.";
+export const revokeApiKey = (id: string) => request("DELETE", `/api-keys/${id}`);

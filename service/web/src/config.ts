@@ -1,4 +1,4 @@
-// What the service says in the page's head, so that no script has to be inline.
+// Settings that the service writes into <meta> elements, so that no script is inline.
 
 function meta(name: string): string {
   const element = document.querySelector<HTMLMetaElement>(`meta[name="${name}"]`);

@@ -1,19 +1,19 @@
-// Puts the page together: who is signed in decides what there is to see.
+// Shows the sign-in form, or the assets and API keys of the user who is signed in.
 
-import { AssetsView } from "./assets";
-import { announce, fill, h } from "./dom";
-import { KeysView } from "./keys";
-import { onPerson, signOut, type Person } from "./session";
-import { signInView } from "./sign_in";
+import { ApiKeyList } from "./apiKeyList";
+import { AssetList } from "./assetList";
+import { announce, h, replaceChildren } from "./elements";
+import { onUserChange, signOut, type User } from "./session";
+import { signInForm } from "./signIn";
 
 const app = document.getElementById("app");
 if (!app) throw new Error("The page lacks #app.");
-const page = app;
+const root = app;
 
 const offline = h(
   "p",
   { class: "offline", role: "status", hidden: true },
-  "You’re offline. Uploads go on by themselves when you’re back.",
+  "You’re offline. Uploads continue when you’re back online.",
 );
 const showConnection = () => {
   offline.hidden = navigator.onLine;
@@ -32,30 +32,28 @@ function brand(): HTMLElement {
   );
 }
 
-function outside(): void {
-  const lead = h("p", { class: "lead" }, "Upload audio and video, and know what arrived.");
-  fill(
-    page,
-    offline,
-    h("main", { id: "main", class: "outside" }, h("div", { class: "hello" }, brand(), lead), signInView()),
-  );
+function showSignIn(): void {
+  const lead = h("p", { class: "lead" }, "Upload audio and video, and see what each file contains.");
+  const intro = h("div", { class: "intro" }, brand(), lead);
+  replaceChildren(root, offline, h("main", { id: "main", class: "signed-out" }, intro, signInForm()));
   document.title = "Sign in · Assetdock";
 }
 
-function inside(person: Person): () => void {
-  const assets = new AssetsView(person);
-  const keys = new KeysView();
+/** Returns a function that closes the views. */
+function showViews(user: User): () => void {
+  const assets = new AssetList(user);
+  const keys = new ApiKeyList();
   const links = { assets: h("a", { href: "#assets" }, "Assets"), keys: h("a", { href: "#keys" }, "API keys") };
-  const leave = h("button", { type: "button", class: "quiet", onclick: () => void signOut() }, "Sign out");
+  const signOutButton = h("button", { type: "button", class: "quiet", onclick: () => void signOut() }, "Sign out");
   const header = h(
     "header",
     {},
     brand(),
     h("nav", { "aria-label": "Main" }, links.assets, links.keys),
-    h("div", { class: "account" }, h("span", { class: "email", title: person.email }, person.email), leave),
+    h("div", { class: "account" }, h("span", { class: "email", title: user.email }, user.email), signOutButton),
   );
 
-  function show(event?: Event): void {
+  function navigate(event?: Event): void {
     if (location.hash === "#main") return; // the skip link
     const onKeys = location.hash === "#keys";
     assets.element.hidden = onKeys;
@@ -67,21 +65,21 @@ function inside(person: Person): () => void {
     if (event) (onKeys ? keys : assets).heading.focus();
   }
 
-  fill(page, header, offline, h("main", { id: "main", tabindex: "-1" }, assets.element, keys.element));
-  addEventListener("hashchange", show);
-  show();
-  announce(`Signed in as ${person.email}.`);
+  replaceChildren(root, header, offline, h("main", { id: "main", tabindex: "-1" }, assets.element, keys.element));
+  addEventListener("hashchange", navigate);
+  navigate();
+  announce(`Signed in as ${user.email}.`);
   return () => {
-    removeEventListener("hashchange", show);
+    removeEventListener("hashchange", navigate);
     for (const dialog of document.querySelectorAll("dialog")) dialog.close();
     assets.close();
   };
 }
 
-let close: (() => void) | undefined;
-onPerson((person) => {
-  close?.();
-  close = undefined;
-  if (person) close = inside(person);
-  else outside();
+let closeViews: (() => void) | undefined;
+onUserChange((user) => {
+  closeViews?.();
+  closeViews = undefined;
+  if (user) closeViews = showViews(user);
+  else showSignIn();
 });

@@ -1,7 +1,8 @@
-// Who is signed in: Supabase Auth through auth-js, the part of supabase-js that speaks to /auth/v1.
+// The signed-in user: Supabase Auth through auth-js, the part of supabase-js that calls /auth/v1.
 
-import { AuthClient, isAuthApiError, isAuthError, type Session } from "@supabase/auth-js";
+import { AuthClient } from "@supabase/auth-js";
 import { publishableKey, supabaseUrl } from "./config";
+import { authErrorMessage } from "./errors";
 
 const auth = new AuthClient({
   url: `${supabaseUrl}/auth/v1`,
@@ -10,63 +11,44 @@ const auth = new AuthClient({
   flowType: "pkce",
 });
 
-export interface Person {
+export interface User {
   id: string;
   email: string;
 }
 
-const WORDS: Record<string, string> = {
-  invalid_credentials: "That email and password don’t belong together. Check both and try again.",
-  user_already_exists: "There is an account with this email already. Sign in instead.",
-  email_exists: "There is an account with this email already. Sign in instead.",
-  email_not_confirmed: "Confirm your email first: open the link that was sent to you.",
-  email_address_invalid: "That isn’t an email address that can be used here.",
-  signup_disabled: "New accounts can’t be made here. Ask whoever runs this service.",
-  over_request_rate_limit: "Too many attempts. Wait a minute, then try again.",
-  over_email_send_rate_limit: "Too many emails were asked for. Wait a while, then try again.",
-};
-
-function words(error: unknown): string {
-  if (isAuthApiError(error)) return (error.code && WORDS[error.code]) ?? error.message;
-  if (isAuthError(error) && error.name !== "AuthRetryableFetchError") return error.message;
-  return "The sign-in service can’t be reached. Check your connection and try again.";
-}
-
-const person = (session: Session | null): Person | null =>
-  session && { id: session.user.id, email: session.user.email ?? "" };
-
-/** Calls back with who is signed in, at once and whenever that changes. */
-export function onPerson(listener: (who: Person | null) => void): void {
-  let last: string | null | undefined;
+/** Calls the listener with the present user, and whenever the user changes. */
+export function onUserChange(listener: (user: User | null) => void): void {
+  let lastId: string | null | undefined;
   auth.onAuthStateChange((_event, session) => {
-    const who = person(session);
-    if (who?.id === last && last !== undefined) return;
-    last = who?.id ?? null;
-    // auth-js holds a lock while it calls listeners, and ours ask for a token.
+    const user = session && { id: session.user.id, email: session.user.email ?? "" };
+    const id = user?.id ?? null;
+    if (id === lastId) return;
+    lastId = id;
+    // auth-js holds a lock while it calls listeners, and ours requests a token.
     setTimeout(() => {
-      listener(who);
+      listener(user);
     });
   });
 }
 
-/** A token for the API, refreshed when it is about to end; null when nobody is signed in. */
+/** Refreshes a token that is about to expire; null when nobody is signed in. */
 export async function accessToken(): Promise<string | null> {
   return (await auth.getSession()).data.session?.access_token ?? null;
 }
 
-/** Undefined when it worked, else what went wrong, in words. */
+/** Returns an error message, or undefined on success. */
 export async function signIn(email: string, password: string): Promise<string | undefined> {
   const { error } = await auth.signInWithPassword({ email, password });
-  return error ? words(error) : undefined;
+  return error ? authErrorMessage(error) : undefined;
 }
 
-/** `confirm` when a link in an email comes first. */
+/** `confirm` is true if the person must first open a link in an email. */
 export async function signUp(email: string, password: string): Promise<{ error?: string; confirm?: boolean }> {
   const { data, error } = await auth.signUp({ email, password, options: { emailRedirectTo: location.origin } });
-  return error ? { error: words(error) } : { confirm: data.session === null };
+  return error ? { error: authErrorMessage(error) } : { confirm: data.session === null };
 }
 
-/** Ends this session; also here when the server can't be told. */
+/** Ends this session, in the browser even if Auth can't be reached. */
 export async function signOut(): Promise<void> {
   await auth.signOut({ scope: "local" });
 }

@@ -1,31 +1,31 @@
-"""What a person does with the page, in real Chromium."""
-# ruff: noqa: RUF001 - the page speaks with typographic quotes
+"""A person uses the page in a real Chromium."""
+# ruff: noqa: RUF001 - the page's texts have typographic quotes
 
 import subprocess
 from pathlib import Path
 
 from playwright.sync_api import Route, expect
 
-from tests.browser.conftest import Open
-from tests.browser.tab import PASSWORD, Tab, plays
+from tests.browser.conftest import OpenTab
+from tests.browser.tab import PASSWORD, Tab, wait_until_playing
 from tests.polling import until
 from tests.processes import Service
 
 
-def test_a_person_signs_up_uploads_plays_deletes_restores_and_leaves(tab: Tab, email: str, film: Path) -> None:
+def test_sign_up_upload_play_download_delete_restore_and_sign_out(tab: Tab, email: str, film: Path) -> None:
     page = tab.page
     tab.sign_up(email)
     expect(page.get_by_text("Nothing here yet")).to_be_visible()
 
     tab.choose(film)
     row = tab.row("film.webm")
-    expect(row).to_contain_text("0:12", timeout=20_000)  # nobody reloaded
+    expect(row).to_contain_text("0:12", timeout=20_000)  # without a reload
     expect(row).to_contain_text("320×240")
     expect(row).to_contain_text("VP8 + Opus in WebM")
     assert len(tab.sent("PUT", "/object/upload/sign/")) == 1
 
     row.get_by_role("button", name="Play film.webm").click()
-    plays(row.locator("video"))
+    wait_until_playing(row.locator("video"))
 
     with page.expect_download() as download:
         row.get_by_role("button", name="Download film.webm").click()
@@ -44,7 +44,7 @@ def test_a_person_signs_up_uploads_plays_deletes_restores_and_leaves(tab: Tab, e
     expect(tab.row("film.webm")).to_contain_text("0:12")
 
 
-def test_several_files_dropped_at_once_all_become_ready(tab: Tab, email: str, wav: bytes) -> None:
+def test_several_files_dropped_together_become_ready(tab: Tab, email: str, wav: bytes) -> None:
     tab.sign_up(email)
 
     tab.page.evaluate(
@@ -63,10 +63,10 @@ def test_several_files_dropped_at_once_all_become_ready(tab: Tab, email: str, wa
         expect(tab.row(name)).to_contain_text("8 kHz · mono · PCM in WAV", timeout=20_000)
     row = tab.row("one.wav")
     row.get_by_role("button", name="Play one.wav").click()
-    plays(row.locator("audio"))
+    wait_until_playing(row.locator("audio"))
 
 
-def test_what_is_no_media_is_refused_in_words(tab: Tab, email: str, tmp_path: Path) -> None:
+def test_files_that_are_not_media_are_rejected_with_a_message(tab: Tab, email: str, tmp_path: Path) -> None:
     notes, broken = tmp_path / "notes.txt", tmp_path / "broken.mp3"
     notes.write_text("Dear diary")
     broken.write_bytes(b"This is no sound at all. " * 100)
@@ -81,8 +81,8 @@ def test_what_is_no_media_is_refused_in_words(tab: Tab, email: str, tmp_path: Pa
     expect(tab.row("notes.txt")).to_have_count(0)
 
 
-def test_an_upload_goes_on_after_the_network_was_lost(tab: Tab, email: str, recording: Path) -> None:
-    tab.expect("ERR_INTERNET_DISCONNECTED", "ERR_NETWORK_CHANGED")
+def test_an_upload_continues_after_a_network_outage(tab: Tab, email: str, recording: Path) -> None:
+    tab.ignore("ERR_INTERNET_DISCONNECTED", "ERR_NETWORK_CHANGED")
     tab.sign_up(email)
     row = tab.row("Long interview.wav")
     tab.network(upload=6_000_000)
@@ -91,26 +91,26 @@ def test_an_upload_goes_on_after_the_network_was_lost(tab: Tab, email: str, reco
     expect(row).to_contain_text("MB/s")
 
     tab.network(offline=True)
-    expect(tab.page.get_by_text("You’re offline. Uploads go on")).to_be_visible()
+    expect(tab.page.get_by_text("You’re offline. Uploads continue")).to_be_visible()
     expect(row).to_contain_text("You’re offline")
     before = len(tab.sent("PATCH", "/upload/resumable"))
     tab.network()
 
     expect(row).to_contain_text("48 kHz · mono · PCM in WAV", timeout=30_000)
-    assert len(tab.sent("POST", "/upload/resumable")) == 1  # it was begun once
+    assert len(tab.sent("POST", "/upload/resumable")) == 1  # the same TUS upload
     [reserved] = tab.sent("POST", "/assets/upload-url")
-    assert '"expires_in":7200' in (reserved.post_data or "")  # the longest there is, so that a closed lid costs little
-    went_on = tab.sent("PATCH", "/upload/resumable")[before:]
-    assert int(went_on[0].headers["upload-offset"]) > 0
+    assert '"expires_in":7200' in (reserved.post_data or "")  # the longest window
+    resumed = tab.sent("PATCH", "/upload/resumable")[before:]
+    assert int(resumed[0].headers["upload-offset"]) > 0
     row.get_by_role("button", name="Play").click()
-    plays(row.locator("audio"))
+    wait_until_playing(row.locator("audio"))
 
 
-def test_an_upload_goes_on_after_a_reload_once_its_file_is_chosen_again(
+def test_an_upload_continues_after_a_reload_when_its_file_is_chosen_again(
     tab: Tab, email: str, recording: Path, film: Path
 ) -> None:
     page = tab.page
-    page.on("dialog", lambda dialog: dialog.accept())  # "leave this page?"
+    page.on("dialog", lambda dialog: dialog.accept())  # the prompt of beforeunload
     tab.sign_up(email)
     row = tab.row("Long interview.wav")
     tab.network(upload=6_000_000)
@@ -126,7 +126,7 @@ def test_an_upload_goes_on_after_a_reload_once_its_file_is_chosen_again(
         before = len(tab.sent("PATCH", "/upload/resumable"))
         chooser.value.set_files(file)
         if file == film:
-            expect(row).to_contain_text("That is another file")
+            expect(row).to_contain_text("This is a different file")
 
     expect(row).to_contain_text("48 kHz · mono · PCM in WAV", timeout=30_000)
     assert len(tab.sent("POST", "/upload/resumable")) == 1
@@ -134,13 +134,13 @@ def test_an_upload_goes_on_after_a_reload_once_its_file_is_chosen_again(
     assert page.evaluate("Object.keys(localStorage)") == ["assetdock.session"]
 
 
-def test_what_failed_goes_on_when_it_is_asked_to(tab: Tab, email: str, film: Path) -> None:
-    tab.expect("ERR_FAILED")
+def test_a_stopped_upload_continues_on_retry(tab: Tab, email: str, film: Path) -> None:
+    tab.ignore("ERR_FAILED")
     tab.sign_up(email)
     row = tab.row("film.webm")
     tab.page.route("**/object/upload/sign/**", lambda route: route.abort())
     tab.choose(film)
-    expect(row).to_contain_text("The connection broke")
+    expect(row).to_contain_text("The connection was lost")
 
     tab.page.unroute("**/object/upload/sign/**")
     row.get_by_role("button", name="Retry film.webm").click()
@@ -149,27 +149,27 @@ def test_what_failed_goes_on_when_it_is_asked_to(tab: Tab, email: str, film: Pat
     assert len(tab.sent("POST", "/assets/upload-url")) == 1  # the same reservation
 
 
-def test_a_signature_that_ended_on_the_way_is_replaced(tab: Tab, email: str, recording: Path) -> None:
-    tab.expect("status of 400")
+def test_an_expired_signature_is_renewed_during_the_upload(tab: Tab, email: str, recording: Path) -> None:
+    tab.ignore("status of 400")
     tab.sign_up(email)
-    refused = []
+    rejected = []
 
-    def refuse_the_third(route: Route) -> None:
+    def reject_the_third_chunk(route: Route) -> None:
         if route.request.method == "PATCH" and len(tab.sent("PATCH", "/upload/resumable")) == 3:
-            refused.append(route.request)
+            rejected.append(route.request)
             route.fulfill(status=400, body="jwt expired", headers={"Access-Control-Allow-Origin": "*"})
         else:
             route.continue_()
 
-    tab.page.route("**/upload/resumable/**", refuse_the_third)
+    tab.page.route("**/upload/resumable/**", reject_the_third_chunk)
     tab.choose(recording)
 
     expect(tab.row("Long interview.wav")).to_contain_text("48 kHz · mono", timeout=30_000)
-    assert len(refused) == 1
+    assert len(rejected) == 1
     assert len(tab.sent("POST", "/upload/resumable")) == 1
 
 
-def test_an_upload_pauses_resumes_and_is_cancelled(tab: Tab, email: str, recording: Path) -> None:
+def test_an_upload_can_be_paused_resumed_and_cancelled(tab: Tab, email: str, recording: Path) -> None:
     tab.sign_up(email)
     row = tab.row("Long interview.wav")
     tab.network(upload=4_000_000)
@@ -182,20 +182,22 @@ def test_an_upload_pauses_resumes_and_is_cancelled(tab: Tab, email: str, recordi
     paused_at = bar.evaluate("bar => bar.value")
     other = tab.context.new_page()
     other.goto("/")
-    expect(other.get_by_role("listitem").filter(has_text="Long interview.wav")).to_contain_text("Waiting for its bytes")
+    expect(other.get_by_role("listitem").filter(has_text="Long interview.wav")).to_contain_text(
+        "Waiting for the upload"
+    )
     other.close()
     row.get_by_role("button", name="Resume").click()
-    until(lambda: bar.evaluate("bar => bar.value") > paused_at, "the upload to go on")
+    until(lambda: bar.evaluate("bar => bar.value") > paused_at, "the upload to continue")
     row.get_by_role("button", name="Cancel").click()
 
     expect(row).to_have_count(0)
-    until(lambda: tab.sent("DELETE", "/upload/resumable"), "Storage to be told")
-    until(lambda: tab.sent("DELETE", "/api/v1/assets/"), "the service to be told")
+    until(lambda: tab.sent("DELETE", "/upload/resumable"), "the request to Storage")
+    until(lambda: tab.sent("DELETE", "/api/v1/assets/"), "the request to the service")
     tab.page.reload()
     expect(tab.page.get_by_text("Nothing here yet")).to_be_visible()
 
 
-def test_a_key_is_shown_once_works_over_http_rotates_and_is_revoked(tab: Tab, email: str, service: Service) -> None:
+def test_an_api_key_is_shown_once_rotated_and_revoked(tab: Tab, email: str, service: Service) -> None:
     page = tab.page
     tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
     tab.sign_up(email)
@@ -220,32 +222,32 @@ def test_a_key_is_shown_once_works_over_http_rotates_and_is_revoked(tab: Tab, em
     page.get_by_role("button", name="I have saved it").click()
     assert (_status(service, first), _status(service, second)) == (401, 200)
 
-    alive = page.get_by_role("list", name="API keys", exact=True)
-    alive.get_by_role("button", name="Revoke").click()
+    active = page.get_by_role("list", name="API keys", exact=True)
+    active.get_by_role("button", name="Revoke").click()
     page.get_by_role("dialog", name="Revoke key").get_by_role("button", name="Revoke").click()
-    expect(page.get_by_text("2 keys that no longer work")).to_be_visible()
+    expect(page.get_by_text("2 inactive keys")).to_be_visible()
     assert _status(service, second) == 401
 
 
 def _status(service: Service, key: str) -> int:
-    """Of a request by curl, as a person pastes it from the documentation."""
+    """The HTTP status of a request with curl, as in the guides."""
     command = ["curl", "--silent", "--noproxy", "*", "--output", "/dev/null", "--write-out", "%{http_code}"]
-    credential = ["--header", f"Authorization: Bearer {key}"]
+    header = ["--header", f"Authorization: Bearer {key}"]
     ran = subprocess.run(
-        [*command, *credential, f"{service.url}/api/v1/assets"], check=True, capture_output=True, text=True, timeout=30
+        [*command, *header, f"{service.url}/api/v1/assets"], check=True, capture_output=True, text=True, timeout=30
     )
     return int(ran.stdout)
 
 
-def test_what_is_wrong_with_signing_in_is_said_in_words(open_tab: Open, email: str) -> None:
+def test_sign_in_errors_have_a_message(open_tab: OpenTab, email: str) -> None:
     tab = open_tab()
-    tab.expect("status of 400", "status of 422")
+    tab.ignore("status of 400", "status of 422")
     page = tab.page
     page.goto("/")
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill("not the password")
     page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("don’t belong together")
+    expect(page.get_by_role("alert")).to_contain_text("email or password is wrong")
 
     open_tab().sign_up(email)
     page.get_by_role("button", name="Create an account").click()
@@ -253,7 +255,7 @@ def test_what_is_wrong_with_signing_in_is_said_in_words(open_tab: Open, email: s
     expect(page.get_by_role("alert")).to_contain_text("Sign in instead")
 
 
-def test_everything_is_reached_by_the_keyboard(tab: Tab, email: str, wav: bytes, tmp_path: Path) -> None:
+def test_the_keyboard_reaches_every_control(tab: Tab, email: str, wav: bytes, tmp_path: Path) -> None:
     sound = tmp_path / "sound.wav"
     sound.write_bytes(wav)
     page, press = tab.page, tab.page.keyboard.press
@@ -276,11 +278,11 @@ def test_everything_is_reached_by_the_keyboard(tab: Tab, email: str, wav: bytes,
     expect(page.get_by_role("heading", name="API keys")).to_be_focused()
 
 
-def test_what_goes_wrong_in_a_second_tab_is_noticed_too(tab: Tab) -> None:
+def test_the_fixture_records_errors_of_a_second_tab(tab: Tab) -> None:
     other = tab.context.new_page()
     other.goto("/")
-    other.evaluate("console.error('said'); setTimeout(() => { throw new Error('thrown') })")
+    other.evaluate("console.error('logged'); setTimeout(() => { throw new Error('thrown') })")
 
-    until(lambda: other.evaluate("1") and len(tab.complaints) == 2, "the complaints")
-    assert [each.split(": ")[0] for each in tab.complaints] == ["console error", "uncaught"]
-    tab.complaints.clear()
+    until(lambda: other.evaluate("1") and len(tab.errors) == 2, "both errors")
+    assert [each.split(": ")[0] for each in tab.errors] == ["console error", "uncaught"]
+    tab.errors.clear()
