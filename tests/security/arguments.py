@@ -1,4 +1,4 @@
-"""Good arguments for any function of schema assetdock, so that only the caller or one bad value decides."""
+"""Valid arguments for any function of schema assetdock, so that the caller or one bad value decides the outcome."""
 
 import uuid
 from collections.abc import Iterable
@@ -9,8 +9,8 @@ from assetdock_server.webhooks import secret as webhook_secret
 from tests.callers import Caller
 
 
-def good_arguments(owner: Caller, names: Iterable[str]) -> dict[str, Any]:
-    """For those of the names that need a value. Ids are those of fresh things of the owner."""
+def valid_arguments(owner: Caller, names: Iterable[str]) -> dict[str, Any]:
+    """Values for those of the names that need one. Ids are those of new objects of the owner."""
     names = set(names)
     key = api_key.make()
     values: dict[str, Any] = {

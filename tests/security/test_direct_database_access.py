@@ -1,4 +1,4 @@
-"""A browser client with a session, straight at PostgREST: reads its own rows, changes nothing but by functions."""
+"""A session that calls PostgREST directly reads its own rows and changes rows only through functions."""
 
 import itertools
 from typing import Any
@@ -13,28 +13,27 @@ from devstack.scratch import scratch_directory
 from devstack.stack import Stack
 from tests import catalogue
 from tests.callers import Caller
-from tests.catalogue import API_ROLES
+from tests.catalogue import API_ROLES, Database
 from tests.database.grants import EXECUTABLE_FUNCTIONS, READABLE_RELATIONS
-from tests.security.arguments import good_arguments
-
-Database = psycopg.Connection[Any]
+from tests.security.arguments import valid_arguments
 
 
 def rest(
-    caller: Caller, method: str, path: str, schema: str = "assetdock", http: httpx.Client | None = None, **how: Any
+    caller: Caller, method: str, path: str, schema: str = "assetdock", http: httpx.Client | None = None, **options: Any
 ) -> httpx.Response:
     headers = {
         "apikey": caller.project.publishable_key,
         "Authorization": f"Bearer {caller.credential}",
         "Accept-Profile": schema,
         "Content-Profile": schema,
-        **how.pop("headers", {}),
+        **options.pop("headers", {}),
     }
-    return (http or httpx).request(method, f"{caller.project.supabase_url}/rest/v1{path}", headers=headers, **how)
+    return (http or httpx).request(method, f"{caller.project.supabase_url}/rest/v1{path}", headers=headers, **options)
 
 
 @pytest.fixture
-def stocked(owner: Caller) -> Caller:
+def owner_with_rows(owner: Caller) -> Caller:
+    """An owner with a row in every view."""
     owner.reserve(filename="mine")
     owner.delete_one()
     owner.mint_key()
@@ -44,7 +43,7 @@ def stocked(owner: Caller) -> Caller:
 
 @pytest.fixture(scope="module")
 def views(stack: Stack) -> dict[str, list[str]]:
-    """Every view, and the columns of it that could be written."""
+    """Every view, and the columns of it that a grant would make writable."""
     with psycopg.connect(stack.db_url) as connection:
         return catalogue.views(connection)
 
@@ -55,11 +54,11 @@ def views(stack: Stack) -> dict[str, list[str]]:
      "id=neq.00000000-0000-0000-0000-000000000000",
      "select=count", "select=*,assets(*)", "select=*,api_keys(*)", "owner_id=not.is.null", "select=owner_id"],
 )  # fmt: skip
-def test_no_filter_or_embedding_shows_a_strangers_rows(
-    stocked: Caller, stranger: Caller, views: dict[str, list[str]], query: str
+def test_no_filter_or_embedding_shows_the_owners_rows_to_a_stranger(
+    owner_with_rows: Caller, stranger: Caller, views: dict[str, list[str]], query: str
 ) -> None:
     for view in views:
-        assert rest(stocked, "GET", f"/{view}?select=*").json(), f"there is nothing to be seen in {view}"
+        assert rest(owner_with_rows, "GET", f"/{view}?select=*").json(), f"the owner sees no row in {view}"
 
         seen = rest(stranger, "GET", f"/{view}?{query}")
 
@@ -72,48 +71,49 @@ def test_no_filter_or_embedding_shows_a_strangers_rows(
     "prefer", ["return=representation", "return=minimal", "resolution=merge-duplicates", "tx=rollback"]
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE"])
-def test_nothing_can_be_written_through_a_view(
-    stocked: Caller, views: dict[str, list[str]], prefer: str, method: str
+def test_a_session_cannot_write_through_a_view(
+    owner_with_rows: Caller, views: dict[str, list[str]], prefer: str, method: str
 ) -> None:
-    """With a row and columns that could be written, so that nothing but the missing grant is in the way."""
+    """The row and its columns are writable, so that only the missing grant prevents the write."""
     for view, columns in views.items():
-        before = rest(stocked, "GET", f"/{view}?select=*").json()
-        # created_at is generated in the table beneath, and refused as that before any grant is looked for.
+        before = rest(owner_with_rows, "GET", f"/{view}?select=*").json()
+        # The underlying table generates created_at. Postgres reports that before it checks grants.
         row = {name: before[0][name] for name in columns if name != "created_at"}
         key = "id" if "id" in row else "asset_id"
         target = f"/{view}" if method == "POST" else f"/{view}?{key}=eq.{row[key]}"
 
-        answer = rest(stocked, method, target, headers={"Prefer": prefer}, json=[row, row] if method == "POST" else row)
+        body = [row, row] if method == "POST" else row
+        response = rest(owner_with_rows, method, target, headers={"Prefer": prefer}, json=body)
 
         if method == "PUT" and key != "id":
-            assert (answer.status_code, answer.json()["code"]) == (405, "PGRST105"), "no key to put a row by"
+            assert (response.status_code, response.json()["code"]) == (405, "PGRST105"), "PUT needs a primary key"
         else:
-            assert (answer.status_code, answer.json()["code"]) == (403, "42501"), (view, answer.text)
-            assert answer.json()["message"].startswith("permission denied for view"), (view, answer.text)
-        assert rest(stocked, "GET", f"/{view}?select=*").json() == before
+            assert (response.status_code, response.json()["code"]) == (403, "42501"), (view, response.text)
+            assert response.json()["message"].startswith("permission denied for view"), (view, response.text)
+        assert rest(owner_with_rows, "GET", f"/{view}?select=*").json() == before
 
 
 @pytest.mark.parametrize(
     "schema", ["assetdock_app", "assetdock_private", "auth", "storage", "supabase_migrations", "pg_catalog"]
 )
-def test_other_schemas_are_not_exposed(stocked: Caller, schema: str) -> None:
-    answer = rest(stocked, "GET", "/assets?select=*", schema=schema)
+def test_other_schemas_are_not_exposed(owner: Caller, schema: str) -> None:
+    response = rest(owner, "GET", "/assets?select=*", schema=schema)
 
-    assert answer.status_code == 406
-    assert answer.json()["code"] == "PGRST106"
+    assert response.status_code == 406
+    assert response.json()["code"] == "PGRST106"
 
 
 @pytest.mark.parametrize(
     "helper", ["owner_with", "may_sign_upload", "is_ready", "may_purge", "require", "identify", "fail"]
 )
-def test_helpers_of_policies_cannot_be_called(stocked: Caller, helper: str) -> None:
-    for schema in ("assetdock", "private"):
-        answer = rest(stocked, "POST", f"/rpc/{helper}", schema=schema, json={"scope": "assets:read"})
-        assert answer.status_code in (404, 406)
+def test_private_functions_cannot_be_called(owner: Caller, helper: str) -> None:
+    for schema in ("assetdock", "assetdock_private"):
+        response = rest(owner, "POST", f"/rpc/{helper}", schema=schema, json={"scope": "assets:read"})
+        assert response.status_code in (404, 406)
 
 
-def test_errors_show_no_row_no_constraint_and_no_sql(stocked: Caller, database: Database) -> None:
-    """What a direct caller can provoke with wrong values in every argument of every function a session may call."""
+def test_errors_reveal_no_row_constraint_or_sql(owner: Caller, database: Database) -> None:
+    """Sends invalid values in every argument of every function that a session can call."""
     hostile: list[Any] = [
         None,
         "",
@@ -128,25 +128,25 @@ def test_errors_show_no_row_no_constraint_and_no_sql(stocked: Caller, database: 
         "9999-12-31",
     ]
     database.execute(
-        "insert into assetdock_private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [stocked.owner_id]
+        "insert into assetdock_private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [owner.owner_id]
     )
     functions = catalogue.arguments_of_functions(database, "authenticated")
     assert len(functions) >= 20
     with httpx.Client() as http:  # one connection for hundreds of calls
         for function, names in functions.items():
-            good = good_arguments(stocked, names)
+            valid = valid_arguments(owner, names)
             for name, value in itertools.product(names, hostile):
-                answer = rest(stocked, "POST", f"/rpc/{function}", http=http, json={**good, name: value})
-                assert answer.status_code < 500, (function, name, value, answer.text)
-                if answer.status_code < 400:
+                response = rest(owner, "POST", f"/rpc/{function}", http=http, json={**valid, name: value})
+                assert response.status_code < 500, (function, name, value, response.text)
+                if response.status_code < 400:
                     continue
                 for leak in ("Failing row", "constraint", "violates", "relation", "app.", "private."):
-                    assert leak not in answer.text, (function, name, value, answer.text)
+                    assert leak not in response.text, (function, name, value, response.text)
 
 
 @pytest.mark.parametrize("regime", ["legacy", "explicit"])
-def test_nothing_of_ours_leaks_under_either_regime_of_default_grants(regime: DefaultGrants) -> None:
-    made = {"assetdock.scratch": API_ROLES, "assetdock_private.scratch": API_ROLES}
+def test_neither_regime_of_default_grants_opens_our_schemas(regime: DefaultGrants) -> None:
+    new = {"assetdock.scratch": API_ROLES, "assetdock_private.scratch": API_ROLES}
     with scratch_directory() as directory, Stack(directory, Ports.free(), default_grants=regime) as stack:
         with psycopg.connect(stack.db_url) as connection:
             assert catalogue.executable_functions(connection) == EXECUTABLE_FUNCTIONS
@@ -161,22 +161,24 @@ def test_nothing_of_ours_leaks_under_either_regime_of_default_grants(regime: Def
                 """
                 select role, c.oid::regclass::text
                 from pg_class c, unnest('{anon,authenticated,service_role}'::text[]) role
-                where c.relnamespace = any('{assetdock_app,assetdock_private}'::regnamespace[]) and c.relkind in ('r', 'v')
+                where c.relnamespace = any('{assetdock_app,assetdock_private}'::regnamespace[])
+                  and c.relkind in ('r', 'v')
                   and has_table_privilege(role, c.oid, 'select, insert, update, delete')
                 """
             ).fetchall()
             usable = connection.execute(
-                "select role, room from unnest('{anon,authenticated,service_role}'::text[]) role,"
-                " unnest('{assetdock_app,assetdock_private}'::text[]) room where has_schema_privilege(role, room, 'usage')"
+                "select role, schema from unnest('{anon,authenticated,service_role}'::text[]) role,"
+                " unnest('{assetdock_app,assetdock_private}'::text[]) schema"
+                " where has_schema_privilege(role, schema, 'usage')"
             ).fetchall()
             public = connection.execute("select has_table_privilege('anon', 'public.scratch', 'select')").fetchone()
-            # Postgres lets everyone execute a new function, under both regimes: one without its revoke is noticed, and
-            # in a room that nobody can enter it still cannot be called.
-            assert catalogue.executable_functions(connection) == EXECUTABLE_FUNCTIONS | made
+            # Postgres lets every role execute a new function, under both regimes. The catalogue's walk finds one
+            # without its revoke. Without USAGE on its schema, no API role can call it.
+            assert catalogue.executable_functions(connection) == EXECUTABLE_FUNCTIONS | new
             assert catalogue.readable_relations(connection) == READABLE_RELATIONS
             assert catalogue.usable_schemas(connection) == {
                 ("assetdock", role) for role in API_ROLES if role != "service_role"
             }
     assert reachable == []
     assert usable == []
-    assert public == (regime == "legacy",)  # shows that the regime was in force
+    assert public == (regime == "legacy",)  # proves that the regime was in force

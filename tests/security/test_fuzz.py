@@ -1,4 +1,4 @@
-"""Parsers of what strangers send: no exception but the documented ones, whatever comes."""
+"""Parsers of untrusted input raise only the documented exceptions, for any input."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ from tests.callers import Caller
 TEXT = st.text() | st.text(alphabet=string.printable) | st.from_regex(JWT, fullmatch=True)
 
 
-def written_as_tus_writes_it(pairs: list[tuple[str, bytes]]) -> str:
+def tus_metadata(pairs: list[tuple[str, bytes]]) -> str:
     return ",".join(f"{key} {base64.b64encode(value).decode()}" for key, value in pairs)
 
 
@@ -35,7 +35,7 @@ async def no_keys() -> dict[str, object]:
 @given(st.lists(TEXT.map(lambda text: text.encode("utf-8", "surrogatepass")), max_size=3))
 @example([b"Bearer "])
 @example([b"bearer\x00x"])
-def test_bearer_gives_a_token_or_says_unauthenticated(values: list[bytes]) -> None:
+def test_bearer_returns_a_token_or_raises_unauthenticated(values: list[bytes]) -> None:
     headers = Headers(raw=[(b"authorization", value) for value in values])
     try:
         token = bearer(headers)
@@ -48,34 +48,34 @@ def test_bearer_gives_a_token_or_says_unauthenticated(values: list[bytes]) -> No
 
 @given(TEXT)
 @example("rk_live_" + "a" * 46)
-@example("rk_live_" + "\u0661" * 46)  # digits, but not ours
-def test_a_text_is_a_key_only_if_making_it_again_gives_the_same(text: str) -> None:
+@example("rk_live_" + "\u0661" * 46)  # digits, but not ASCII
+def test_a_well_formed_key_is_ascii_and_has_the_right_checksum(text: str) -> None:
     if api_key.is_well_formed(text):
         assert text.isascii()
         assert text[:-6] + api_key.checksum(text[:-6]) == text
 
 
 @given(st.integers(0, 53), st.sampled_from(api_key.ALPHABET))
-def test_one_wrong_character_never_passes_the_checksum(place: int, other: str) -> None:
+def test_the_checksum_detects_one_wrong_character(position: int, other: str) -> None:
     key = api_key.make().plaintext
-    changed = key[:place] + other + key[place + 1 :]
+    changed = key[:position] + other + key[position + 1 :]
 
     assert api_key.is_well_formed(changed) == (changed == key)
 
 
 @given(TEXT)
 @settings(deadline=None)
-def test_no_text_is_a_session_without_a_key_and_none_breaks_the_verifier(text: str) -> None:
+def test_the_verifier_rejects_every_text_while_it_has_no_keys(text: str) -> None:
     sessions = SessionVerifier(issuer="https://x.example/auth/v1", jwks=Jwks(no_keys), secret=b"x" * 32)
     try:
         asyncio.run(sessions.verify(text))
     except Unauthenticated:
         return
-    raise AssertionError("let in")
+    raise AssertionError("accepted")
 
 
 class Everything(Input):
-    """Every kind of field there is."""
+    """Every kind of request field."""
 
     text: Text | None = None
     number: Int64 | None = None
@@ -96,23 +96,21 @@ JSON = st.recursive(
 @example({"metadata": {"\ud800": 5}})
 @example({"text": "\ud800"})
 @example({"instant": "2030-01-01T00:00:00+99:99"})
-def test_any_json_is_a_body_or_a_validation_error_that_can_be_written_down(values: dict[str, object]) -> None:
-    refusal = None
+def test_any_json_is_a_valid_body_or_a_validation_error_that_utf8_can_encode(values: dict[str, object]) -> None:
+    raised = None
     try:
         checked(Everything, values, "body")
     except ApiError as error:
-        refusal = error
-    if refusal is not None:
-        assert refusal.code == "validation_error"
-        assert refusal.fields
-        for field in refusal.fields:
+        raised = error
+    if raised is not None:
+        assert raised.code == "validation_error"
+        assert raised.fields
+        for field in raised.fields:
             assert f"{field.field}{field.message}".encode()
 
 
 @pytest.mark.parametrize("argument", ["cursor", "idempotency_key", "filename", "content_type", "state", "name"])
-def test_any_text_in_a_function_is_taken_or_refused_by_a_documented_code(
-    owner: Caller, stack: Stack, argument: str
-) -> None:
+def test_sql_functions_accept_any_text_or_raise_a_documented_code(owner: Caller, stack: Stack, argument: str) -> None:
     function = {"cursor": "list_assets", "state": "list_assets", "name": "create_api_key"}.get(
         argument, "create_upload"
     )
@@ -129,31 +127,31 @@ def test_any_text_in_a_function_is_taken_or_refused_by_a_documented_code(
         def call(text: str) -> None:
             claims = f'{{"role": "authenticated", "sub": "{owner.owner_id}"}}'
             connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
-            refusal, code = None, None
+            raised, code = None, None
             try:
                 connection.execute(f"select assetdock.{function}({first}{argument} => %s{secret})", [text])
             except psycopg.Error as error:
-                refusal = error
+                raised = error
             finally:
                 connection.rollback()
-            if refusal is not None:
-                assert refusal.sqlstate == "PGRST", (text, refusal)
-                code = json.loads(str(refusal.diag.message_primary))["code"]
+            if raised is not None:
+                assert raised.sqlstate == "PGRST", (text, raised)
+                code = json.loads(str(raised.diag.message_primary))["code"]
             assert code in (None, "bad_request", "validation_error"), (text, code)
 
         call()
 
 
-@given(st.none() | TEXT | st.lists(st.tuples(st.text(), st.binary())).map(written_as_tus_writes_it))
+@given(st.none() | TEXT | st.lists(st.tuples(st.text(), st.binary())).map(tus_metadata))
 @example("key ====")
 @example("key Zm9v,key Zm9v")
-def test_any_upload_metadata_is_read_or_refused_with_400(header: str | None) -> None:
-    refusal = None
+def test_any_upload_metadata_is_parsed_or_rejected_with_400(header: str | None) -> None:
+    raised = None
     try:
         metadata = parse_metadata(header)
     except TusError as error:
-        refusal = error
-    if refusal is not None:
-        assert refusal.status == 400
+        raised = error
+    if raised is not None:
+        assert raised.status == 400
     else:
         assert all(key and key.isascii() for key in metadata)

@@ -1,4 +1,4 @@
-"""The key set: slow, broken, empty, rotated, flooded."""
+"""The verifier of sessions handles a key set that is slow, broken, empty, rotated, or requested in a flood."""
 
 import asyncio
 import json
@@ -23,15 +23,18 @@ Document = dict[str, Any]
 
 
 class Auth:
-    """Publishes keys, counts how often it is asked, fails on demand."""
+    """A stand-in for Auth. It publishes keys, counts the requests (`fetches`) and responds with what a test sets.
+
+    `delay` is in seconds. `open` is an event: while it is not set, no request gets its response.
+    """
 
     def __init__(self) -> None:
         self.keys: dict[str, ec.EllipticCurvePrivateKey] = {}
-        self.asked = 0
-        self.seconds = 0.0
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
-        self.answer: Callable[[], Any] = self.document
+        self.fetches = 0
+        self.delay = 0.0
+        self.open = asyncio.Event()
+        self.open.set()
+        self.respond: Callable[[], Any] = self.document
 
     def rotate(self, kid: str, *, keep_old: bool = True) -> None:
         self.keys = {**(self.keys if keep_old else {}), kid: ec.generate_private_key(ec.SECP256R1())}
@@ -45,13 +48,13 @@ class Auth:
         }
 
     async def fetch(self) -> Document:
-        self.asked += 1
-        await asyncio.sleep(self.seconds)
-        await self.may_answer.wait()
-        answer = self.answer()
-        if isinstance(answer, Exception):
-            raise answer
-        document: Document = answer
+        self.fetches += 1
+        await asyncio.sleep(self.delay)
+        await self.open.wait()
+        response = self.respond()
+        if isinstance(response, Exception):
+            raise response
+        document: Document = response
         return document
 
     def token(self, kid: str, /, **header: Any) -> str:
@@ -71,98 +74,93 @@ def verifier(auth: Auth) -> SessionVerifier:
     return SessionVerifier(issuer=ISSUER, jwks=Jwks(auth.fetch), secret=None)
 
 
-def test_a_rotated_key_is_found_and_the_old_one_stays_good_for_its_tokens(
-    auth: Auth, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_rotation_tokens_of_both_keys_are_accepted(auth: Auth, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jwks_module, "REFETCH_SECONDS", 0)
     old = auth.token("first")
 
-    async def walk() -> None:
+    async def scenario() -> None:
         sessions = verifier(auth)
         await sessions.verify(old)
         auth.rotate("second")
         await sessions.verify(auth.token("second"))
         await sessions.verify(old)
 
-    asyncio.run(walk())
+    asyncio.run(scenario())
 
 
-def test_who_arrives_while_the_keys_are_being_fetched_waits_for_them(
+def test_requests_share_one_fetch_of_keys_and_only_those_that_need_a_new_key_wait(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwks_module, "REFETCH_SECONDS", 0.5)
-    auth.seconds = 0.2
+    auth.delay = 0.2
 
-    async def walk() -> None:
+    async def scenario() -> None:
         sessions = verifier(auth)
         old = auth.token("first")
         await asyncio.gather(*(sessions.verify(old) for _ in range(4)))
-        assert auth.asked == 1
+        assert auth.fetches == 1
         auth.rotate("second")
         new = auth.token("second")
         await asyncio.sleep(0.5)
-        auth.may_answer.clear()
+        auth.open.clear()
         late = [asyncio.create_task(sessions.verify(new)) for _ in range(4)]
-        await comes_about(lambda: auth.asked == 2)
+        await comes_about(lambda: auth.fetches == 2)
         async with asyncio.timeout(5):
-            await sessions.verify(old)  # who has a key need not wait
+            await sessions.verify(old)  # its key is known
         assert not any(task.done() for task in late)
-        auth.may_answer.set()
+        auth.open.set()
         await asyncio.gather(*late)
-        assert auth.asked == 2
+        assert auth.fetches == 2
 
-    asyncio.run(walk())
+    asyncio.run(scenario())
 
 
-def test_a_caller_who_gives_up_takes_the_keys_from_nobody(auth: Auth) -> None:
-    auth.seconds = 0.2
+def test_a_cancelled_request_does_not_cancel_the_fetch_of_others(auth: Auth) -> None:
+    auth.delay = 0.2
 
-    async def walk() -> None:
+    async def scenario() -> None:
         sessions = verifier(auth)
-        impatient = asyncio.create_task(sessions.verify(auth.token("first")))
-        patient = asyncio.create_task(sessions.verify(auth.token("first")))
+        cancelled = asyncio.create_task(sessions.verify(auth.token("first")))
+        other = asyncio.create_task(sessions.verify(auth.token("first")))
         await asyncio.sleep(0.05)
-        impatient.cancel()
-        await patient
-        assert auth.asked == 1
+        cancelled.cancel()
+        await other
+        assert auth.fetches == 1
 
-    asyncio.run(walk())
+    asyncio.run(scenario())
 
 
-def test_who_waited_for_a_fetch_that_failed_does_not_fetch_again(auth: Auth) -> None:
-    auth.seconds = 1.1  # longer than the pause before a first fetch is tried again
-    auth.answer = lambda: httpx.ReadTimeout("slow")
+def test_requests_that_waited_for_a_failed_fetch_do_not_fetch_again(auth: Auth) -> None:
+    auth.delay = 1.1  # longer than the pause before the next first fetch
+    auth.respond = lambda: httpx.ReadTimeout("slow")
 
-    async def walk() -> None:
+    async def scenario() -> None:
         sessions = verifier(auth)
-        answers = await asyncio.gather(
+        results = await asyncio.gather(
             *(sessions.verify(auth.token("first")) for _ in range(4)), return_exceptions=True
         )
-        assert [str(getattr(answer, "code", answer)) for answer in answers] == ["upstream_unavailable"] * 4
-        assert auth.asked == 1
+        assert [str(getattr(result, "code", result)) for result in results] == ["upstream_unavailable"] * 4
+        assert auth.fetches == 1
 
-    asyncio.run(walk())
+    asyncio.run(scenario())
 
 
-def test_a_flood_of_unknown_kids_costs_one_fetch_a_minute(auth: Auth) -> None:
+def test_a_flood_of_unknown_kids_causes_one_fetch(auth: Auth) -> None:
     async def flood() -> None:
         sessions = verifier(auth)
         await sessions.verify(auth.token("first"))
-        stray = Auth()
-        for n in range(200):
-            stray.rotate(f"stray {n}", keep_old=False)
 
         async def attempt(n: int) -> None:
-            auth_of_none = Auth()
-            auth_of_none.rotate(f"kid {n}")
+            other = Auth()
+            other.rotate(f"kid {n}")
             with pytest.raises(Unauthenticated):
-                await sessions.verify(auth_of_none.token(f"kid {n}"))
+                await sessions.verify(other.token(f"kid {n}"))
 
         await asyncio.gather(*(attempt(n) for n in range(200)))
 
     asyncio.run(flood())
 
-    assert auth.asked <= 2
+    assert auth.fetches <= 2
 
 
 @pytest.mark.parametrize(
@@ -178,41 +176,41 @@ def test_a_flood_of_unknown_kids_costs_one_fetch_a_minute(auth: Auth) -> None:
         {"keys": 5},
     ],
 )
-def test_with_auth_broken_the_last_good_keys_stay_in_force(
+def test_while_auth_fails_the_last_valid_keys_stay_in_use(
     auth: Auth, broken: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwks_module, "FRESH_SECONDS", 0)
     monkeypatch.setattr(jwks_module, "REFETCH_SECONDS", 0)
 
-    async def walk() -> None:
+    async def scenario() -> None:
         sessions = verifier(auth)
         await sessions.verify(auth.token("first"))
-        auth.answer = lambda: broken
+        auth.respond = lambda: broken
         await sessions.verify(auth.token("first"))
 
-    asyncio.run(walk())
-    assert auth.asked > 1
+    asyncio.run(scenario())
+    assert auth.fetches > 1
 
 
-def test_before_any_key_set_was_had_nobody_is_let_in_and_it_is_our_fault(auth: Auth) -> None:
-    auth.answer = lambda: httpx.ConnectError("away")
+def test_without_a_first_key_set_every_token_gets_upstream_unavailable(auth: Auth) -> None:
+    auth.respond = lambda: httpx.ConnectError("away")
 
-    with pytest.raises(ApiError) as refusal:
+    with pytest.raises(ApiError) as raised:
         asyncio.run(verifier(auth).verify(auth.token("first")))
 
-    assert refusal.value.code == "upstream_unavailable"
+    assert raised.value.code == "upstream_unavailable"
 
 
-def test_an_empty_key_set_lets_nobody_in(auth: Auth) -> None:
-    auth.answer = lambda: {"keys": []}
+def test_an_empty_key_set_rejects_every_token(auth: Auth) -> None:
+    auth.respond = lambda: {"keys": []}
 
     with pytest.raises(Unauthenticated):
         asyncio.run(verifier(auth).verify(auth.token("first")))
 
 
-def test_symmetric_and_malformed_keys_of_a_key_set_are_passed_over(auth: Auth) -> None:
-    good = auth.document()["keys"]
-    odd: list[Any] = [
+def test_symmetric_and_malformed_keys_of_a_key_set_are_ignored(auth: Auth) -> None:
+    valid = auth.document()["keys"]
+    invalid: list[Any] = [
         {"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0", "kid": "oct", "alg": "HS256"},
         {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "bad"},
         {"kty": "EC", "crv": "P-521", "kid": "curve"},
@@ -221,25 +219,25 @@ def test_symmetric_and_malformed_keys_of_a_key_set_are_passed_over(auth: Auth) -
         "text",
         None,
     ]
-    auth.answer = lambda: {"keys": [*odd, *good]}
+    auth.respond = lambda: {"keys": [*invalid, *valid]}
     claims = {"iss": ISSUER, "aud": "authenticated", "sub": "x", "role": "authenticated", "exp": int(time.time()) + 60}
 
-    async def walk() -> None:
+    async def scenario() -> None:
         sessions = verifier(auth)
         await sessions.verify(auth.token("first"))
         forged = jwt.encode(claims, "secretsecretsecretsecretsecretse", "HS256", headers={"kid": "oct"})
         with pytest.raises(Unauthenticated):
             await sessions.verify(forged)
 
-    asyncio.run(walk())
+    asyncio.run(scenario())
 
 
-def test_headers_that_point_at_other_keys_are_ignored(auth: Auth) -> None:
+def test_token_headers_that_name_other_keys_are_ignored(auth: Auth) -> None:
     attacker = Auth()
     attacker.rotate("first")
     own = json.loads(ECAlgorithm.to_jwk(attacker.keys["first"].public_key()))
 
-    async def walk() -> None:
+    async def scenario() -> None:
         sessions = verifier(auth)
         for header in (
             {"jwk": own},
@@ -253,34 +251,34 @@ def test_headers_that_point_at_other_keys_are_ignored(auth: Auth) -> None:
             with pytest.raises(Unauthenticated):
                 await sessions.verify(attacker.token("first", **header))
 
-    asyncio.run(walk())
+    asyncio.run(scenario())
 
 
-def test_an_rsa_key_verifies_rs256_and_nothing_else(auth: Auth) -> None:
+def test_an_rsa_key_verifies_only_rs256(auth: Auth) -> None:
     key = rsa.generate_private_key(65537, 2048)
     public = {**json.loads(RSAAlgorithm.to_jwk(key.public_key())), "kid": "rsa"}
-    auth.answer = lambda: {"keys": [public]}
+    auth.respond = lambda: {"keys": [public]}
     claims = {"iss": ISSUER, "aud": "authenticated", "sub": "x", "role": "authenticated", "exp": int(time.time()) + 60}
 
-    async def walk() -> None:
+    async def scenario() -> None:
         sessions = verifier(auth)
         await sessions.verify(jwt.encode(claims, key, "RS256", headers={"kid": "rsa"}))
         for algorithm in ("RS384", "RS512", "PS256"):
             with pytest.raises(Unauthenticated):
                 await sessions.verify(jwt.encode(claims, key, algorithm, headers={"kid": "rsa"}))
 
-    asyncio.run(walk())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("token", ["a" * 9000, "a.b.c" * 3000, "....", "e30.e30.e30", "\x00.\x00.\x00"])
-def test_oversize_and_odd_tokens_are_refused_cheaply(auth: Auth, token: str) -> None:
+def test_oversized_and_malformed_tokens_are_rejected_without_a_fetch(auth: Auth, token: str) -> None:
     with pytest.raises(Unauthenticated):
         asyncio.run(verifier(auth).verify(token))
-    assert auth.asked == 0
+    assert auth.fetches == 0
 
 
 @pytest.mark.parametrize(
-    ("claims", "good"),
+    ("claims", "valid"),
     [
         ({"exp": 5}, False),
         ({"exp": "soon"}, False),
@@ -296,24 +294,24 @@ def test_oversize_and_odd_tokens_are_refused_cheaply(auth: Auth, token: str) -> 
         ({"api_key_id": ""}, False),
     ],
 )
-def test_odd_claims_are_judged_strictly(auth: Auth, claims: dict[str, Any], good: bool) -> None:
+def test_claims_of_wrong_types_or_values_are_rejected(auth: Auth, claims: dict[str, Any], valid: bool) -> None:
     now = int(time.time())
     usual = {"iss": ISSUER, "aud": "authenticated", "sub": "x", "role": "authenticated", "exp": now + 60}
     body = json.dumps({**usual, **claims}).encode()
     token = jwt.api_jws.PyJWS().encode(body, auth.keys["first"], "ES256", {"kid": "first"})
 
-    async def walk() -> None:
+    async def scenario() -> None:
         await verifier(auth).verify(token)
 
-    if good:
-        asyncio.run(walk())
+    if valid:
+        asyncio.run(scenario())
     else:
         with pytest.raises(Unauthenticated):
-            asyncio.run(walk())
+            asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
-    ("again", "good"),
+    ("repeated", "valid"),
     [
         ('"role": "service_role"', False),
         ('"exp": 5', False),
@@ -322,21 +320,21 @@ def test_odd_claims_are_judged_strictly(auth: Auth, claims: dict[str, Any], good
         ('"api_key_id": "k", "role": "authenticated"', False),
     ],
 )
-def test_a_claim_that_is_there_twice_is_judged_by_what_is_taken_for_it(auth: Auth, again: str, good: bool) -> None:
-    """Only Auth and the service sign, and neither repeats a claim; if one did, the last is judged and used."""
+def test_of_a_repeated_claim_the_last_value_is_checked_and_used(auth: Auth, repeated: str, valid: bool) -> None:
+    """Only Auth and the service sign tokens, and neither repeats a claim."""
     usual = {"iss": ISSUER, "aud": "authenticated", "sub": "x", "role": "authenticated", "exp": int(time.time()) + 60}
-    body = f"{json.dumps(usual)[:-1]}, {again}}}".encode()
+    body = f"{json.dumps(usual)[:-1]}, {repeated}}}".encode()
     token = jwt.api_jws.PyJWS().encode(body, auth.keys["first"], "ES256", {"kid": "first"})
 
-    if good:
+    if valid:
         assert asyncio.run(verifier(auth).verify(token)) == "y"
     else:
         with pytest.raises(Unauthenticated):
             asyncio.run(verifier(auth).verify(token))
 
 
-@pytest.mark.parametrize(("skew", "good"), [(-5, True), (-15, False)])
-def test_ten_seconds_of_clock_skew_are_forgiven(auth: Auth, skew: int, good: bool) -> None:
+@pytest.mark.parametrize(("skew", "valid"), [(-5, True), (-15, False)])
+def test_ten_seconds_of_clock_skew_are_tolerated(auth: Auth, skew: int, valid: bool) -> None:
     claims = {
         "iss": ISSUER,
         "aud": "authenticated",
@@ -346,7 +344,7 @@ def test_ten_seconds_of_clock_skew_are_forgiven(auth: Auth, skew: int, good: boo
     }
     token = jwt.encode(claims, auth.keys["first"], "ES256", headers={"kid": "first"})
 
-    if good:
+    if valid:
         asyncio.run(verifier(auth).verify(token))
     else:
         with pytest.raises(Unauthenticated):

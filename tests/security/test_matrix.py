@@ -17,7 +17,7 @@ import pytest
 
 from devstack.stack import Stack
 from tests.callers import Caller, Project, session_caller
-from tests.security.arguments import good_arguments
+from tests.security.arguments import valid_arguments
 
 Database = psycopg.Connection[Any]
 Sign = Callable[[dict[str, Any]], str]
@@ -78,7 +78,7 @@ ABOUT_ONE = ("get_asset", "list_asset_events", "confirm_upload", "renew_upload",
              "rotate_api_key", "revoke_api_key", "get_webhook_endpoint", "delete_webhook_endpoint",
              "rotate_webhook_secret", "test_webhook_endpoint", "list_webhook_deliveries",
              "replay_webhook_delivery")  # fmt: skip
-# What the arguments of `good_arguments` come to with a caller who is welcome; 200 where nothing stands here.
+# What the arguments of `valid_arguments` come to with a caller who is welcome; 200 where nothing stands here.
 WELCOME: dict[str, tuple[int, str | None]] = {
     "confirm_upload": (409, "upload_incomplete"),
     **dict.fromkeys(["delete_asset", "delete_webhook_endpoint", "revoke_api_key"], (204, None)),
@@ -216,7 +216,7 @@ def test_the_matrix(
     for name, kind, argument_names in catalogue:
         assert name in ALLOWED, f"{name} is new: say in ALLOWED who may call it"
         for caller, token in world.tokens.items():
-            answer = world.call(name, kind, token, good_arguments(world.owner, argument_names))
+            answer = world.call(name, kind, token, valid_arguments(world.owner, argument_names))
             body = json.loads(answer.text or "null")
             code = body.get("code") if isinstance(body, dict) and answer.status_code >= 400 else None
             cells += 1

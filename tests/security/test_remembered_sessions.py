@@ -1,4 +1,4 @@
-"""A session that was verified is remembered, and is let in again only while it would be verified again."""
+"""The cache of verified sessions accepts a token only while a new verification would accept it."""
 
 import asyncio
 import time
@@ -22,13 +22,13 @@ def auth() -> Auth:
 
 @pytest.fixture
 def verifications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The tokens whose signature was looked at."""
+    """The tokens whose signature was checked."""
     seen: list[str] = []
     decode = jwt.decode
 
-    def counting(token: str, *arguments: Any, **how: Any) -> Any:
+    def counting(token: str, *arguments: Any, **options: Any) -> Any:
         seen.append(token)
-        return decode(token, *arguments, **how)
+        return decode(token, *arguments, **options)
 
     monkeypatch.setattr(session.jwt, "decode", counting)  # type: ignore[attr-defined]
     return seen
@@ -45,7 +45,7 @@ def test_the_same_token_is_verified_once(auth: Auth, verifications: list[str]) -
     assert verifications == [token]
 
 
-def test_a_remembered_token_ends_when_it_expires(
+def test_a_cached_token_is_rejected_once_it_expires(
     auth: Auth, monkeypatch: pytest.MonkeyPatch, verifications: list[str]
 ) -> None:
     token = auth.token("first")
@@ -57,16 +57,16 @@ def test_a_remembered_token_ends_when_it_expires(
         monkeypatch.setattr(session.time, "time", lambda: in_time - 2)  # type: ignore[attr-defined]
         await sessions.verify(token)
         monkeypatch.setattr(session.time, "time", lambda: in_time + 2)  # type: ignore[attr-defined]
-        monkeypatch.setattr(session, "LEEWAY_SECONDS", -120)  # PyJWT has a clock of its own
-        with pytest.raises(Unauthenticated) as refused:
+        monkeypatch.setattr(session, "LEEWAY_SECONDS", -120)  # PyJWT reads another clock
+        with pytest.raises(Unauthenticated) as raised:
             await sessions.verify(token)
-        assert "expired" in refused.value.text
+        assert "expired" in raised.value.text
 
     asyncio.run(ask())
     assert verifications == [token, token]
 
 
-def test_a_remembered_token_ends_with_its_key(auth: Auth, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_token_is_rejected_once_its_key_is_gone(auth: Auth, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jwks_module, "REFETCH_SECONDS", 0)
     monkeypatch.setattr(jwks_module, "FRESH_SECONDS", 0)
     token = auth.token("first")
@@ -74,7 +74,7 @@ def test_a_remembered_token_ends_with_its_key(auth: Auth, monkeypatch: pytest.Mo
     async def ask() -> None:
         sessions = verifier(auth)
         await sessions.verify(token)
-        auth.rotate("first", keep_old=False)  # another key under the same name
+        auth.rotate("first", keep_old=False)  # another key with the same kid
         with pytest.raises(Unauthenticated):
             await sessions.verify(token)
         auth.rotate("second", keep_old=False)
@@ -84,7 +84,7 @@ def test_a_remembered_token_ends_with_its_key(auth: Auth, monkeypatch: pytest.Mo
     asyncio.run(ask())
 
 
-def test_one_changed_character_is_another_token(auth: Auth) -> None:
+def test_a_token_with_one_changed_character_is_not_in_the_cache(auth: Auth) -> None:
     token = auth.token("first")
     head, payload, signature = token.split(".")
     other = "B" if signature[0] == "A" else "A"
@@ -99,7 +99,7 @@ def test_one_changed_character_is_another_token(auth: Auth) -> None:
     asyncio.run(ask())
 
 
-def test_no_more_are_remembered_than_there_is_room_for(auth: Auth, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_holds_a_limited_number_of_tokens(auth: Auth, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "REMEMBERED", 3)
 
     async def ask() -> int:

@@ -38,10 +38,10 @@ def test_readiness_asks_for_the_key_set_every_few_seconds_and_not_more_often(mon
         jwks = Jwks(auth.fetch)
         for _ in range(10):
             await jwks.require()
-        assert auth.asked == 1
+        assert auth.fetches == 1
         monkeypatch.setattr(jwks_module, "READY_SECONDS", 0)
         await jwks.require()
-        assert auth.asked == 2
+        assert auth.fetches == 2
 
     asyncio.run(ask())
 
@@ -56,14 +56,14 @@ def test_keys_that_cannot_be_fetched_any_more_are_not_ready_but_stay_in_force(
 
     async def outage() -> None:
         jwks = Jwks(auth.fetch)
-        auth.answer = lambda: failure
+        auth.respond = lambda: failure
         with pytest.raises(ApiError, match="upstream_unavailable"):
             await jwks.require()
         assert not jwks.in_force
 
-        auth.answer = auth.document
+        auth.respond = auth.document
         await jwks.require()
-        auth.answer = lambda: failure
+        auth.respond = lambda: failure
         with pytest.raises(ApiError, match="upstream_unavailable"):
             await jwks.require()
         assert jwks.in_force
