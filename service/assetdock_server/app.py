@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from assetdock_server.config import ServiceSettings
-from assetdock_server.documents.library import library
+from assetdock_server.documents.build import build_documents
 from assetdock_server.errors import ApiError
 from assetdock_server.gateways.auth import fetch_jwks
 from assetdock_server.gateways.database import Database, KeyDirectory
@@ -72,6 +72,6 @@ def create_app(settings: ServiceSettings, leaving: Callable[[], bool] = lambda: 
             Middleware(Cors, settings.cors_origins),
         ],
     )
-    app.state.documents = library(TABLE)
+    app.state.documents = build_documents(TABLE)
     app.router.redirect_slashes = False
     return app

@@ -31,7 +31,11 @@ def directory(tmp_path: Path) -> Path:
     """supabase/migrations with two files in it."""
     directory = tmp_path / "supabase/migrations"
     directory.mkdir(parents=True)
-    write(directory, "20260101000000_first", "create schema assetdock_app;\n\ncreate table assetdock_app.a (id int);\n-- end;\n")
+    write(
+        directory,
+        "20260101000000_first",
+        "create schema assetdock_app;\n\ncreate table assetdock_app.a (id int);\n-- end;\n",
+    )
     write(directory, "20260102000000_second", "-- more\ncreate table assetdock_app.b (id int);\n")
     return directory
 

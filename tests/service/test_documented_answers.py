@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from assetdock_server.documents.library import READING_ORDER
+from assetdock_server.documents.build import READING_ORDER
 from assetdock_server.documents.markdown import slug
 from assetdock_server.routes.entry import JSON
 from assetdock_server.routes.shapes import ErrorResponse

@@ -1,4 +1,4 @@
-"""The documentation: complete, the same in all its forms, and served as it should be."""
+"""The served documentation: complete, consistent between its forms, and cached correctly."""
 
 import re
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
-from assetdock_server.documents.errors import CAUSES, FAILURES
-from assetdock_server.documents.library import GUIDES, READING_ORDER
+from assetdock_server.documents.build import GUIDES, READING_ORDER
+from assetdock_server.documents.errors import CAUSES
 from assetdock_server.documents.markdown import slug
-from assetdock_server.documents.reference import MISSING, reference
+from assetdock_server.documents.reference import MISSING, build_reference
 from assetdock_server.errors import CATALOGUE, ApiError
 from assetdock_server.routes.entry import Access
 from assetdock_server.routes.fields import EVENT_TYPES, SCOPES, STATES, TYPES
@@ -40,11 +40,11 @@ def get(project: Project, path: str, **headers: str) -> httpx.Response:
     return httpx.get(project.api_url + path, headers=headers)
 
 
-def test_the_document_is_valid_openapi() -> None:
+def test_openapi_document_is_valid() -> None:
     assert [str(error) for error in OpenAPIV31SpecValidator(document()).iter_errors()] == []
 
 
-def test_the_document_describes_every_route_and_no_other() -> None:
+def test_openapi_document_describes_exactly_the_routes() -> None:
     served = {
         (method, re.sub(r":segment}", "}", route.path))
         for route in routes()
@@ -57,7 +57,7 @@ def test_the_document_describes_every_route_and_no_other() -> None:
     assert len(described()) == len(TABLE)  # no two operations share an id
 
 
-def test_every_route_says_who_may_call_it_and_the_document_says_the_same() -> None:
+def test_openapi_document_states_the_scope_of_every_route() -> None:
     for entry in TABLE:
         _, _, operation = described()[entry.operation.id]
         assert entry.access in get_args(Access)
@@ -65,8 +65,7 @@ def test_every_route_says_who_may_call_it_and_the_document_says_the_same() -> No
         assert operation["security"] == scopes
 
 
-def test_every_route_that_the_document_calls_protected_refuses_a_caller_without_a_credential(project: Project) -> None:
-    """And every other one answers: what is not listed as public is denied."""
+def test_only_public_routes_respond_without_a_credential(project: Project) -> None:
     for method, path, operation in described().values():
         answer = httpx.request(method, project.api_url + re.sub(r"{\w+}", "01a20b72", path))
         if operation["security"]:
@@ -75,7 +74,7 @@ def test_every_route_that_the_document_calls_protected_refuses_a_caller_without_
             assert answer.status_code in (200, 404), (path, answer.text)
 
 
-def test_every_parameter_field_and_answer_is_explained() -> None:
+def test_every_parameter_schema_and_response_has_a_description() -> None:
     unexplained = [
         (operation_id, parameter["name"])
         for operation_id, (_, _, operation) in described().items()
@@ -95,11 +94,11 @@ def test_every_parameter_field_and_answer_is_explained() -> None:
     assert unexplained == []
 
 
-def test_every_code_is_documented_where_it_can_occur_and_explained_once() -> None:
+def test_every_error_code_is_documented_on_the_routes_that_return_it() -> None:
     in_operations: set[str] = set().union(*(documented_codes(operation) for _, _, operation in described().values()))
 
     assert set(CAUSES) == set(CATALOGUE)
-    # Only a method that no operation has can be refused with this one; the introduction says so.
+    # A request of a listed method never gets method_not_allowed, so only the introduction documents it.
     assert in_operations == set(CATALOGUE) - {"method_not_allowed"}
     assert "method_not_allowed" in document()["info"]["description"]
     for entry in TABLE:
@@ -110,7 +109,7 @@ def test_every_code_is_documented_where_it_can_occur_and_explained_once() -> Non
                 assert all(CATALOGUE[code].status == int(status) for code in content.get("examples", {}))
 
 
-def test_the_lists_of_values_agree_with_the_database(database: Any) -> None:
+def test_lists_of_values_match_the_database(database: Any) -> None:
     def check(constraint: str) -> set[str]:
         row = database.execute("select pg_get_constraintdef(oid) from pg_constraint where conname = %s", [constraint])
         return set(re.findall(r"'([a-z_:]+)'::text", row.fetchone()[0]))
@@ -119,14 +118,14 @@ def test_the_lists_of_values_agree_with_the_database(database: Any) -> None:
 
     assert set(STATES) == check("assets_state_check") == set(get_args(State))
     assert set(TYPES) == check("assets_type_check") == set(get_args(AssetType))
-    assert set(FAILURES) == check("assets_error_code_check") == set(get_args(FailureCode))
+    assert guide_codes("waiting", "| `error_code`") == check("assets_error_code_check") == set(get_args(FailureCode))
     events = database.execute("select assetdock_private.webhook_event_types()").fetchone()[0]
     assert list(EVENT_TYPES) == events == list(get_args(EventType))
     assert list(SCOPES) == scopes == list(get_args(Scope))
     assert set(get_args(Access)) - {"public"} <= set(SCOPES)
 
 
-def test_the_index_lists_every_page_and_every_link_leads_somewhere(project: Project) -> None:
+def test_index_lists_every_page_and_every_link_resolves(project: Project) -> None:
     index = get(project, "/llms.txt").text
     listed = set(re.findall(r"\]\((/docs/[^)]+\.md)\)", index))
     guides = {path.stem for path in GUIDES.iterdir()}
@@ -134,15 +133,28 @@ def test_the_index_lists_every_page_and_every_link_leads_somewhere(project: Proj
     assert guides == set(READING_ORDER)
     assert listed == {f"/docs/{name}.md" for name in PAGES}
     linked = {link for name in PAGES for link in links(get(project, f"/docs/{name}.md").text)} | set(links(index))
-    for path in linked:
+    assert all(path.startswith("/") for path in linked if not path.startswith("https://"))
+    for path in (path for path in linked if path.startswith("/")):
         assert get(project, path).status_code == 200, path
 
 
+def guide_codes(name: str, header: str) -> set[str]:
+    """The codes in the first column of a guide's table."""
+    table = (GUIDES / f"{name}.md").read_text().partition(header)[2].partition("\n\n")[0]
+    return set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+
+
+def test_guide_to_errors_has_the_catalogues_table() -> None:
+    table = "\n".join(f"| {kind.status} | `{code}` | {CAUSES[code]} |" for code, kind in CATALOGUE.items())
+
+    assert table in (GUIDES / "errors.md").read_text(), f"Put this table into docs/guides/errors.md:\n{table}"
+
+
 def links(text: str) -> Iterator[str]:
-    return (link.group(1) for link in re.finditer(r"\]\((/[^)#]*)\)", text))
+    return (link.group(1) for link in re.finditer(r"\]\(([^)#]+)[^)]*\)", text))
 
 
-def test_the_whole_documentation_in_one_file_is_every_page(project: Project) -> None:
+def test_full_text_contains_every_page(project: Project) -> None:
     everything = get(project, "/llms-full.txt").text
 
     for name in PAGES:
@@ -151,7 +163,7 @@ def test_the_whole_documentation_in_one_file_is_every_page(project: Project) -> 
 
 
 @pytest.mark.parametrize("name", sorted(described()))
-def test_an_operations_page_has_all_that_the_document_says(project: Project, name: str) -> None:
+def test_operation_page_contains_what_the_openapi_document_states(project: Project, name: str) -> None:
     method, path, operation = described()[name]
 
     page = get(project, f"/docs/{slug(operation)}.md").text
@@ -166,7 +178,7 @@ def test_an_operations_page_has_all_that_the_document_says(project: Project, nam
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_a_document_has_its_type_and_is_sent_again_only_when_it_changed(project: Project, path: str) -> None:
+def test_document_has_its_media_type_and_revalidates_by_etag(project: Project, path: str) -> None:
     first = get(project, path)
 
     assert (first.status_code, first.headers["content-type"]) == (200, FILES[path])
@@ -181,11 +193,11 @@ def test_a_document_has_its_type_and_is_sent_again_only_when_it_changed(project:
 
 
 @pytest.mark.parametrize("path", ["/docs/nothing.md", "/docs/assets/nothing.js", "/docs/..%2Fguides.md", "/docs/.md"])
-def test_a_page_that_does_not_exist_is_not_found(project: Project, path: str) -> None:
+def test_unknown_page_is_not_found(project: Project, path: str) -> None:
     refused(get(project, path), 404, "not_found")
 
 
-def test_the_reference_loads_nothing_from_elsewhere(project: Project) -> None:
+def test_reference_page_loads_nothing_from_other_hosts(project: Project) -> None:
     page = get(project, "/docs")
 
     policy = page.headers["content-security-policy"]
@@ -198,10 +210,10 @@ def test_the_reference_loads_nothing_from_elsewhere(project: Project) -> None:
         assert source == "data:," or get(project, source).status_code == 200
 
 
-def test_a_server_without_the_reference_says_how_to_install_it(tmp_path: Path) -> None:
-    shelf = reference(tmp_path)
+def test_server_without_swagger_ui_explains_how_to_install_it(tmp_path: Path) -> None:
+    documents = build_reference(tmp_path)
 
-    missing = shelf["/docs"]
+    missing = documents["/docs"]
     assert isinstance(missing, ApiError)
     assert (missing.code, missing.text) == ("not_found", MISSING)
     assert "npm ci" in MISSING

@@ -31,14 +31,3 @@ CAUSES: Final[Mapping[str, str]] = {
     "upstream_timeout": "a server behind this one took too long; the request may still have been done. Repeat it with "
     "the same Idempotency-Key.",
 }
-
-FAILURES: Final[Mapping[str, str]] = {
-    "unreadable_media": "ffprobe could make nothing of the bytes, or they are of a format that isn't accepted.",
-    "no_media_stream": "the file holds neither sound nor moving pictures.",
-    "type_mismatch": "the file is not what `type` says: a video without video, for example.",
-    "content_type_mismatch": "the file is not what its declared content type says.",
-    "checksum_mismatch": "the SHA-256 of the bytes is not the one that was reserved.",
-    "probe_timeout": "reading the file took longer than it may.",
-    "probe_crashed": "the file broke the reader, or took more memory than it may.",
-    "bytes_missing": "the bytes are not in Storage.",
-}

@@ -50,7 +50,7 @@ def operation_pages(document: Json) -> list[Page]:
     return [_page(document, method, path, operation) for method, path, operation in operations(document)]
 
 
-def guide(name: str, text: str) -> Page:
+def guide_page(name: str, text: str) -> Page:
     """A guide: its first line is the title, its first paragraph the summary."""
     title = text.partition("\n")[0].removeprefix("# ")
     summary = text.split("\n\n")[1].replace("\n", " ")

@@ -5,7 +5,7 @@ from pathlib import Path
 import structlog
 
 from assetdock_server.errors import ApiError
-from assetdock_server.routes.documents import Shelf, document
+from assetdock_server.routes.documents import Documents, document
 
 PACKAGE = "swagger-ui-dist"
 FILES = {
@@ -55,18 +55,18 @@ SwaggerUIBundle({
 log = structlog.get_logger()
 
 
-def reference(node_modules: Path) -> Shelf:
+def build_reference(node_modules: Path) -> Documents:
     """The page and its files; when the package is not there, errors that say so."""
     scripts = "text/javascript; charset=utf-8"
-    shelf: Shelf = {
+    documents: Documents = {
         "/docs": document(PAGE, "text/html; charset=utf-8", HEADERS),
         "/docs/assets/reference.js": document(SCRIPT, scripts),
     }
     try:
         for name, media_type in FILES.items():
             text = (node_modules / PACKAGE / name).read_text(encoding="utf-8")
-            shelf[f"/docs/assets/{name}"] = document(text, media_type)
+            documents[f"/docs/assets/{name}"] = document(text, media_type)
     except FileNotFoundError as error:
         log.warning("reference_not_installed", missing=error.filename)
         return dict.fromkeys(("/docs", *(f"/docs/assets/{name}" for name in FILES)), ApiError("not_found", MISSING))
-    return shelf
+    return documents

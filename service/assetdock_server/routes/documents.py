@@ -20,7 +20,7 @@ class Document:
     headers: Mapping[str, str]
 
 
-Shelf = dict[str, Document | ApiError]
+Documents = dict[str, Document | ApiError]
 
 
 def document(text: str, media_type: str, headers: Mapping[str, str] | None = None) -> Document:
@@ -31,8 +31,8 @@ def document(text: str, media_type: str, headers: Mapping[str, str] | None = Non
 
 async def get_document(request: Request) -> Response:
     """GET of the document at this path; 304 for who has it already. Raises ApiError `not_found`."""
-    shelf: Shelf = request.app.state.documents
-    found = shelf.get(request.url.path)
+    documents: Documents = request.app.state.documents
+    found = documents.get(request.url.path)
     if found is None:
         raise ApiError("not_found", "There is no such page. /llms.txt lists them all.")
     if isinstance(found, ApiError):
