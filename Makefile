@@ -1,4 +1,4 @@
-# Assetdock's commands. `make` alone prints them; every one sets up what it needs first.
+# `make` prints the commands. Each command first installs what it needs.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -7,13 +7,13 @@ STATE ?= .local
 
 PY := .venv/bin/python
 FUNCTIONS := supabase/functions
-# Its cache goes when node_modules goes.
+# The cache is inside node_modules, so that deleting node_modules deletes it too.
 DENO = DENO_DIR=node_modules/.cache/deno DENO_NO_UPDATE_CHECK=1 $(firstword $(wildcard node_modules/@deno/*/deno) deno)
 
 help: ## Print this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-setup: .venv/.ready node_modules/.ready service/web/dist/index.html ## Install what the other commands need (they all call it)
+setup: .venv/.ready node_modules/.ready service/web/dist/index.html ## Install dependencies and build the page (the other commands do it too)
 
 .venv/.ready: requirements.txt pyproject.toml
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: python3 is $$(python3 --version)"; exit 1; }
@@ -31,25 +31,25 @@ node_modules/.ready: package-lock.json
 service/web/dist/index.html: node_modules/.ready service/web/build.mjs service/web/index.html service/web/style.css service/web/icon.svg $(wildcard service/web/style/*.css service/web/src/*.ts)
 	node service/web/build.mjs
 
-run: setup ffprobe ## Keep Supabase, the service (http://127.0.0.1:8000) and a worker running; Ctrl-C stops
+run: setup ffprobe ## Run Supabase, the service (http://127.0.0.1:8000) and a worker until Ctrl-C
 	$(PY) -m devstack up --state $(STATE)
 
-demo: setup ffprobe ## Show the main job on real media: reserve, upload, probe, ready
+demo: setup ffprobe ## Reserve, upload and probe real media files, and print each step
 	$(PY) -m devstack demo --state $(STATE)
 
-test: setup ffmpeg chromium shell-tools ## Run every test, on real Postgres, PostgREST, ffprobe and Chromium
-	$(PY) -W error -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+test: setup ffmpeg chromium shell-tools ## Run the tests on real Postgres, PostgREST, ffprobe and Chromium; ARGS go to pytest
+	$(PY) -W error -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-screenshots: setup ffmpeg chromium ## Take the pictures in docs/images/ anew, in real Chromium
+screenshots: setup ffmpeg chromium ## Take the screenshots in docs/images/ again
 	$(PY) -W error -m pytest -q tests/browser/screenshots.py
 
-soak: setup ffmpeg ## Kill every part at random for minutes while uploads go on; prints what became of them
+soak: setup ffmpeg ## Kill processes at random during uploads for some minutes, and print the outcome of each upload
 	SOAK=1 $(PY) -W error -m pytest -s tests/faults/test_chaos.py tests/faults/test_properties.py
 
-bench: setup ffmpeg bench-tools ## Measure what it costs, and write bench/RESULTS.md (40 minutes; leave the machine alone)
+bench: setup ffmpeg bench-tools ## Measure performance and write bench/RESULTS.md (40 minutes on an otherwise idle machine)
 	$(PY) -m bench --out bench/RESULTS.md
 
-check: setup ## Lint and type-check: ruff, mypy --strict, squawk, tsc, eslint, prettier, deno; nothing may be said
+check: setup ## Lint, type-check and audit: ruff, mypy, squawk, tsc, eslint, prettier, deno, pip-audit, npm audit
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy service/assetdock_server devstack scripts tests bench
@@ -63,29 +63,29 @@ check: setup ## Lint and type-check: ruff, mypy --strict, squawk, tsc, eslint, p
 	  --config $(FUNCTIONS)/upload-url/deno.json $(FUNCTIONS)
 	$(PY) -m scripts.audit
 
-reset: setup ## Throw the local stack's database, bytes and keys away
+reset: setup ## Delete the local stack's database, files and keys
 	$(PY) -m devstack reset --state $(STATE)
 
-# The worker takes Debian's ffprobe or npm's; only tests, which make media, cannot do without ffmpeg.
+# The worker can use ffprobe from Debian or npm. Only the tests need ffmpeg, to generate media.
 .PHONY: ffprobe ffmpeg chromium shell-tools bench-tools
 ffprobe:
-	@command -v ffprobe >/dev/null || scripts/apt-install.sh ffmpeg 2>/dev/null || echo "No system ffprobe; using the one from npm."
+	@command -v ffprobe >/dev/null || scripts/apt-install.sh ffmpeg 2>/dev/null || echo "There is no system ffprobe; the one from npm is used."
 
 ffmpeg:
 	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || scripts/apt-install.sh ffmpeg
 
-# The system's browser, else Debian's, else Playwright's own.
+# Uses an installed browser, else Debian's package, else Playwright's download.
 chromium:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
 	  || scripts/apt-install.sh chromium 2>/dev/null || $(PY) -m playwright install chromium-headless-shell \
-	  || { echo "The browser tests need Chromium: apt-get install chromium, or put it on PATH."; exit 1; }
+	  || { echo "The browser tests need Chromium. Install it (apt-get install chromium) or add it to PATH."; exit 1; }
 
-# What the commands in the guides use; a test runs them.
+# For the commands in the guides, which a test runs.
 shell-tools:
 	@command -v curl >/dev/null && command -v jq >/dev/null && command -v openssl >/dev/null || scripts/apt-install.sh curl jq openssl
 
-# wrk makes load, nginx stands for Supabase's gateway, pgbench comes with Debian's server. A server's package is only
-# unpacked: installed, it would start.
+# wrk generates load, nginx stands in for Supabase's gateway, and pgbench is part of Debian's postgresql-15. The packages
+# of servers are only unpacked, because installing them would start the servers.
 UNPACKED := node_modules/.cache/debian
 bench-tools: node_modules/.ready
 	@command -v wrk >/dev/null || scripts/apt-install.sh wrk

@@ -1,8 +1,7 @@
-"""Known vulnerabilities in what is locked: pip-audit for requirements.txt, npm audit for package-lock.json.
+"""Looks up known vulnerabilities of the locked dependencies with pip-audit and npm audit.
 
-Fails for a vulnerability, and for a package left out where others were looked up. Where the advisories can't be reached
-it says so and passes: a machine without them must be able to run `make check`, and a check that did not happen must not
-look like one that did.
+Fails if a vulnerability is known, or if pip-audit skipped some of the packages. Without network access it prints that
+nothing was audited and succeeds, because `make check` has to work offline.
 """
 
 import json
@@ -18,8 +17,8 @@ NPM_AUDIT = ["npm", "audit", "--json", "--package-lock-only"]
 
 
 def python_findings(report: Any) -> list[str] | None:
-    """`name version: advisory` for each vulnerability in pip-audit's report, and what it could not look up beside
-    others that it could; None when it could look up nothing."""
+    """`name version: advisory` for each vulnerability in a report of pip-audit, and a line for each package that it
+    skipped; None if it audited no package."""
     dependencies = report.get("dependencies", []) if isinstance(report, dict) else []
     audited = [each for each in dependencies if "vulns" in each]
     if not audited:
@@ -30,14 +29,14 @@ def python_findings(report: Any) -> list[str] | None:
 
 
 def npm_findings(report: Any) -> list[str] | None:
-    """`name: severity` for each vulnerable package in npm's report; None when nothing could be looked up."""
+    """`name: severity` for each vulnerable package in a report of npm audit; None if it audited nothing."""
     if not isinstance(report, dict) or "vulnerabilities" not in report:
         return None
     return [f"{name}: {found['severity']}" for name, found in report["vulnerabilities"].items()]
 
 
-def report_of(command: list[str]) -> Any:
-    """The JSON a tool printed, or None."""
+def run_json(command: list[str]) -> Any:
+    """The JSON that a command prints, or None if it prints something else."""
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     try:
         return json.loads(done.stdout)
@@ -46,19 +45,19 @@ def report_of(command: list[str]) -> Any:
 
 
 def main() -> int:
-    """1 when a vulnerability is known, else 0."""
+    """Returns the exit status."""
     status = 0
-    for what, findings in (
-        ("Python", python_findings(report_of(PIP_AUDIT))),
-        ("npm", npm_findings(report_of(NPM_AUDIT))),
+    for ecosystem, findings in (
+        ("Python", python_findings(run_json(PIP_AUDIT))),
+        ("npm", npm_findings(run_json(NPM_AUDIT))),
     ):
         if findings is None:
-            print(f"{what}: the advisories cannot be reached from here; NOT audited.")
+            print(f"{ecosystem}: NOT audited: the advisories cannot be reached.")
         elif findings:
-            print(f"{what}: known vulnerabilities, or not audited:\n  " + "\n  ".join(findings))
+            print(f"{ecosystem}: known vulnerabilities or skipped packages:\n  " + "\n  ".join(findings))
             status = 1
         else:
-            print(f"{what}: no known vulnerability.")
+            print(f"{ecosystem}: no known vulnerabilities.")
     return status
 
 

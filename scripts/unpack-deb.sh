@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# unpack-deb.sh PACKAGE: puts Debian's package below node_modules/.cache/debian without installing it. The packages of
-# servers would start them, on ports that may be wanted for something else.
+# unpack-deb.sh PACKAGE: unpacks a Debian package into node_modules/.cache/debian without installing it. Installing the
+# package of a server would start the server.
 set -euo pipefail
 into=$PWD/node_modules/.cache/debian
 command -v apt-get >/dev/null || { echo "Missing: $1. Install it with this system's package manager." >&2; exit 1; }
