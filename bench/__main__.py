@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench import request_path, sql, transfer, worker
 from bench.installation import BenchError
-from bench.processes import ForeignLoad, machine, version
+from bench.processes import BackgroundLoad, machine, version
 from bench.report import Section, goals_table
 from bench.serving.load import ToolMissingError
 from bench.serving.upstreams import require_nginx
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no part is called {', '.join(sorted(unknown))}")
-    started, foreign = time.monotonic(), ForeignLoad()
+    started, foreign = time.monotonic(), BackgroundLoad()
     sections = []
     try:
         for name in options.parts or PARTS:

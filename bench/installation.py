@@ -97,7 +97,7 @@ class Installation:
             answer = storage.post("/object/sign/assets", json={"expiresIn": 3600, "paths": list(asset_ids)})
         return [f"{self.stack.supabase_url}/storage/v1{each['signedURL']}" for each in expect(answer, 200).json()]
 
-    def forget_bytes(self, asset_ids: Sequence[str]) -> None:
+    def delete_files(self, asset_ids: Sequence[str]) -> None:
         """Takes the files of these assets off the disk behind Storage's back; nothing reads them any more."""
         for asset_id in asset_ids:
             for folder in self.stack.storage_dir.glob(f"assets/{asset_id}"):
@@ -110,7 +110,7 @@ class Installation:
         for client in self._clients:
             client.close()
         for worker in self._workers:
-            thaw(worker)
+            resume(worker)
             worker.stop()
 
     def _client(self, base_url: str, headers: dict[str, str] | None = None) -> httpx.Client:
@@ -140,12 +140,12 @@ def running() -> Iterator[Installation]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def freeze(child: Child) -> None:
+def suspend(child: Child) -> None:
     """Suspends a process where it stands."""
     signal_group(child.pid, signal.SIGSTOP)
 
 
-def thaw(child: Child) -> None:
+def resume(child: Child) -> None:
     """Lets it go on."""
     signal_group(child.pid, signal.SIGCONT)
 

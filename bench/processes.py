@@ -55,7 +55,7 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-class ForeignLoad:
+class BackgroundLoad:
     """How many cores others kept busy while a measurement ran: all of the machine's CPU time but ours."""
 
     def __init__(self) -> None:

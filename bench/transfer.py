@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.installation import BenchError, Installation, Json, Owner, running
-from bench.processes import ForeignLoad, usage
+from bench.processes import BackgroundLoad, usage
 from bench.report import Goal, Section, Table, goals_table
 
 MIB = 1024 * 1024
@@ -59,7 +59,7 @@ class Transfer:
     seconds: float
     gateway: Memory
     service: Memory
-    foreign_cores: float
+    background_cores: float
     landed: bool
 
 
@@ -139,7 +139,7 @@ def _transfer(installation: Installation, owner: Owner, how: str, size: int) -> 
         sparse.truncate(size)
     reservation = owner.reserve(type="video", content_type="video/mp4", size_bytes=size)
     gateway, service = Watch(installation.stack.children["gateway"].pid), Watch(installation.service.pid)
-    load, started = ForeignLoad(), time.monotonic()
+    load, started = BackgroundLoad(), time.monotonic()
     with gateway.watching(), service.watching():
         WAYS[how](file, reservation["upload"])
     seconds = time.monotonic() - started
@@ -149,7 +149,7 @@ def _transfer(installation: Installation, owner: Owner, how: str, size: int) -> 
     transfer = Transfer(
         how, size, seconds, gateway.memory(), service.memory(), load.cores(), landed=found == [("processing", size)]
     )
-    installation.forget_bytes([asset_id])
+    installation.delete_files([asset_id])
     file.unlink()
     return transfer
 
@@ -169,13 +169,13 @@ def _table(done: list[Transfer]) -> Table:
             f"{each.size / MIB / each.seconds:.0f}",
             *each.gateway.cells(),
             *each.service.cells(),
-            f"{each.foreign_cores:.2f}",
+            f"{each.background_cores:.2f}",
             "yes" if each.landed else "**no**",
         ]
         for each in done
     ]
     memory = [f"{process} {when}" for process in ("gateway", "service") for when in ("before", "peak", "after")]
-    return Table(["", "file", "seconds", "MiB/s", *memory, "foreign cores", "landed"], rows, NOTE)
+    return Table(["", "file", "seconds", "MiB/s", *memory, "background cores", "landed"], rows, NOTE)
 
 
 def _goals(how: str, done: list[Transfer]) -> list[Goal]:

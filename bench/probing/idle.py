@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from bench.installation import Installation, freeze, thaw
+from bench.installation import Installation, resume, suspend
 from bench.processes import tree_usage, usage
 from bench.report import Goal, Table
 from devstack.child import Child
@@ -38,9 +38,9 @@ def measure(installation: Installation, *, seconds: float, settle: float) -> tup
     worker = installation.worker("idle", "--concurrency", "2")
     time.sleep(settle)
     awake = _rates(installation, worker, seconds)
-    freeze(worker)
+    suspend(worker)
     without = _rates(installation, worker, seconds)
-    thaw(worker)
+    resume(worker)
     worker.stop()
     table = Table(
         ["idle", "transactions/s", "Postgres", "PostgREST", "worker"],

@@ -10,7 +10,7 @@ from bench.installation import Installation, Owner
 from bench.probing import alone
 from bench.probing.media import Media
 from bench.probing.outcome import outcomes, wait
-from bench.processes import ForeignLoad
+from bench.processes import BackgroundLoad
 from bench.report import Goal, Spread, Table
 
 MARGIN_MS = 300
@@ -29,7 +29,7 @@ class Samples:
     pause: str
     to_ready: list[float] = field(default_factory=list)
     ffprobe: list[float] = field(default_factory=list)
-    foreign_cores: float = 0.0
+    background_cores: float = 0.0
     wrong: int = 0
 
     @property
@@ -49,11 +49,11 @@ def measure(
     short = Samples(f"after {LATELY[0]:g}-{LATELY[1]:g} s")
     long = Samples(f"after more than {LONG_AGO[0] - 1:g} s")
     for samples, count, pause in ((short, lately, LATELY), (long, long_ago, LONG_AGO)):
-        load = ForeignLoad()
+        load = BackgroundLoad()
         for file in islice(owner_files, count):
             time.sleep(random.uniform(*pause))
             _upload(installation, owner, file, samples)
-        samples.foreign_cores = load.cores()
+        samples.background_cores = load.cores()
     worker.stop()
     return _table((short, long)), [_goal(short), _goal(long)]
 
@@ -66,7 +66,7 @@ def _upload(installation: Installation, owner: Owner, media: Media, samples: Sam
     outcome = outcomes(installation, [asset_id])[asset_id]
     samples.wrong += outcome.state != "ready" or not media.lasts(outcome.seconds)
     samples.to_ready.append(outcome.milliseconds)
-    installation.forget_bytes([asset_id])
+    installation.delete_files([asset_id])
 
 
 def _table(kinds: Sequence[Samples]) -> Table:
@@ -77,13 +77,13 @@ def _table(kinds: Sequence[Samples]) -> Table:
             Spread(each.to_ready).text(),
             Spread(each.ffprobe).text(),
             f"{each.above:.0f}",
-            f"{each.foreign_cores:.2f}",
+            f"{each.background_cores:.2f}",
             f"**void**: {each.wrong} wrong" if each.wrong else "all",
         ]
         for each in kinds
     ]
     columns = ["one upload at rest", "uploads", "landed → ready, ms", "ffprobe alone, ms", "above ffprobe alone, ms"]
-    return Table([*columns, "foreign cores", "ready, right duration"], rows, NOTE)
+    return Table([*columns, "background cores", "ready, right duration"], rows, NOTE)
 
 
 def _goal(samples: Samples) -> Goal:

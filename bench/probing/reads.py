@@ -45,7 +45,7 @@ def measure(installation: Installation, media: Sequence[Media]) -> tuple[Table, 
         wait(installation, list(landed), timeout=120)
         worker.stop()
         reads = [_read(installation, counts, *each) for each in landed.items()]
-    installation.forget_bytes(list(landed))
+    installation.delete_files(list(landed))
     return _table(reads), _goal(reads)
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import cycle, islice
 
-from bench.installation import BenchError, Installation, Owner, freeze, thaw
+from bench.installation import BenchError, Installation, Owner, resume, suspend
 from bench.probing import alone
 from bench.probing.media import Media
 from bench.probing.outcome import Outcome, outcomes, wait
-from bench.processes import ForeignLoad
+from bench.processes import BackgroundLoad
 from bench.report import Goal, Spread, Table
 from devstack.child import Child
 
@@ -35,7 +35,7 @@ class Round:
     worker_first: bool
     worker_seconds: float
     xargs_seconds: float
-    foreign_cores: float
+    background_cores: float
     void: str
 
     @property
@@ -48,13 +48,13 @@ def measure(installation: Installation, media: Sequence[Media], *, rounds: int, 
     """`rounds` rounds of `files` files each. Raises BenchError."""
     owner = installation.owner()
     worker = installation.worker("full-queue", "--concurrency", "2")
-    freeze(worker)
+    suspend(worker)
     mixed = list(islice(cycle(media), rounds * files))
     done = [
         _round(installation, owner, worker, mixed[n * files : (n + 1) * files], worker_first=bool(n % 2))
         for n in range(rounds)
     ]
-    thaw(worker)
+    resume(worker)
     worker.stop()
     return _table(done), _goal(done)
 
@@ -64,25 +64,25 @@ def _round(
 ) -> Round:
     landed = {owner.land(media.path, **media.fields): media for media in files}
     urls = installation.download_urls(list(landed))
-    load = ForeignLoad()
+    load = BackgroundLoad()
     if worker_first:
         worker_seconds = _work(installation, worker, list(landed))
         xargs_seconds = alone.two_at_a_time(urls)
     else:
         xargs_seconds = alone.two_at_a_time(urls)
         worker_seconds = _work(installation, worker, list(landed))
-    foreign_cores = load.cores()
+    background_cores = load.cores()
     void = _void(landed, outcomes(installation, list(landed)))
-    installation.forget_bytes(list(landed))
-    return Round(len(files), worker_first, worker_seconds, xargs_seconds, foreign_cores, void)
+    installation.delete_files(list(landed))
+    return Round(len(files), worker_first, worker_seconds, xargs_seconds, background_cores, void)
 
 
 def _work(installation: Installation, worker: Child, asset_ids: Sequence[str]) -> float:
     """Wakes the worker for these; the seconds from its first lease to the last that was ready. Raises BenchError."""
     (woken,) = installation.rows("select clock_timestamp()")[0]
-    thaw(worker)
+    resume(worker)
     wait(installation, asset_ids, timeout=60 + 2.0 * len(asset_ids))
-    freeze(worker)
+    suspend(worker)
     (first,) = installation.rows(FIRST_LEASE, list(asset_ids))[0]
     last: datetime = max(
         outcome.ready_at or outcome.landed_at for outcome in outcomes(installation, asset_ids).values()
@@ -109,13 +109,13 @@ def _table(rounds: Sequence[Round]) -> Table:
             f"{each.files / each.worker_seconds:.1f}",
             f"{each.files / each.xargs_seconds:.1f}",
             f"{each.ratio:.2f}",
-            f"{each.foreign_cores:.2f}",
+            f"{each.background_cores:.2f}",
             f"**void**: {each.void}" if each.void else "all",
         ]
         for number, each in enumerate(rounds, 1)
     ]
     columns = ["round", "files", "worker --concurrency 2, files/s", "xargs -P2 ffprobe, files/s", "ratio"]
-    return Table([*columns, "foreign cores", "ready, right duration"], rows, NOTE)
+    return Table([*columns, "background cores", "ready, right duration"], rows, NOTE)
 
 
 def _goal(rounds: Sequence[Round]) -> Goal:

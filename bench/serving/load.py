@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import ForeignLoad, usage
+from bench.processes import BackgroundLoad, usage
 
 SCRIPT = Path(__file__).with_name("replay.lua")
 
@@ -77,7 +77,7 @@ def require_wrk() -> str:
 
 def load(target: Target, connections: int, seconds: int) -> Run:
     """One round."""
-    foreign, before = ForeignLoad(), usage(target.pid).cpu_seconds if target.pid else 0.0
+    foreign, before = BackgroundLoad(), usage(target.pid).cpu_seconds if target.pid else 0.0
     settings = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "30s"]
     # Each round begins at another line, so that all callers of a file have their turn.
     arguments = [str(target.requests), str(random.randrange(1_000)), *target.headers]
