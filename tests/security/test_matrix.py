@@ -1,6 +1,6 @@
-"""Every function and view of schema assetdock by every kind of caller, through real PostgREST.
+"""The isolation matrix: every function and view of schema assetdock, called by every kind of caller through PostgREST.
 
-The rows come from the catalogue, so that a new function or view can't be forgotten: without a line in ALLOWED it fails.
+The functions and views come from Postgres's catalogue: a new one without a line in ALLOWED fails the test.
 """
 
 import hashlib
@@ -19,7 +19,6 @@ from devstack.stack import Stack
 from tests.callers import Caller, Project, session_caller
 from tests.security.arguments import valid_arguments
 
-Database = psycopg.Connection[Any]
 Sign = Callable[[dict[str, Any]], str]
 SCOPES = [
     "assets:read", "assets:write", "assets:produce",
@@ -27,7 +26,7 @@ SCOPES = [
     "webhooks:read", "webhooks:write",
 ]  # fmt: skip
 
-# The scope a function asks of its caller, or the roles that alone may execute it.
+# The scope that a function requires, or the roles that can execute it.
 ALLOWED = {
     "create_upload": "assets:write",
     "renew_upload": "assets:write",
@@ -73,16 +72,16 @@ ALLOWED = {
     "assets": "assets:read",
     "webhook_endpoints": "webhooks:read",
 }
-# Functions about one asset, key or endpoint: a stranger is told that there is nothing.
-ABOUT_ONE = ("get_asset", "list_asset_events", "confirm_upload", "renew_upload", "delete_asset", "restore_asset",
+# Functions that take the id of an asset, key or endpoint. A stranger gets not_found.
+TAKING_AN_ID = ("get_asset", "list_asset_events", "confirm_upload", "renew_upload", "delete_asset", "restore_asset",
              "rotate_api_key", "revoke_api_key", "get_webhook_endpoint", "delete_webhook_endpoint",
              "rotate_webhook_secret", "test_webhook_endpoint", "list_webhook_deliveries",
              "replay_webhook_delivery")  # fmt: skip
-# What the arguments of `valid_arguments` come to with a caller who is welcome; 200 where nothing stands here.
-WELCOME: dict[str, tuple[int, str | None]] = {
+# The status and code that an allowed caller gets for `valid_arguments`. All other functions respond with 200.
+WHEN_ALLOWED: dict[str, tuple[int, str | None]] = {
     "confirm_upload": (409, "upload_incomplete"),
     **dict.fromkeys(["delete_asset", "delete_webhook_endpoint", "revoke_api_key"], (204, None)),
-    # There is no such job, no such discrepancy, no such key.
+    # The job, discrepancy or key does not exist.
     **dict.fromkeys(
         [
             "begin_delivery",
@@ -105,7 +104,7 @@ WELCOME: dict[str, tuple[int, str | None]] = {
 
 @dataclass
 class World:
-    """An owner with an asset and keys of every kind, a stranger, and the tokens they all hold."""
+    """An owner with an asset and keys of every kind, a stranger, and the token of each kind of caller."""
 
     url: str
     publishable_key: str
@@ -124,7 +123,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def catalogue(stack: Stack) -> list[tuple[str, str, list[str]]]:
-    """(name, 'function' or 'view', names of its arguments) of all that PostgREST exposes."""
+    """(name, 'function' or 'view', names of its arguments) for everything that PostgREST exposes."""
     with psycopg.connect(stack.db_url) as connection:
         functions = connection.execute(
             "select proname, coalesce(proargnames, '{}') from pg_proc where pronamespace = 'assetdock'::regnamespace"
@@ -145,7 +144,7 @@ def world(stack: Stack, project: Project, sign: Sign) -> Iterator[World]:
             "insert into assetdock_private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [owner.owner_id]
         )
 
-        def minted(**fields: Any) -> tuple[str, str]:
+        def mint(**fields: Any) -> tuple[str, str]:
             key = owner.mint_key(**fields)
             now = int(time.time())
             claims = {"role": "authenticated", "sub": owner.owner_id, "api_key_id": key["id"]}
@@ -154,17 +153,16 @@ def world(stack: Stack, project: Project, sign: Sign) -> Iterator[World]:
 
         world.tokens = {"anon": None, "owner": owner.credential, "stranger": stranger.credential}
         for scope in SCOPES:
-            world.tokens[f"key {scope}"] = minted(scopes=[scope])[1]
-        everything = SCOPES
-        revoked_id, world.tokens["revoked key"] = minted(scopes=everything)
+            world.tokens[f"key {scope}"] = mint(scopes=[scope])[1]
+        revoked_id, world.tokens["revoked key"] = mint(scopes=SCOPES)
         owner.http.delete(f"/api-keys/{revoked_id}")
-        expired_id, world.tokens["expired key"] = minted(scopes=everything)
+        expired_id, world.tokens["expired key"] = mint(scopes=SCOPES)
         connection.execute("update assetdock_app.api_keys set expires_at = now() where id = %s", [expired_id])
         now = int(time.time())
         special: dict[str, dict[str, Any]] = {
             "malformed key": {"role": "authenticated", "sub": owner.owner_id, "api_key_id": "nonsense"},
             "null key": {"role": "authenticated", "sub": owner.owner_id, "api_key_id": None},
-            "anothers key": {"role": "authenticated", "sub": stranger.owner_id, "api_key_id": minted()[0]},
+            "key of another owner": {"role": "authenticated", "sub": stranger.owner_id, "api_key_id": mint()[0]},
             "unknown user": {"role": "authenticated", "sub": str(uuid.uuid4())},
             "assetdock_worker": {"role": "assetdock_worker"},
             "assetdock_gateway": {"role": "assetdock_gateway"},
@@ -179,32 +177,32 @@ def world(stack: Stack, project: Project, sign: Sign) -> Iterator[World]:
 
 
 def expected(name: str, kind: str, caller: str) -> tuple[int, str | None]:
-    """The status and code of the one answer there may be. Views hide and never refuse; functions refuse."""
-    wanted = ALLOWED[name]
-    welcome = WELCOME.get(name, (200, None))
+    """The status and code that a caller must get. Views hide rows and raise no error; functions raise errors."""
+    required = ALLOWED[name]
+    when_allowed = WHEN_ALLOWED.get(name, (200, None))
     if caller == "anon":
         return (401, "42501")
     if caller in ("assetdock_worker", "assetdock_gateway", "service_role"):
-        return welcome if caller in wanted.split() else (403, "42501")
-    if wanted.startswith("assetdock_"):
+        return when_allowed if caller in required.split() else (403, "42501")
+    if required.startswith("assetdock_"):
         return (403, "42501")
     if kind == "view":
         return (200, None)
-    if caller in ("owner", f"key {wanted}"):
-        return welcome
+    if caller in ("owner", f"key {required}"):
+        return when_allowed
     if caller.startswith("key "):
         return (403, "insufficient_scope")
     if caller == "stranger":
-        return (404, "not_found") if name in ABOUT_ONE else welcome
+        return (404, "not_found") if name in TAKING_AN_ID else when_allowed
     return (401, "unauthenticated")
 
 
 def sees_rows(name: str, caller: str) -> bool:
-    # A stranger may make an endpoint, too, and has done so by the time the view is asked.
+    # The stranger has created an endpoint by the time the test reads the view.
     return caller in ("owner", f"key {ALLOWED[name]}") or (name, caller) == ("webhook_endpoints", "stranger")
 
 
-def test_the_matrix(
+def test_every_caller_gets_exactly_the_expected_response_from_every_function_and_view(
     world: World, catalogue: list[tuple[str, str, list[str]]], paused_worker: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for asset in range(2):
@@ -214,30 +212,33 @@ def test_the_matrix(
     unexpected = []
     cells = 0
     for name, kind, argument_names in catalogue:
-        assert name in ALLOWED, f"{name} is new: say in ALLOWED who may call it"
+        assert name in ALLOWED, f"{name} is new: add to ALLOWED who can call it"
         for caller, token in world.tokens.items():
-            answer = world.call(name, kind, token, valid_arguments(world.owner, argument_names))
-            body = json.loads(answer.text or "null")
-            code = body.get("code") if isinstance(body, dict) and answer.status_code >= 400 else None
+            response = world.call(name, kind, token, valid_arguments(world.owner, argument_names))
+            body = json.loads(response.text or "null")
+            code = body.get("code") if isinstance(body, dict) and response.status_code >= 400 else None
             cells += 1
-            if (answer.status_code, code) != expected(name, kind, caller):
-                unexpected.append((name, caller, answer.status_code, answer.text[:200]))
-            if kind == "view" and answer.status_code == 200 and bool(body) != sees_rows(name, caller):
+            if (response.status_code, code) != expected(name, kind, caller):
+                unexpected.append((name, caller, response.status_code, response.text[:200]))
+            if kind == "view" and response.status_code == 200 and bool(body) != sees_rows(name, caller):
                 unexpected.append((name, caller, 200, f"{len(body)} rows"))
     with capsys.disabled():
-        print(
-            f"\nisolation matrix: {len(names)} functions and views, {cells} cells checked, {len(unexpected)} unexpected"
-        )
+        print(f"\nisolation matrix: {len(names)} functions and views, {cells} cells, {len(unexpected)} unexpected")
 
     assert not unexpected, "\n".join(map(str, unexpected))
     assert cells >= len(ALLOWED) * len(world.tokens)
 
 
-def test_a_hash_in_the_database_is_the_sha_256_of_the_key_and_nothing_else_of_it(world: World, stack: Stack) -> None:
+def test_the_database_stores_only_the_prefix_and_the_sha_256_of_a_key(world: World, stack: Stack) -> None:
     key = world.owner.mint_key()
+
     with psycopg.connect(stack.db_url) as connection:
-        rows = connection.execute("select k::text, s::text from assetdock_app.api_keys k join assetdock_private.api_key_secrets s"
-                                  " on s.api_key_id = k.id where k.id = %s", [key["id"]]).fetchall()  # fmt: skip
+        rows = connection.execute(
+            "select k::text, s::text from assetdock_app.api_keys k"
+            " join assetdock_private.api_key_secrets s on s.api_key_id = k.id where k.id = %s",
+            [key["id"]],
+        ).fetchall()
+
     text = str(rows)
     assert hashlib.sha256(key["plaintext"].encode()).hexdigest() in text
     assert key["plaintext"] not in text

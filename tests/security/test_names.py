@@ -1,4 +1,4 @@
-"""Tricks with the name of an object, at every door of Storage that takes one, with every credential."""
+"""Storage's routes reject object names that only resemble a reserved name, with every credential."""
 
 import time
 import uuid
@@ -14,13 +14,14 @@ from tests.callers import Caller
 from tests.contract.tus import encoded
 from tests.security.test_storage_access import denied
 
-Ask = Callable[..., httpx.Response]  # (method, path below /storage/v1, **how)
-Door = Callable[[Ask, str, str], httpx.Response]  # (ask, the name as it stands in a URL, an object the caller may read)
+Request = Callable[..., httpx.Response]  # (method, path below /storage/v1, **options)
+# (request, the name as written in a URL, an object that the caller can read)
+Route = Callable[[Request, str, str], httpx.Response]
 AUDIO = {"Content-Type": "audio/wav", "x-upsert": "true"}
 
 
-def tricks(mine: str, foreign: str) -> list[str]:
-    """Names as they stand in a URL. None of them is that of a reservation of the caller."""
+def similar_names(mine: str, foreign: str) -> list[str]:
+    """Names as written in a URL. None of them is the name of a reservation of the caller."""
     return [
         foreign,
         mine.upper(),
@@ -46,36 +47,36 @@ def tricks(mine: str, foreign: str) -> list[str]:
     ]
 
 
-def transfer(kind: str) -> Door:
-    return lambda ask, name, source: ask(
+def transfer(kind: str) -> Route:
+    return lambda request, name, source: request(
         "POST",
         f"/object/{kind}",
         json={"bucketId": "assets", "sourceKey": source, "destinationKey": unquote(name, errors="replace")},
     )
 
 
-WRITING: dict[str, Door] = {
-    "sign an upload": lambda ask, name, _: ask("POST", f"/object/upload/sign/assets/{name}", json={}),
-    "POST": lambda ask, name, _: ask("POST", f"/object/assets/{name}", content=b"x", headers=AUDIO),
-    "PUT": lambda ask, name, _: ask("PUT", f"/object/assets/{name}", content=b"x", headers=AUDIO),
+WRITING: dict[str, Route] = {
+    "sign an upload": lambda request, name, _: request("POST", f"/object/upload/sign/assets/{name}", json={}),
+    "POST": lambda request, name, _: request("POST", f"/object/assets/{name}", content=b"x", headers=AUDIO),
+    "PUT": lambda request, name, _: request("PUT", f"/object/assets/{name}", content=b"x", headers=AUDIO),
     "move": transfer("move"),
     "copy": transfer("copy"),
-    "DELETE": lambda ask, name, _: ask("DELETE", f"/object/assets/{name}"),
-    "TUS": lambda ask, name, _: create(ask, "", name),
+    "DELETE": lambda request, name, _: request("DELETE", f"/object/assets/{name}"),
+    "TUS": lambda request, name, _: tus_upload(request, "", name),
 }
-READING: dict[str, Door] = {
-    "sign a download": lambda ask, name, _: ask("POST", f"/object/sign/assets/{name}", json={"expiresIn": 60}),
-    "info": lambda ask, name, _: ask("GET", f"/object/info/assets/{name}"),
-    "GET": lambda ask, name, _: ask("GET", f"/object/authenticated/assets/{name}"),
+READING: dict[str, Route] = {
+    "sign a download": lambda request, name, _: request("POST", f"/object/sign/assets/{name}", json={"expiresIn": 60}),
+    "info": lambda request, name, _: request("GET", f"/object/info/assets/{name}"),
+    "GET": lambda request, name, _: request("GET", f"/object/authenticated/assets/{name}"),
 }
 
 
-def create(ask: Ask, door: str, name: str, bucket: str = "assets", **headers: str) -> httpx.Response:
-    """Begins and at once finishes an upload of one byte over TUS."""
+def tus_upload(request: Request, suffix: str, name: str, bucket: str = "assets", **headers: str) -> httpx.Response:
+    """Creates a TUS upload of one byte and sends the byte in the same request."""
     metadata = {"bucketName": bucket, "objectName": unquote(name, errors="replace"), "contentType": "audio/wav"}
-    return ask(
+    return request(
         "POST",
-        f"/upload/resumable{door}",
+        f"/upload/resumable{suffix}",
         content=b"x",
         headers={
             "tus-resumable": "1.0.0",
@@ -87,14 +88,14 @@ def create(ask: Ask, door: str, name: str, bucket: str = "assets", **headers: st
     )
 
 
-def turned_away(answer: httpx.Response) -> bool:
-    """As Storage refuses, or as TUS does: with a status of its own and a text. For a name with a NUL, which
-    Postgres cannot even be asked about, Storage reports an error of its database."""
-    if answer.status_code == 500:
-        return "%00" in str(answer.request.url) and answer.json()["code"] == "DatabaseError"
-    return answer.status_code in (403, 413, 415) or (
-        answer.status_code == 400 and "application/json" not in answer.headers.get("content-type", "")
-    ) or denied(answer)  # fmt: skip
+def rejected(response: httpx.Response) -> bool:
+    """Whether Storage rejected the request. TUS uses other statuses and plain text. Postgres accepts no NUL in a
+    parameter, so Storage reports a database error for a name with one."""
+    if response.status_code == 500:
+        return "%00" in str(response.request.url) and response.json()["code"] == "DatabaseError"
+    return response.status_code in (403, 413, 415) or (
+        response.status_code == 400 and "application/json" not in response.headers.get("content-type", "")
+    ) or denied(response)  # fmt: skip
 
 
 @pytest.fixture
@@ -104,20 +105,20 @@ def http(owner: Caller) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def asking(owner: Caller, http: httpx.Client) -> Callable[[str | None], Ask]:
-    """Somebody with a credential who asks Storage for a path exactly as it is written: httpx would tidy up dots."""
+def with_credential(owner: Caller, http: httpx.Client) -> Callable[[str | None], Request]:
+    """Makes requests with a credential. The path is sent exactly as written: httpx would normalize dots."""
 
-    def with_credential(credential: str | None) -> Ask:
-        def ask(method: str, path: str, headers: dict[str, str] | None = None, **how: Any) -> httpx.Response:
+    def requesting(credential: str | None) -> Request:
+        def request(method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> httpx.Response:
             sent = {"apikey": owner.project.publishable_key, **(headers or {})}
             if credential is not None:
                 sent["Authorization"] = f"Bearer {credential}"
             url = httpx.URL(owner.project.supabase_url).copy_with(raw_path=f"/storage/v1{path}".encode())
-            return http.request(method, url, headers=sent, **how)
+            return http.request(method, url, headers=sent, **options)
 
-        return ask
+        return request
 
-    return with_credential
+    return requesting
 
 
 @pytest.fixture
@@ -141,11 +142,11 @@ def foreign(stranger: Caller, worker: object, wav: bytes) -> str:
 
 @pytest.fixture
 def names(ready: str, reserved: dict[str, Any], foreign: str, database: psycopg.Connection[Any]) -> Iterator[list[str]]:
-    """The tricks. Whatever was answered to them, no object came, went or changed."""
+    """The similar names. After the test, no object was created, deleted or changed."""
     objects = "select id, bucket_id, name, version, metadata::text from storage.objects order by id"
     before = database.execute(objects).fetchall()
     assert before
-    yield tricks(reserved["asset"]["id"], foreign)
+    yield similar_names(reserved["asset"]["id"], foreign)
     assert database.execute(objects).fetchall() == before
 
 
@@ -162,52 +163,51 @@ def credentials(owner: Caller, sign: Any, worker_environment: dict[str, str]) ->
     }
 
 
-@pytest.mark.parametrize("door", [*WRITING, *READING])
-def test_no_trick_with_the_name_opens_a_door(
+@pytest.mark.parametrize("route", [*WRITING, *READING])
+def test_every_route_rejects_similar_names(
     *,
-    asking: Callable[[str | None], Ask],
+    with_credential: Callable[[str | None], Request],
     credentials: dict[str, str],
     names: list[str],
     ready: str,
-    door: str,
+    route: str,
 ) -> None:
-    for who, credential in credentials.items():
+    for holder, credential in credentials.items():
         for name in names:
-            if who == "assetdock_worker" and door in READING:
-                continue  # it reads every object: that is its work
-            answer = {**WRITING, **READING}[door](asking(credential), name, ready)
-            assert turned_away(answer), (who, name, answer.status_code, answer.text)
+            if holder == "assetdock_worker" and route in READING:
+                continue  # the worker can read every object
+            response = {**WRITING, **READING}[route](with_credential(credential), name, ready)
+            assert rejected(response), (holder, name, response.status_code, response.text)
 
 
-def test_no_trick_with_the_name_lists_or_deletes_a_strangers_object(
-    asking: Callable[[str | None], Ask], credentials: dict[str, str], names: list[str]
+def test_similar_names_list_and_delete_no_object(
+    with_credential: Callable[[str | None], Request], credentials: dict[str, str], names: list[str]
 ) -> None:
-    for who, credential in credentials.items():
-        ask = asking(credential)
+    for holder, credential in credentials.items():
+        request = with_credential(credential)
         for name in names:
-            written = unquote(name, errors="replace")
-            removed = ask("DELETE", "/object/assets", json={"prefixes": [written]})
-            assert removed.json() == [] or "\0" in written or denied(removed), (who, name, removed.text)
-            if who == "assetdock_worker":
-                continue  # it reads every object
-            listed = ask("POST", "/object/list/assets", json={"prefix": written, "limit": 100})
-            assert listed.json() == [] or "\0" in written or denied(listed), (who, name, listed.text)
+            decoded = unquote(name, errors="replace")
+            deleted = request("DELETE", "/object/assets", json={"prefixes": [decoded]})
+            assert deleted.json() == [] or "\0" in decoded or denied(deleted), (holder, name, deleted.text)
+            if holder == "assetdock_worker":
+                continue  # the worker can read every object
+            listed = request("POST", "/object/list/assets", json={"prefix": decoded, "limit": 100})
+            assert listed.json() == [] or "\0" in decoded or denied(listed), (holder, name, listed.text)
 
 
-def test_no_trick_with_the_name_lets_a_signed_token_put_elsewhere(
-    asking: Callable[[str | None], Ask], reserved: dict[str, Any], stranger: Caller, names: list[str]
+def test_an_upload_token_accepts_only_the_exact_name_it_was_signed_for(
+    with_credential: Callable[[str | None], Request], reserved: dict[str, Any], stranger: Caller, names: list[str]
 ) -> None:
-    """With the token of one's own reservation, and with one that a stranger lost."""
-    ask = asking(None)
-    another = stranger.reserve()
-    for reservation in (reserved, another):
+    """With the token of the caller's own reservation, and with a stranger's token."""
+    request = with_credential(None)
+    others = stranger.reserve()
+    for reservation in (reserved, others):
         token = reservation["upload"]["url"].split("token=")[1]
-        # What the stranger's token is for is no trick; what the caller's is for is among the tricks in no spelling.
-        for name in (*names, (another if reservation is reserved else reserved)["asset"]["id"]):
-            put = ask("PUT", f"/object/upload/sign/assets/{name}?token={token}", content=b"x", headers=AUDIO)
+        for name in (*names, (others if reservation is reserved else reserved)["asset"]["id"]):
+            put = request("PUT", f"/object/upload/sign/assets/{name}?token={token}", content=b"x", headers=AUDIO)
             assert denied(put), (name, put.status_code, put.text)
-            sent = create(ask, "/sign", name, **{"x-signature": token})
-            assert turned_away(sent), (name, sent.status_code, sent.text)
+            sent = tus_upload(request, "/sign", name, **{"x-signature": token})
+            assert rejected(sent), (name, sent.status_code, sent.text)
         own = reservation["asset"]["id"]
-        sent = create(ask, "/sign", own, bucket="other", **{"x-signature": token})
-        assert turned_away(sent), sent.text
+        sent = tus_upload(request, "/sign", own, bucket="other", **{"x-signature": token})
+        assert rejected(sent), sent.text

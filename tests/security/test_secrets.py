@@ -1,4 +1,4 @@
-"""Plaintexts are nowhere: not in the database, a log, an error, a metric, an event."""
+"""No plaintext secret is in the database, a log, an error, a metric or an event."""
 
 import io
 import json
@@ -21,7 +21,7 @@ JWT = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
 
 
 def everything_in(stack: Stack) -> str:
-    """All rows of all tables that are ours or Storage's, as text. Not assetdock_private.webhook_secrets: signing needs them."""
+    """All rows of our tables and of Storage's and Auth's, as text. Webhook secrets must stay readable."""
     text = io.StringIO()
     with psycopg.connect(stack.db_url) as connection:
         tables = connection.execute(
@@ -34,7 +34,7 @@ def everything_in(stack: Stack) -> str:
     return text.getvalue()
 
 
-def test_planted_secrets_are_found_nowhere_the_stack_wrote(
+def test_no_secret_is_in_anything_that_the_stack_wrote(
     *,
     owner: Caller,
     stack: Stack,
@@ -45,21 +45,21 @@ def test_planted_secrets_are_found_nowhere_the_stack_wrote(
 ) -> None:
     project, wav = owner.project, tone(0.5)
     metrics_port = Ports.free().gateway
-    measured = WorkerProcess({**worker_environment, "ASSETDOCK_WORKER_METRICS_PORT": str(metrics_port)})
+    second_worker = WorkerProcess({**worker_environment, "ASSETDOCK_WORKER_METRICS_PORT": str(metrics_port)})
     key = owner.mint_key(name="planted")
     hook = owner.hook("https://hooks.invalid/")
     owner.test_hook(hook["id"])
-    holder = Caller(project, key["plaintext"], owner.owner_id)
-    reservation = holder.reserve()
+    key_holder = Caller(project, key["plaintext"], owner.owner_id)
+    reservation = key_holder.reserve()
     upload_token = reservation["upload"]["url"].split("token=")[1]
-    assert holder.upload(reservation, wav).status_code == 200
-    download_token = holder.finished(reservation["asset"]["id"])["download_url"].split("token=")[1]
+    assert key_holder.upload(reservation, wav).status_code == 200
+    download_token = key_holder.finished(reservation["asset"]["id"])["download_url"].split("token=")[1]
     minter = Minter(service_settings(service_environment).signing_key)
     minted = {
         "token of the key": minter.for_api_key(key["id"], owner.owner_id),
         "token of the gateway": minter.for_gateway(),
     }
-    # Every way of failing with one of them in hand.
+    # Failing requests that carry a secret.
     failures: list[str] = []
     for headers in (
         {"Authorization": f"Bearer {key['plaintext']}x"},
@@ -69,16 +69,16 @@ def test_planted_secrets_are_found_nowhere_the_stack_wrote(
         *({"Authorization": f"Bearer {token}"} for token in minted.values()),
     ):
         for path in ("/assets", "/assets/nonsense", "/nothing", f"/assets?cursor={key['plaintext']}"):
-            answer = httpx.get(f"{project.api_url}/api/v1{path}", headers=headers)
-            assert answer.status_code >= 400
-            failures.append(f"{answer.headers}\n{answer.text}")
+            response = httpx.get(f"{project.api_url}/api/v1{path}", headers=headers)
+            assert response.status_code >= 400
+            failures.append(f"{response.headers}\n{response.text}")
         for path in ("rest/v1/assets?select=nonsense", "rest/v1/rpc/nothing", "storage/v1/object/assets/nothing"):
-            answer = httpx.get(f"{stack.supabase_url}/{path}", headers=headers)
-            failures.append(f"{answer.headers}\n{answer.text}")
+            response = httpx.get(f"{stack.supabase_url}/{path}", headers=headers)
+            failures.append(f"{response.headers}\n{response.text}")
     owner.http.delete(f"/api-keys/{key['id']}")
-    answer = holder.http.get("/assets")
-    failures.append(f"{answer.headers}\n{answer.text}")
-    until(lambda: owner.deliveries(hook["id"])[0]["attempts"], "the webhook to be tried")
+    response = key_holder.http.get("/assets")
+    failures.append(f"{response.headers}\n{response.text}")
+    until(lambda: owner.deliveries(hook["id"])[0]["attempts"], "an attempt to deliver the webhook")
 
     signing = json.loads(stack.signing_key)["d"]
     secrets = {
@@ -98,17 +98,17 @@ def test_planted_secrets_are_found_nowhere_the_stack_wrote(
     written = {
         "the service's log": service.output,
         "the worker's log": worker.output,
-        "the other worker's log": measured.output,
+        "the second worker's log": second_worker.output,
         "the metrics": httpx.get(f"{project.api_url}/metrics").text,
         "the worker's metrics": httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").text,
-        "failing answers": "\n".join(failures),
+        "error responses": "\n".join(failures),
         "the database": everything_in(stack),
         **logs,
     }
-    measured.stop()
+    second_worker.stop()
     found = {(name, place) for name, secret in secrets.items() for place, text in written.items() if secret in text}
-    assert reservation["asset"]["id"] in written["the database"]  # shows that the search finds what is there
+    assert reservation["asset"]["id"] in written["the database"]  # proves that the search works
     assert reservation["asset"]["id"] in written["the service's log"]
     assert found == set()
-    for place in ("the service's log", "the worker's log", "the other worker's log", *logs):
-        assert not JWT.search(written[place]), f"a whole token in {place}"
+    for place in ("the service's log", "the worker's log", "the second worker's log", *logs):
+        assert not JWT.search(written[place]), f"a JWT in {place}"

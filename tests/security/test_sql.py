@@ -1,20 +1,18 @@
-"""Functions that run with more rights than their callers: nothing a caller brings along changes what they do."""
+"""Security definer functions do not depend on what their caller created or claims."""
 
 import time
-from typing import Any
 
 import jwt
 import psycopg
 import pytest
 
 from assetdock_server.config import service_settings
+from assetdock_server.identity import api_key
 from assetdock_server.identity.minting import LIFETIME, Minter
 from devstack.stack import Stack
 from tests import catalogue
 from tests.callers import Caller
-from tests.catalogue import SCHEMAS
-
-Database = psycopg.Connection[Any]
+from tests.catalogue import SCHEMAS, Database
 
 
 def as_session(connection: Database, owner_id: str) -> None:
@@ -23,7 +21,7 @@ def as_session(connection: Database, owner_id: str) -> None:
     connection.execute("set local role authenticated")
 
 
-def test_no_function_builds_sql_from_text(database: Database) -> None:
+def test_no_function_runs_dynamic_sql(database: Database) -> None:
     dynamic = database.execute(
         "select oid::regproc::text from pg_proc where pronamespace = any(%s::regnamespace[])"
         r" and prosrc ~* '\mexecute\M'",
@@ -33,8 +31,8 @@ def test_no_function_builds_sql_from_text(database: Database) -> None:
     assert dynamic == []
 
 
-def test_objects_a_caller_makes_are_never_picked_up_by_a_definer(owner: Caller, stack: Stack) -> None:
-    """A caller that may create temporary tables and functions plants impostors of what the functions use."""
+def test_functions_ignore_temporary_objects_of_their_caller(owner: Caller, stack: Stack) -> None:
+    """The caller creates temporary tables, functions and operators with the names of those that our functions use."""
     with psycopg.connect(stack.db_url) as connection:
         connection.execute("grant temporary on database postgres to authenticated")
         as_session(connection, owner.owner_id)
@@ -59,14 +57,12 @@ def test_objects_a_caller_makes_are_never_picked_up_by_a_definer(owner: Caller, 
     assert [item["id"] for item in listed[0]["items"]] == [row[0]["asset"]["id"]]
 
 
-def test_no_view_or_table_shows_another_owners_rows_whatever_the_claims_look_like(
-    owner: Caller, stranger: Caller, stack: Stack
-) -> None:
+def test_views_show_no_row_of_another_owner_for_any_claims(owner: Caller, stranger: Caller, stack: Stack) -> None:
     owner.reserve()
     owner.delete_one()
     owner.mint_key()
     owner.hook("https://hooks.invalid/")
-    odd = [
+    hostile = [
         "", "{}", "null", '{"sub": null}', f'{{"sub": "{owner.owner_id}"}}',
         f'{{"role": "anon", "sub": "{owner.owner_id}"}}',
         f'{{"role": "authenticated", "sub": "{stranger.owner_id}"}}',
@@ -76,7 +72,7 @@ def test_no_view_or_table_shows_another_owners_rows_whatever_the_claims_look_lik
     ]  # fmt: skip
     with psycopg.connect(stack.db_url) as connection:
         views = catalogue.views(connection)
-        for claims in odd:
+        for claims in hostile:
             for view in views:
                 connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
                 connection.execute("set local role authenticated")
@@ -84,7 +80,7 @@ def test_no_view_or_table_shows_another_owners_rows_whatever_the_claims_look_lik
                 connection.rollback()
 
 
-def test_only_the_owner_of_a_definer_function_is_postgres_and_none_is_superuser(database: Database) -> None:
+def test_security_definer_functions_belong_to_postgres_which_is_no_superuser(database: Database) -> None:
     owners = database.execute(
         "select distinct r.rolname, r.rolsuper from pg_proc p join pg_roles r on r.oid = p.proowner"
         " where pronamespace = any(%s::regnamespace[]) and prosecdef",
@@ -95,7 +91,7 @@ def test_only_the_owner_of_a_definer_function_is_postgres_and_none_is_superuser(
 
 
 @pytest.mark.parametrize("kind", ["api key", "gateway"])
-def test_minted_tokens_are_short_lived_and_carry_no_more_than_they_need(
+def test_minted_tokens_live_five_minutes_and_have_only_the_necessary_claims(
     service_environment: dict[str, str], kind: str
 ) -> None:
     minter = Minter(service_settings(service_environment).signing_key)
@@ -110,9 +106,7 @@ def test_minted_tokens_are_short_lived_and_carry_no_more_than_they_need(
     assert claims["role"] == ("authenticated" if kind == "api key" else "assetdock_gateway")
 
 
-def test_keys_have_190_bits_of_their_own_and_never_repeat() -> None:
-    from assetdock_server.identity import api_key  # noqa: PLC0415
-
+def test_api_keys_have_190_random_bits_and_do_not_repeat() -> None:
     keys = {api_key.make().plaintext for _ in range(2000)}
     used = {character for key in keys for character in key[16:48]}
 

@@ -1,31 +1,34 @@
-"""Straight at Storage, with every credential an attacker may hold."""
+"""Storage's API, called directly, protects assets from every credential that an attacker can hold."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.callers import Caller
+from tests.callers import Caller, Json
 from tests.polling import until
 from tests.processes import WorkerProcess
 
+Sign = Callable[[Json], str]
 
-def storage(caller: Caller, method: str, path: str, credential: str | None = None, **how: Any) -> httpx.Response:
+
+def storage(caller: Caller, method: str, path: str, credential: str | None = None, **options: Any) -> httpx.Response:
     headers = {
         "apikey": caller.project.publishable_key,
         "Authorization": f"Bearer {credential or caller.credential}",
-        **how.pop("headers", {}),
+        **options.pop("headers", {}),
     }
-    # The path exactly as it is written: httpx would tidy up dots.
+    # The path is sent exactly as written: httpx would normalize dots.
     url = httpx.URL(f"{caller.project.supabase_url}/storage/v1").copy_with(raw_path=f"/storage/v1{path}".encode())
-    return httpx.request(method, url, headers=headers, **how)
+    return httpx.request(method, url, headers=headers, **options)
 
 
-def denied(answer: httpx.Response) -> bool:
-    if answer.status_code in (404, 405):
+def denied(response: httpx.Response) -> bool:
+    if response.status_code in (404, 405):
         return True
-    return answer.status_code == 400 and str(answer.json()["statusCode"]) in ("400", "403", "404", "409")
+    return response.status_code == 400 and str(response.json()["statusCode"]) in ("400", "403", "404", "409")
 
 
 @pytest.fixture
@@ -58,31 +61,31 @@ def test_no_other_credential_reads_lists_changes_or_deletes_an_asset(
             ("POST", "/bucket/assets/empty", {}),
             ("DELETE", "/bucket/assets", None),
         ):
-            how: dict[str, Any] = {} if body is None else {"json": body}
-            answer = storage(stranger, method, path, credential, headers={"x-upsert": "true"}, **how)
-            assert denied(answer), (credential[:20], method, path, answer.status_code, answer.text)
+            options: dict[str, Any] = {} if body is None else {"json": body}
+            response = storage(stranger, method, path, credential, headers={"x-upsert": "true"}, **options)
+            assert denied(response), (credential[:20], method, path, response.status_code, response.text)
         listed = storage(stranger, "POST", "/object/list/assets", credential, json={"prefix": "", "limit": 1000})
         assert listed.status_code != 200 or listed.json() == []
-        removed = storage(stranger, "DELETE", "/object/assets", credential, json={"prefixes": [ready]})
-        assert removed.status_code != 200 or removed.json() == []
+        deleted = storage(stranger, "DELETE", "/object/assets", credential, json={"prefixes": [ready]})
+        assert deleted.status_code != 200 or deleted.json() == []
     assert httpx.get(owner.asset(ready)["download_url"]).content == wav
 
 
-def test_the_owner_itself_cannot_change_what_landed(owner: Caller, ready: str, wav: bytes) -> None:
-    for method, path, how in (
+def test_the_owner_cannot_change_move_copy_or_delete_landed_bytes(owner: Caller, ready: str, wav: bytes) -> None:
+    for method, path, body in (
         ("PUT", f"/object/assets/{ready}", {"content": b"x"}),
         ("POST", f"/object/assets/{ready}", {"content": b"x"}),
         ("POST", "/object/move", {"json": {"bucketId": "assets", "sourceKey": ready, "destinationKey": "x"}}),
         ("POST", "/object/copy", {"json": {"bucketId": "assets", "sourceKey": ready, "destinationKey": "x"}}),
     ):
-        sent: dict[str, Any] = dict(how)
-        answer = storage(owner, method, path, headers={"x-upsert": "true", "Content-Type": "audio/wav"}, **sent)
-        assert denied(answer), (method, path, answer.text)
+        options: dict[str, Any] = dict(body)
+        response = storage(owner, method, path, headers={"x-upsert": "true", "Content-Type": "audio/wav"}, **options)
+        assert denied(response), (method, path, response.text)
     assert storage(owner, "DELETE", "/object/assets", json={"prefixes": [ready]}).json() == []
     assert httpx.get(owner.asset(ready)["download_url"]).content == wav
 
 
-def test_an_upload_token_opens_its_own_object_and_no_other(owner: Caller, wav: bytes) -> None:
+def test_an_upload_token_writes_only_its_own_object_and_reads_none(owner: Caller, wav: bytes) -> None:
     mine, other = owner.reserve(), owner.reserve()
     token = mine["upload"]["url"].split("token=")[1]
     base = f"{owner.project.supabase_url}/storage/v1/object"
@@ -98,7 +101,7 @@ def test_an_upload_token_opens_its_own_object_and_no_other(owner: Caller, wav: b
     assert denied(httpx.get(f"{base}/sign/assets/{mine['asset']['id']}?token={token}"))
 
 
-def test_a_token_is_worthless_after_the_asset_is_deleted(owner: Caller, wav: bytes) -> None:
+def test_an_upload_token_is_rejected_after_the_asset_is_deleted(owner: Caller, wav: bytes) -> None:
     reservation = owner.reserve()
     assert owner.upload(reservation, wav).status_code == 200
     owner.http.delete(f"/assets/{reservation['asset']['id']}")
@@ -107,13 +110,23 @@ def test_a_token_is_worthless_after_the_asset_is_deleted(owner: Caller, wav: byt
     assert owner.asset(reservation["asset"]["id"])["state"] == "deleted"
 
 
-def test_a_revoked_keys_minted_token_signs_nothing(owner: Caller, ready: str, sign: Any) -> None:
+@pytest.fixture
+def mint(owner: Caller, sign: Sign) -> Callable[[Json], str]:
+    """The token that the service exchanges a key of the owner for."""
+
+    def minted(key: Json) -> str:
+        now = int(time.time())
+        claims = {"iss": "assetdock", "aud": "authenticated", "role": "authenticated", "sub": owner.owner_id}
+        return sign({**claims, "api_key_id": key["id"], "iat": now, "exp": now + 300})
+
+    return minted
+
+
+def test_the_minted_token_of_a_revoked_key_gets_nothing_signed(
+    owner: Caller, ready: str, mint: Callable[[Json], str]
+) -> None:
     key = owner.mint_key()
-    now = int(time.time())
-    minted = sign(
-        {"iss": "assetdock", "aud": "authenticated", "role": "authenticated", "sub": owner.owner_id,
-         "api_key_id": key["id"], "iat": now, "exp": now + 300}
-    )  # fmt: skip
+    minted = mint(key)
     pending = owner.reserve()["asset"]["id"]
     assert storage(owner, "POST", f"/object/upload/sign/assets/{pending}", minted, json={}).status_code == 200
     assert storage(owner, "POST", f"/object/sign/assets/{ready}", minted, json={"expiresIn": 60}).status_code == 200
@@ -124,20 +137,18 @@ def test_a_revoked_keys_minted_token_signs_nothing(owner: Caller, ready: str, si
     assert denied(storage(owner, "POST", f"/object/sign/assets/{ready}", minted, json={"expiresIn": 60}))
 
 
-def test_a_key_without_the_scope_gets_nothing_signed(owner: Caller, ready: str, sign: Any) -> None:
+def test_signing_an_upload_needs_assets_write_and_signing_a_download_needs_assets_read(
+    owner: Caller, ready: str, mint: Callable[[Json], str]
+) -> None:
     pending = owner.reserve()["asset"]["id"]
     for scope, upload, download in (("assets:read", False, True), ("assets:write", True, False)):
-        key, now = owner.mint_key(scopes=[scope]), int(time.time())
-        minted = sign(
-            {"iss": "assetdock", "aud": "authenticated", "role": "authenticated", "sub": owner.owner_id,
-             "api_key_id": key["id"], "iat": now, "exp": now + 300}
-        )  # fmt: skip
+        minted = mint(owner.mint_key(scopes=[scope]))
         signed_upload = storage(owner, "POST", f"/object/upload/sign/assets/{pending}", minted, json={})
         signed_download = storage(owner, "POST", f"/object/sign/assets/{ready}", minted, json={"expiresIn": 60})
         assert (signed_upload.status_code == 200, signed_download.status_code == 200) == (upload, download)
 
 
-def test_the_workers_token_can_neither_upload_nor_delete_what_is_not_being_purged(
+def test_the_workers_token_can_neither_upload_nor_delete_an_asset_that_is_not_being_purged(
     owner: Caller, ready: str, worker_environment: dict[str, str], wav: bytes
 ) -> None:
     token = worker_environment["SUPABASE_WORKER_TOKEN"]
@@ -146,4 +157,4 @@ def test_the_workers_token_can_neither_upload_nor_delete_what_is_not_being_purge
     assert denied(storage(owner, "POST", f"/object/upload/sign/assets/{pending}", token, json={}))
     assert denied(storage(owner, "POST", f"/object/assets/{pending}", token, content=wav))
     assert storage(owner, "DELETE", "/object/assets", token, json={"prefixes": [ready]}).json() == []
-    until(lambda: httpx.get(owner.asset(ready)["download_url"]).content == wav, "the bytes to be there still")
+    until(lambda: httpx.get(owner.asset(ready)["download_url"]).content == wav, "the bytes to be still there")

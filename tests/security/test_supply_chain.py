@@ -1,4 +1,4 @@
-"""What we build on is pinned by hash, runs no scripts, and the repository holds no secret."""
+"""Dependencies are pinned by hash and run no install scripts, and the repository holds no secret."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def secrets_in(text: str) -> list[str]:
     found = []
     for what, pattern in SECRETS.items():
         for match in pattern.finditer(text):
-            # The checksum tells a key from an example that only looks like one.
+            # The checksum distinguishes a real key from an example in the documentation.
             if what == "an API key of ours" and not api_key.is_well_formed(match.group()):
                 continue
             found.append(what)
@@ -54,23 +54,23 @@ def test_every_python_package_is_pinned_by_hash() -> None:
     assert "://" not in lock
 
 
-def test_every_dependency_we_name_is_in_the_lock() -> None:
+def test_every_declared_dependency_is_in_the_lock_file() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    named = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     locked = {
         line.split("==")[0].replace("_", "-").lower()
         for line in (PROJECT / "requirements.txt").read_text().splitlines()
     }
 
-    missing = [each for each in named if re.split(r"[\[<>=]", each)[0].replace("_", "-").lower() not in locked]
+    missing = [each for each in declared if re.split(r"[\[<>=]", each)[0].replace("_", "-").lower() not in locked]
     assert missing == []
 
 
-def test_npm_packages_are_exact_hashed_and_run_no_scripts() -> None:
+def test_npm_packages_have_exact_versions_and_hashes_and_run_no_scripts() -> None:
     manifest = json.loads((PROJECT / "package.json").read_text())
     for group in ("dependencies", "devDependencies", "optionalDependencies"):
         for name, version in manifest.get(group, {}).items():
-            assert re.fullmatch(r"\d+\.\d+\.\d+[\w.-]*", version), f"{name} {version} is no exact version"
+            assert re.fullmatch(r"\d+\.\d+\.\d+[\w.-]*", version), f"{name} {version} is not an exact version"
     packages = json.loads((PROJECT / "package-lock.json").read_text())["packages"]
     for path, package in packages.items():
         if path:
@@ -100,21 +100,21 @@ def test_no_secret_is_in_the_repository() -> None:
     ],
     ids=["API key", "Supabase key", "private key", "cloud key"],
 )
-def test_the_search_finds_what_is_planted(planted: str) -> None:
+def test_the_search_finds_a_planted_secret(planted: str) -> None:
     assert secrets_in(f"x = '{planted}'")
 
 
-def test_an_audit_tells_a_vulnerability_from_advisories_that_were_not_reached() -> None:
-    unreached = {"dependencies": [{"name": "a", "skip_reason": "not found"}]}
+def test_an_audit_distinguishes_a_vulnerability_from_an_audit_that_did_not_run() -> None:
+    skipped = {"dependencies": [{"name": "a", "skip_reason": "not found"}]}
     clean = {"dependencies": [{"name": "a", "version": "1", "vulns": []}]}
-    bad = {"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1"}]}]}
+    vulnerable = {"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1"}]}]}
+    partial = {"dependencies": [*vulnerable["dependencies"], *skipped["dependencies"]]}
 
-    assert python_findings(unreached) is None
+    assert python_findings(skipped) is None
     assert python_findings(None) is None
-    partly = {"dependencies": [*bad["dependencies"], *unreached["dependencies"]]}
-    assert python_findings(partly) == ["a 1: PYSEC-1", "a: NOT audited: not found"]
+    assert python_findings(partial) == ["a 1: PYSEC-1", "a: NOT audited: not found"]
     assert python_findings(clean) == []
-    assert python_findings(bad) == ["a 1: PYSEC-1"]
+    assert python_findings(vulnerable) == ["a 1: PYSEC-1"]
     assert npm_findings({"message": "405"}) is None
     assert npm_findings({"vulnerabilities": {}}) == []
     assert npm_findings({"vulnerabilities": {"x": {"severity": "high"}}}) == ["x: high"]
