@@ -1,4 +1,4 @@
-"""The main job, as each kind of caller does it."""
+"""The main job for each kind of caller: reserve, upload, wait until ready, download."""
 
 from pathlib import Path
 
@@ -46,11 +46,13 @@ def test_a_reserved_upload_becomes_ready_and_can_be_downloaded(caller: Caller) -
     assert (part.status_code, part.content) == (206, b"RIFF")
 
 
-def test_the_published_curl_body_is_accepted_and_answered_with_the_canonical_type(owner: Caller) -> None:
-    answer = owner.http.post("/assets/upload-url", content=PUBLISHED_BODY, headers={"Content-Type": "application/json"})
+def test_the_published_curl_body_is_accepted_and_returns_the_canonical_type(owner: Caller) -> None:
+    headers = {"Content-Type": "application/json"}
 
-    assert answer.status_code == 201
-    document: Json = answer.json()
+    response = owner.http.post("/assets/upload-url", content=PUBLISHED_BODY, headers=headers)
+
+    assert response.status_code == 201
+    document: Json = response.json()
     assert document["asset"]["type"] == "audio"
     assert document["asset"]["state"] == "pending_upload"
     assert document["asset"]["content_type"] == "audio/mpeg"
@@ -59,24 +61,24 @@ def test_the_published_curl_body_is_accepted_and_answered_with_the_canonical_typ
     assert "/storage/v1/object/upload/sign/assets/" + document["asset"]["id"] + "?token=" in document["upload"]["url"]
 
 
-def test_bytes_that_landed_become_ready_although_the_client_died_after_the_put(
-    owner: Caller, worker: WorkerProcess, wav: bytes
-) -> None:
-    asset_id = owner.land(wav)  # and never another word from this client
+@pytest.mark.usefixtures("worker")
+def test_an_asset_becomes_ready_although_its_client_disconnects_after_the_put(owner: Caller, wav: bytes) -> None:
+    asset_id = owner.land(wav)
 
     owner.http.close()
-    survivor = Caller(owner.project, owner.credential, owner.owner_id)
-    assert survivor.finished(asset_id)["duration_seconds"] == "1.500"
+    another_client = Caller(owner.project, owner.credential, owner.owner_id)
+    assert another_client.finished(asset_id)["duration_seconds"] == "1.500"
 
 
-def test_every_line_of_the_log_about_an_upload_is_json_and_none_has_a_signed_url(
+def test_the_logs_of_an_upload_are_json_lines_without_credentials_or_signed_urls(
     owner: Caller, service: Service, worker: WorkerProcess, wav: bytes
 ) -> None:
-    before = {each: len(each.output) for each in (service, worker)}  # other tests' callers put odd things into it
+    # Other tests log hostile input.
+    before = {each: len(each.output) for each in (service, worker)}
     asset_id = owner.land(wav)
     owner.finished(asset_id)
 
-    until(lambda: asset_id in worker.output, "the worker to have logged the asset")
+    until(lambda: asset_id in worker.output, "the worker to log the asset")
     for each in (service, worker):
         output = each.output[before[each] :]
         assert asset_id in output
@@ -85,11 +87,9 @@ def test_every_line_of_the_log_about_an_upload_is_json_and_none_has_a_signed_url
         assert all(line.startswith("{") for line in output.splitlines() if line)
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml"])
-def test_a_text_that_claims_to_be_audio_ends_failed_with_its_code(
-    owner: Caller, worker: WorkerProcess, name: str
-) -> None:
-    asset_id = owner.land(Path(name).read_bytes(), content_type="audio/mpeg", filename="song.mp3")
+@pytest.mark.usefixtures("worker")
+def test_a_text_file_uploaded_as_audio_fails_as_unreadable_media(owner: Caller) -> None:
+    asset_id = owner.land(Path("pyproject.toml").read_bytes(), content_type="audio/mpeg", filename="song.mp3")
 
     asset = owner.finished(asset_id)
 
@@ -99,7 +99,8 @@ def test_a_text_that_claims_to_be_audio_ends_failed_with_its_code(
     assert asset["download_url"] is None
 
 
-def test_an_empty_file_ends_failed_with_its_code(owner: Caller, worker: WorkerProcess) -> None:
+@pytest.mark.usefixtures("worker")
+def test_an_empty_file_fails_as_unreadable_media(owner: Caller) -> None:
     asset_id = owner.land(b"", content_type="audio/mpeg")
 
     asset = owner.finished(asset_id)

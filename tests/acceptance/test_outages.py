@@ -1,4 +1,4 @@
-"""A server behind the service is away: an answer in the envelope, in time, and recovery by itself."""
+"""While an upstream server is down, the service responds in time with an error of ours. It recovers by itself."""
 
 import signal
 import time
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from assetdock_server.config import service_settings
+from assetdock_server.identity.minting import Minter
 from devstack.child import signal_group
 from devstack.ports import Ports
 from devstack.scratch import scratch_directory
@@ -15,12 +17,12 @@ from tests.callers import Caller, Project, error_of, session_caller
 from tests.polling import until
 from tests.processes import Service, WorkerProcess
 
-GENEROUS = 20.0  # seconds for an answer; the service's own limit is half of that
+TIMEOUT = 20.0  # seconds for a response; the service's own time limit is half of that
 
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[Stack]:
-    """A stack of its own, so that nobody else's tests are hurt."""
+    """A stack for this file alone: its tests kill servers."""
     with scratch_directory() as directory, Stack(directory, Ports.free()) as running:
         yield running
 
@@ -49,8 +51,8 @@ def caller(own: Stack, own_service: Service) -> Caller:
 
 
 def checks(caller: Caller) -> tuple[int, dict[str, str]]:
-    answer = httpx.get(f"{caller.project.api_url}/readyz", timeout=GENEROUS)
-    return answer.status_code, answer.json()["checks"]
+    response = httpx.get(f"{caller.project.api_url}/readyz", timeout=TIMEOUT)
+    return response.status_code, response.json()["checks"]
 
 
 def works(caller: Caller) -> bool:
@@ -58,35 +60,36 @@ def works(caller: Caller) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("part", "away"),
+    ("server", "failing_checks"),
     [
         ("postgres", {"database"}),
         ("postgrest", {"database"}),
         ("gateway", {"database", "storage", "signing_keys"}),
     ],
 )
-def test_a_killed_server_is_unavailable_and_the_service_recovers_by_itself(
-    own: Stack, caller: Caller, part: str, away: set[str]
+def test_the_service_reports_a_killed_upstream_as_unavailable_and_recovers(
+    own: Stack, caller: Caller, server: str, failing_checks: set[str]
 ) -> None:
-    child = own.children[part]
+    child = own.children[server]
     child.kill()
     try:
         started = time.monotonic()
-        for answer in (
-            caller.http.post("/assets/upload-url", json={"type": "audio"}, timeout=GENEROUS),
-            caller.http.get("/assets", timeout=GENEROUS),
+        for response in (
+            caller.http.post("/assets/upload-url", json={"type": "audio"}, timeout=TIMEOUT),
+            caller.http.get("/assets", timeout=TIMEOUT),
         ):
-            assert answer.status_code in (503, 504), answer.text
-            assert error_of(answer)["code"] in ("upstream_unavailable", "upstream_timeout")
-            if answer.status_code == 503:
-                assert int(answer.headers["retry-after"]) >= 1
-        assert time.monotonic() - started < 2 * GENEROUS
+            assert response.status_code in (503, 504), response.text
+            assert error_of(response)["code"] in ("upstream_unavailable", "upstream_timeout")
+            if response.status_code == 503:
+                assert int(response.headers["retry-after"]) >= 1
+        assert time.monotonic() - started < 2 * TIMEOUT
         until(
-            lambda: {name for name, state in checks(caller)[1].items() if state != "ok"} == away, "readiness to notice"
+            lambda: {name for name, state in checks(caller)[1].items() if state != "ok"} == failing_checks,
+            "readiness to report the failure",
         )
         status, states = checks(caller)
         assert status == 503
-        assert states["signing_keys"] == ("stale" if "signing_keys" in away else "ok")
+        assert states["signing_keys"] == ("stale" if "signing_keys" in failing_checks else "ok")
         assert httpx.get(f"{caller.project.api_url}/healthz").status_code == 200
     finally:
         child.restart()
@@ -95,46 +98,47 @@ def test_a_killed_server_is_unavailable_and_the_service_recovers_by_itself(
     until(lambda: checks(caller) == (200, {"database": "ok", "storage": "ok", "signing_keys": "ok"}), "readiness")
 
 
-def test_a_server_that_hangs_is_a_timeout(own: Stack, caller: Caller) -> None:
+def test_an_upstream_that_hangs_is_an_upstream_timeout(own: Stack, caller: Caller) -> None:
     pid = own.children["postgrest"].pid
     signal_group(pid, signal.SIGSTOP)
     try:
-        answer = caller.http.get("/assets", timeout=GENEROUS)
-        assert (answer.status_code, error_of(answer)["code"]) == (504, "upstream_timeout")
+        response = caller.http.get("/assets", timeout=TIMEOUT)
+        assert (response.status_code, error_of(response)["code"]) == (504, "upstream_timeout")
     finally:
         signal_group(pid, signal.SIGCONT)
 
     until(lambda: works(caller), "the service to recover")
 
 
-def test_a_service_that_starts_before_supabase_is_up_works_once_it_is(
+def test_a_service_that_starts_before_supabase_works_once_supabase_is_up(
     own: Stack, environment: dict[str, str], caller: Caller
 ) -> None:
     own.children["gateway"].kill()
     early = Service(environment, Ports.free().gateway)
     try:
-        late = Caller(
+        early_caller = Caller(
             Project(own.supabase_url, own.publishable_key, own.secret_key, early.url),
             caller.credential,
             caller.owner_id,
         )
-        assert late.http.get("/assets").status_code == 503
+        assert early_caller.http.get("/assets").status_code == 503
         own.children["gateway"].restart()
-        until(lambda: works(late), "the early service to work")
+        until(lambda: works(early_caller), "the early service to work")
     finally:
         if not own.children["gateway"].running:
             own.children["gateway"].restart()
         early.stop()
 
 
-def test_a_worker_waits_for_its_database_and_then_does_what_is_there(
-    own: Stack, worker_token_of: str, environment: dict[str, str], caller: Caller, wav: bytes
+def test_a_worker_that_starts_without_a_database_works_once_the_database_is_up(
+    own: Stack, environment: dict[str, str], caller: Caller, wav: bytes
 ) -> None:
     own.children["postgrest"].kill()
     settings = {name: value for name, value in environment.items() if name != "SUPABASE_SIGNING_KEY"}
-    waiting = WorkerProcess({**settings, "SUPABASE_WORKER_TOKEN": worker_token_of})
+    token = Minter(service_settings(environment).signing_key).for_worker(days=1)
+    waiting = WorkerProcess({**settings, "SUPABASE_WORKER_TOKEN": token})
     try:
-        until(lambda: "queue_unreachable" in waiting.output, "the worker to notice")
+        until(lambda: "queue_unreachable" in waiting.output, "the worker to report the outage")
         own.children["postgrest"].restart()
         until(lambda: works(caller), "the service to recover")
         assert caller.finished(caller.land(wav))["state"] == "ready"
@@ -143,11 +147,3 @@ def test_a_worker_waits_for_its_database_and_then_does_what_is_there(
         assert "worker_stopped" in waiting.output
     finally:
         waiting.stop()
-
-
-@pytest.fixture
-def worker_token_of(environment: dict[str, str]) -> str:
-    from assetdock_server.config import service_settings  # noqa: PLC0415
-    from assetdock_server.identity.minting import Minter  # noqa: PLC0415
-
-    return Minter(service_settings(environment).signing_key).for_worker(days=1)

@@ -1,11 +1,9 @@
-"""What processors make of an asset, through the whole of it."""
+"""Assets that processors upload, from the reservation to ready."""
 
-from typing import Any
-
-import psycopg
 import pytest
 
 from tests.callers import Caller, refused
+from tests.catalogue import Database
 
 CUES = b"""1
 00:00:00,000 --> 00:00:01,500
@@ -18,8 +16,8 @@ The first boat leaves.
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_cut_file_of_an_asset_is_probed_as_subrip_and_lasts_until_its_last_cue_ends(
-    owner: Caller, database: psycopg.Connection[Any], wav: bytes
+def test_the_duration_of_a_subrip_cut_file_is_the_end_of_its_last_cue(
+    owner: Caller, database: Database, wav: bytes
 ) -> None:
     source = owner.land(wav)
     cut = {"type": "cut_file", "content_type": "application/x-subrip", "source_asset_id": source}

@@ -1,4 +1,4 @@
-"""Real files of the kinds that mislead, through the whole of it."""
+"""Real media files whose headers mislead, from the reservation to ready or failed."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.media import SAMPLES, SECONDS, make
         "cover.mp3",
     ],
 )
-def test_a_file_ends_ready_with_the_right_numbers(owner: Caller, tmp_path: Path, name: str) -> None:
+def test_a_file_becomes_ready_with_its_duration_size_and_streams(owner: Caller, tmp_path: Path, name: str) -> None:
     sample, data = SAMPLES[name], make(name, tmp_path).read_bytes()
 
     asset = owner.finished(
@@ -38,7 +38,7 @@ def test_a_file_ends_ready_with_the_right_numbers(owner: Caller, tmp_path: Path,
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_sound_reserved_as_video_ends_failed_with_its_code(owner: Caller, tmp_path: Path) -> None:
+def test_audio_reserved_as_video_fails_with_type_mismatch(owner: Caller, tmp_path: Path) -> None:
     data = make("sound.m4a", tmp_path).read_bytes()
 
     asset = owner.finished(owner.land(data, type="video", content_type="video/mp4"))
@@ -47,7 +47,7 @@ def test_a_sound_reserved_as_video_ends_failed_with_its_code(owner: Caller, tmp_
 
 
 @pytest.mark.usefixtures("worker")
-def test_bytes_of_another_kind_than_declared_end_failed_with_their_code(owner: Caller, tmp_path: Path) -> None:
+def test_bytes_of_another_format_than_declared_fail_with_content_type_mismatch(owner: Caller, tmp_path: Path) -> None:
     data = make("sound.flac", tmp_path).read_bytes()
 
     asset = owner.finished(owner.land(data, content_type="audio/mpeg"))
@@ -56,7 +56,7 @@ def test_bytes_of_another_kind_than_declared_end_failed_with_their_code(owner: C
 
 
 @pytest.mark.usefixtures("worker")
-def test_without_a_declared_type_the_asset_gets_the_one_that_was_found(owner: Caller, tmp_path: Path) -> None:
+def test_an_asset_reserved_without_a_content_type_gets_the_detected_one(owner: Caller, tmp_path: Path) -> None:
     data = make("sound.flac", tmp_path).read_bytes()
     reservation = owner.reserve(content_type=None)
     assert owner.upload(reservation, data).status_code == 200

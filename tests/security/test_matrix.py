@@ -162,7 +162,7 @@ def world(stack: Stack, project: Project, sign: Sign) -> Iterator[World]:
         special: dict[str, dict[str, Any]] = {
             "malformed key": {"role": "authenticated", "sub": owner.owner_id, "api_key_id": "nonsense"},
             "null key": {"role": "authenticated", "sub": owner.owner_id, "api_key_id": None},
-            "key of another owner": {"role": "authenticated", "sub": stranger.owner_id, "api_key_id": mint()[0]},
+            "another owner's key": {"role": "authenticated", "sub": stranger.owner_id, "api_key_id": mint()[0]},
             "unknown user": {"role": "authenticated", "sub": str(uuid.uuid4())},
             "assetdock_worker": {"role": "assetdock_worker"},
             "assetdock_gateway": {"role": "assetdock_gateway"},
