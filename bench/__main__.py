@@ -1,6 +1,6 @@
-"""Everything in one go: `python -m bench [--quick] [--out FILE] [PART …]`. Prints progress, writes Markdown.
+"""The benchmark: `python -m bench [--quick] [--out FILE] [PART …]`. Prints its progress and writes Markdown.
 
-Exit code 0 when every goal was reached, 1 when one was not, 2 when something that is needed is missing.
+Exit status: 0 if every goal is met, 1 if one is not, 2 if a required program is missing.
 """
 
 import argparse
@@ -29,25 +29,27 @@ PARTS: dict[str, Callable[[bool], Section]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the parts that were named, all when none was."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="What Assetdock costs, measured.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all when none is named")
+    """Runs the given parts, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the performance of Assetdock.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; the default is all")
     parser.add_argument(
-        "--quick", action="store_true", help="small sizes, to see that it works; the numbers say nothing"
+        "--quick",
+        action="store_true",
+        help="small sizes, to check that the benchmark works; the numbers are meaningless",
     )
-    parser.add_argument("--out", type=Path, help="where to write the Markdown, besides printing it")
+    parser.add_argument("--out", type=Path, help="also write the Markdown to this file")
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"no part is called {', '.join(sorted(unknown))}")
-    started, foreign = time.monotonic(), BackgroundLoad()
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
+    started, background = time.monotonic(), BackgroundLoad()
     sections = []
     try:
         for name in options.parts or PARTS:
             print(f"== {name}", file=sys.stderr)
             sections.append(PARTS[name](options.quick))
-            text = document(sections, time.monotonic() - started, foreign.cores(), quick=options.quick)
+            text = document(sections, time.monotonic() - started, background.cores(), quick=options.quick)
             if options.out is not None:
-                options.out.write_text(text)  # after each part: what was measured stays, whatever comes next
+                options.out.write_text(text)  # after each part, in case a later one fails
     except (ToolMissingError, PgbenchError, BenchError, StackError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -55,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(goal.met for section in sections for goal in section.goals) else 1
 
 
-def document(sections: Sequence[Section], seconds: float, foreign: float, *, quick: bool) -> str:
-    """The whole of it: goals first, then how each was measured."""
+def document(sections: Sequence[Section], seconds: float, background: float, *, quick: bool) -> str:
+    """The Markdown of the results: the goals, then each section."""
     versions = {
         "Postgres": version(str(find_postgres().postgres), "--version"),
         "PostgREST": version(str(find_postgrest()), "--version"),
@@ -67,16 +69,16 @@ def document(sections: Sequence[Section], seconds: float, foreign: float, *, qui
         "wrk": version("wrk", "-v"),
     }
     facts = "; ".join(f"{name} {text}" for name, text in versions.items())
-    made = (
-        f"Made by `make bench` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, in {seconds / 60:.0f} minutes, on "
-        f"{machine()}. Versions: {facts}. Foreign load on the machine meanwhile: {foreign:.2f} cores."
+    run = (
+        f"Measured by `make bench` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, in {seconds / 60:.0f} minutes, "
+        f"on {machine()}. Versions: {facts}. Background load: {background:.2f} cores."
     )
     paragraphs = [
-        "# What it costs",
-        "**Made with `--quick`: the numbers say nothing.** " + made if quick else made,
-        "Numbers are medians over rounds, with the least and the most in parentheses. They compare what ran side by "
-        "side in this one run; on another machine each will be different, and the ratios hardly.",
-        "## What was to be reached",
+        "# Benchmark results",
+        "**Measured with `--quick`: the numbers are meaningless.** " + run if quick else run,
+        "Numbers are medians of several rounds, with the minimum and maximum in parentheses. They compare programs "
+        "that ran side by side in this run. On another machine the numbers will differ; the ratios will differ little.",
+        "## Goals",
         goals_table(sections),
         *(section.markdown() for section in sections),
     ]

@@ -1,4 +1,4 @@
-"""A whole Assetdock to measure: a stack, a service, workers and users, all with the settings they are shipped with."""
+"""An Assetdock installation to measure: a stack, a service, workers and users, with default settings."""
 
 import shutil
 import signal
@@ -19,27 +19,27 @@ from devstack.ports import HOST, Ports
 from devstack.stack import Stack
 
 Json = dict[str, Any]
-PATIENCE = httpx.Timeout(120, connect=10)
+TIMEOUT = httpx.Timeout(120, connect=10)
 
 
 class BenchError(Exception):
-    """Something that has to work before anything can be measured doesn't."""
+    """The benchmark can't run, because something it depends on failed."""
 
 
 @dataclass
 class Owner:
-    """A user who is signed in, and uploads through the API."""
+    """A signed-in user who uploads through the API."""
 
     api: httpx.Client
     storage: httpx.Client
 
     def reserve(self, **fields: Any) -> Json:
-        """POST /assets/upload-url: `{asset, upload}`. Raises BenchError."""
-        document: Json = expect(self.api.post("/assets/upload-url", json=fields), 201).json()
-        return document
+        """POST /assets/upload-url; returns `{asset, upload}`. Raises BenchError."""
+        reservation: Json = expect(self.api.post("/assets/upload-url", json=fields), 201).json()
+        return reservation
 
     def land(self, file: Path, **fields: Any) -> str:
-        """Reserves, uploads by PUT, and gives the asset's id. Raises BenchError."""
+        """Uploads a file with PUT and returns the asset's id. Raises BenchError."""
         reservation = self.reserve(size_bytes=file.stat().st_size, **fields)
         upload = reservation["upload"]
         with file.open("rb") as data:
@@ -49,7 +49,7 @@ class Owner:
 
 @dataclass
 class Installation:
-    """What runs. Workers are started as they are asked for, and end with it."""
+    """A running installation. `worker` starts workers, which stop with the installation."""
 
     stack: Stack
     service: Child
@@ -63,16 +63,16 @@ class Installation:
         email, password = f"{uuid.uuid4().hex}@example.com", uuid.uuid4().hex
         with self._client(f"{self.stack.supabase_url}/auth/v1") as auth:
             account = {"email": email, "password": password}
-            secret, public = {"apikey": self.stack.secret_key}, {"apikey": self.stack.publishable_key}
+            secret, publishable = {"apikey": self.stack.secret_key}, {"apikey": self.stack.publishable_key}
             expect(auth.post("/admin/users", headers=secret, json={**account, "email_confirm": True}), 200)
             session = expect(
-                auth.post("/token", params={"grant_type": "password"}, headers=public, json=account), 200
+                auth.post("/token", params={"grant_type": "password"}, headers=publishable, json=account), 200
             ).json()
         api = self._client(f"{self.api_url}/api/v1", {"Authorization": f"Bearer {session['access_token']}"})
         return Owner(api, self._client(self.stack.supabase_url))
 
     def worker(self, name: str, *arguments: str, supabase_url: str | None = None) -> Child:
-        """A worker of its own, started and listening to the queue. Raises StackError."""
+        """Starts a worker and waits until it listens to the queue. Raises StackError."""
         child = programs.worker(self.stack)
         child.name = name
         child.log = self.stack.state_dir / f"logs/{name}.log"
@@ -85,20 +85,20 @@ class Installation:
         return child
 
     def rows(self, query: str, *parameters: object) -> list[Any]:
-        """What a query answers, asked as superuser in a transaction of its own, on one connection: opening another
-        for each question would cost Postgres more than what is measured."""
+        """Runs a query as superuser in its own transaction. One connection serves all queries, because opening
+        connections would cost Postgres more than the work that is measured."""
         if self._database is None:
             self._database = psycopg.connect(self.stack.db_url, autocommit=True)
         return self._database.execute(query, parameters).fetchall()
 
     def download_urls(self, asset_ids: Sequence[str]) -> list[str]:
-        """URLs as the worker gets them, from Storage, in the order of the assets. Raises BenchError."""
+        """Signed URLs from Storage, as the worker gets them, in the order of the assets. Raises BenchError."""
         with self._client(f"{self.stack.supabase_url}/storage/v1", {"apikey": self.stack.secret_key}) as storage:
-            answer = storage.post("/object/sign/assets", json={"expiresIn": 3600, "paths": list(asset_ids)})
-        return [f"{self.stack.supabase_url}/storage/v1{each['signedURL']}" for each in expect(answer, 200).json()]
+            response = storage.post("/object/sign/assets", json={"expiresIn": 3600, "paths": list(asset_ids)})
+        return [f"{self.stack.supabase_url}/storage/v1{each['signedURL']}" for each in expect(response, 200).json()]
 
     def delete_files(self, asset_ids: Sequence[str]) -> None:
-        """Takes the files of these assets off the disk behind Storage's back; nothing reads them any more."""
+        """Deletes the files of these assets from the disk, without a request to Storage."""
         for asset_id in asset_ids:
             for folder in self.stack.storage_dir.glob(f"assets/{asset_id}"):
                 shutil.rmtree(folder)
@@ -114,16 +114,16 @@ class Installation:
             worker.stop()
 
     def _client(self, base_url: str, headers: dict[str, str] | None = None) -> httpx.Client:
-        client = httpx.Client(base_url=base_url, headers=headers, timeout=PATIENCE, trust_env=False)
+        client = httpx.Client(base_url=base_url, headers=headers, timeout=TIMEOUT, trust_env=False)
         self._clients.append(client)
         return client
 
 
 @contextmanager
 def running() -> Iterator[Installation]:
-    """An installation without workers, on free ports, in a directory that goes away again."""
+    """An installation without workers, on free ports, in a temporary directory."""
     directory = Path(tempfile.mkdtemp(prefix="assetdock-bench-"))
-    directory.chmod(0o711)  # Postgres, which refuses root, must pass through
+    directory.chmod(0o711)  # Postgres runs as another user when this process is root
     try:
         with Stack(directory, Ports.free()) as stack:
             port = Ports.free().gateway
@@ -141,17 +141,18 @@ def running() -> Iterator[Installation]:
 
 
 def suspend(child: Child) -> None:
-    """Suspends a process where it stands."""
+    """Sends SIGSTOP to the process group."""
     signal_group(child.pid, signal.SIGSTOP)
 
 
 def resume(child: Child) -> None:
-    """Lets it go on."""
+    """Sends SIGCONT to the process group."""
     signal_group(child.pid, signal.SIGCONT)
 
 
-def expect(answer: httpx.Response, status: int) -> httpx.Response:
-    """The answer, if it has this status. Raises BenchError."""
-    if answer.status_code != status:
-        raise BenchError(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text[:300]}")
-    return answer
+def expect(response: httpx.Response, status: int) -> httpx.Response:
+    """Returns the response if it has this status. Raises BenchError."""
+    if response.status_code != status:
+        request = response.request
+        raise BenchError(f"{request.method} {request.url.path}: {response.status_code} {response.text[:300]}")
+    return response

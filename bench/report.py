@@ -1,4 +1,4 @@
-"""What a part of the benchmark found, and how it is printed: Markdown that a sceptic can check."""
+"""The results of the benchmark, and their Markdown."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,24 +7,24 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Goal:
-    """One thing that was to be reached: what was wanted, what was measured, whether that is enough."""
+    """A goal, its target value, the measured value, and whether the goal is met."""
 
-    what: str
-    wanted: str
+    name: str
+    target: str
     measured: str
     met: bool
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text. `note` stands under it."""
+    """A table of text, and a note below it."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
 
     def markdown(self) -> str:
-        """The table in GitHub's dialect."""
+        """The table in GitHub Flavored Markdown."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
         text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
         return f"{text}\n\n{self.note}" if self.note else text
@@ -32,7 +32,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part's findings, under a heading of their own. `intro` says how it was measured."""
+    """The results of one part. `intro` describes the method."""
 
     title: str
     intro: str
@@ -40,32 +40,34 @@ class Section:
     goals: Sequence[Goal] = field(default=())
 
     def markdown(self) -> str:
-        """The section, without the goals: those of all sections stand together, first."""
+        """The section without its goals; `goals_table` has those of all sections."""
         return "\n\n".join([f"## {self.title}", self.intro, *(table.markdown() for table in self.tables)])
 
 
 def goals_table(sections: Sequence[Section]) -> str:
-    """What was to be reached, of all sections, with a plain yes or no."""
+    """The goals of all sections."""
     rows = [
-        [goal.what, goal.wanted, goal.measured, "yes" if goal.met else "**no**"]
+        [goal.name, goal.target, goal.measured, "yes" if goal.met else "**no**"]
         for section in sections
         for goal in section.goals
     ]
-    return Table(["what", "to reach", "measured", "reached"], rows).markdown()
+    return Table(["goal", "target", "measured", "met"], rows).markdown()
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Rounds of one measurement: the median, with the least and the most."""
+    """The values of one measurement in all rounds."""
 
     values: Sequence[float]
 
     @property
     def median(self) -> float:
-        """Half of the rounds were below."""
+        """The median of the rounds."""
         return statistics.median(self.values)
 
     def text(self, digits: int = 0) -> str:
-        """`median (least-most)`."""
-        median, least, most = (f"{value:,.{digits}f}" for value in (self.median, min(self.values), max(self.values)))
-        return f"{median} ({least}-{most})"
+        """`median (minimum-maximum)`."""
+        median, minimum, maximum = (
+            f"{value:,.{digits}f}" for value in (self.median, min(self.values), max(self.values))
+        )
+        return f"{median} ({minimum}-{maximum})"

@@ -1,4 +1,4 @@
-// Uploads a file with the unmodified tus-js-client, as a browser app would. Exits with 1 when that fails.
+// Uploads a file with the unmodified tus-js-client, like a browser app. The exit status is 1 if the upload fails.
 //
 //   node transfer.mjs <file> <upload.resumable as JSON>
 

@@ -1,1 +1,1 @@
-"""The same endpoint as others would write it in an afternoon. The first lines of each say what it leaves out."""
+"""POST /assets/upload-url, written in the usual way with other frameworks. Each file lists what it lacks."""

@@ -1,8 +1,8 @@
 """POST /assets/upload-url with FastAPI and supabase-py, one client for the process.
 
-It passes the caller's token on unverified, calls the same SQL function, has the same object signed, and answers with
-the same fields. It has no API keys, no error translation, no rate limit, no metrics and no log of requests.
-`python -m bench.peers.fastapi_peer PORT`; SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY in the environment.
+It forwards the caller's token unverified, calls the same SQL function, requests the same signed URL and returns the
+same fields. It has no API keys, error translation, rate limit, metrics or request log.
+`python -m bench.peers.fastapi_peer PORT`; the environment has SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY.
 """
 
 import os
@@ -21,7 +21,7 @@ supabase: AsyncClient
 
 
 class Body(BaseModel):
-    """What the endpoint takes."""
+    """The request body."""
 
     type: str
     content_type: str | None = None
@@ -29,8 +29,8 @@ class Body(BaseModel):
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """One client for the process."""
-    global supabase  # noqa: PLW0603 - as such services are written
+    """Creates the client."""
+    global supabase  # noqa: PLW0603 - the usual pattern
     supabase = await acreate_client(os.environ["SUPABASE_URL"], os.environ["SUPABASE_PUBLISHABLE_KEY"])
     yield
 
@@ -40,7 +40,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/api/v1/assets/upload-url", status_code=201)
 async def create_upload_url(body: Body, authorization: Annotated[str, Header()]) -> dict[str, Any]:
-    """Reserves, has the upload signed, answers."""
+    """Reserves an asset and returns a signed upload URL."""
     call = supabase.schema("assetdock").rpc("create_upload", body.model_dump(exclude_none=True))
     call.request.headers["Authorization"] = authorization
     reservation: Any = (await call.execute()).data

@@ -1,8 +1,8 @@
 // POST /assets/upload-url with Fastify and supabase-js, one client for the process.
 //
-// It passes the caller's token on unverified, calls the same SQL function, has the same object signed, and answers with
-// the same fields. It has no API keys, no error translation, no rate limit, no metrics and no log of requests.
-// node bench/peers/fastify_peer.mjs PORT; SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY in the environment.
+// It forwards the caller's token unverified, calls the same SQL function, requests the same signed URL and returns the
+// same fields. It has no API keys, error translation, rate limit, metrics or request log.
+// node bench/peers/fastify_peer.mjs PORT; the environment has SUPABASE_URL and SUPABASE_PUBLISHABLE_KEY.
 
 import { createClient } from "@supabase/supabase-js";
 import Fastify from "fastify";
@@ -10,7 +10,7 @@ import Fastify from "fastify";
 const { SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY } = process.env;
 const supabase = createClient(SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, {
   auth: { persistSession: false, autoRefreshToken: false },
-  realtime: { transport: class {} }, // Node 20 has no WebSocket, and nothing here listens
+  realtime: { transport: class {} }, // Node 20 has no WebSocket, and Realtime is not used
 });
 
 const app = Fastify();

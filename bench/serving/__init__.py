@@ -1,1 +1,1 @@
-"""Servers, callers and load for the part on the request path."""
+"""Servers, callers and load for the request path."""

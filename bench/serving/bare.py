@@ -1,6 +1,6 @@
-"""A bare Starlette route under our server: what any service like ours costs before it does anything.
+"""A Starlette route that does nothing, under the same server as the service: the minimum that any such service costs.
 
-`python -m bench.serving.bare PORT BYTES`: reads the body and answers with BYTES of JSON.
+`python -m bench.serving.bare PORT BYTES` reads the request body and responds with BYTES bytes of JSON.
 """
 
 import sys
@@ -13,12 +13,12 @@ from starlette.routing import Route
 
 
 def main(port: int, size: int) -> None:
-    """Serves until it is stopped."""
-    answer = b'"' + b"x" * (size - 2) + b'"'
+    """Serves until the process is stopped."""
+    content = b'"' + b"x" * (size - 2) + b'"'
 
     async def route(request: Request) -> Response:
         await request.body()
-        return Response(answer, media_type="application/json")
+        return Response(content, media_type="application/json")
 
     uvicorn.run(
         Starlette(routes=[Route("/", route, methods=["GET", "POST"])]),

@@ -1,4 +1,4 @@
-"""Load on one server from a second process: wrk (closed loop: a connection asks again when it was answered)."""
+"""Generates load with wrk in a closed loop: a connection sends the next request after the response."""
 
 import json
 import random
@@ -14,12 +14,12 @@ SCRIPT = Path(__file__).with_name("replay.lua")
 
 
 class ToolMissingError(Exception):
-    """A program that the benchmark needs is not there; the message says what to install."""
+    """A program that the benchmark needs is missing; the message says what to install."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One line of what wrk sends. `path` is below the target's URL; an empty body is none."""
+    """One request of wrk. `path` is relative to the target's URL; an empty body means no body."""
 
     method: str
     path: str
@@ -29,7 +29,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Target:
-    """Something to be measured: where it answers, what it is asked, and the process whose CPU time counts, if any."""
+    """A server to measure, the file of requests, and the process whose CPU time is measured, if any."""
 
     name: str
     url: str
@@ -41,34 +41,34 @@ class Target:
     def of(
         cls, directory: Path, name: str, url: str, requests: Sequence[Request], *headers: str, pid: int | None = None
     ) -> "Target":
-        """Writes the requests into a file that wrk reads. `headers`: name, value, name, value, …"""
+        """Writes the requests to a file that wrk reads. `headers` alternates names and values."""
         file = directory / f"{name.replace('/', '-').replace(' ', '_')}.tsv"
         if file.exists():
-            raise ValueError(f"There is a target named like {name!r} already.")
+            raise ValueError(f"There is already a target with the file name of {name!r}.")
         file.write_text("".join(f"{r.method}\t{r.path}\t{r.token}\t{r.body}\n" for r in requests))
         return cls(name, url, file, headers, pid)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one round of load on a target gave. Times in seconds; `cpu` in seconds a request; `foreign` in cores."""
+    """The result of one round. Latencies are in seconds, `cpu` in seconds per request, `background` in cores."""
 
     per_second: float
     p50: float
     p99: float
     cpu: float
-    foreign: float
-    refused: int  # answers that were not 2xx
+    background: float
+    not_2xx: int
     broken: int  # connections that failed or timed out
 
     @property
-    def is_void(self) -> bool:
-        """A round in which anything failed says nothing about speed."""
-        return self.refused > 0 or self.broken > 0
+    def has_errors(self) -> bool:
+        """The speed of a round with errors is meaningless."""
+        return self.not_2xx > 0 or self.broken > 0
 
 
 def require_wrk() -> str:
-    """Where wrk is. Raises ToolMissingError."""
+    """The path of wrk. Raises ToolMissingError."""
     found = shutil.which("wrk")
     if found is None:
         raise ToolMissingError("The benchmark needs wrk: apt-get install wrk")
@@ -76,10 +76,10 @@ def require_wrk() -> str:
 
 
 def load(target: Target, connections: int, seconds: int) -> Run:
-    """One round."""
-    foreign, before = BackgroundLoad(), usage(target.pid).cpu_seconds if target.pid else 0.0
+    """Runs one round."""
+    background, before = BackgroundLoad(), usage(target.pid).cpu_seconds if target.pid else 0.0
     settings = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "30s"]
-    # Each round begins at another line, so that all callers of a file have their turn.
+    # Each round starts at a random line, so that all callers get requests.
     arguments = [str(target.requests), str(random.randrange(1_000)), *target.headers]
     ended = subprocess.run(
         [require_wrk(), *settings, "--script", SCRIPT, target.url, "--", *arguments],
@@ -90,13 +90,12 @@ def load(target: Target, connections: int, seconds: int) -> Run:
     )
     spent = usage(target.pid).cpu_seconds - before if target.pid else 0.0
     result = json.loads(ended.stdout.rpartition("RESULT ")[2])
-    answered = max(1, result["requests"])
     return Run(
         per_second=result["requests"] / (result["microseconds"] / 1e6),
         p50=result["p50"] / 1e6,
         p99=result["p99"] / 1e6,
-        cpu=spent / answered,
-        foreign=foreign.cores(),
-        refused=result["not_2xx"],
+        cpu=spent / max(1, result["requests"]),
+        background=background.cores(),
+        not_2xx=result["not_2xx"],
         broken=result["broken"],
     )

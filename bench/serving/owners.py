@@ -1,4 +1,4 @@
-"""Owners with credentials and assets, put into the database at once."""
+"""Inserts owners with credentials and assets directly into the database."""
 
 import time
 import uuid
@@ -15,7 +15,7 @@ SCOPES = ["assets:read", "assets:write"]
 
 @dataclass(frozen=True)
 class Owner:
-    """One owner: an API key, a session, the token the service would mint for the key, and ids of ready assets."""
+    """An owner: an API key, a session, the token that the service mints for the key, and ids of ready assets."""
 
     id: str
     key: str = field(repr=False)
@@ -25,11 +25,11 @@ class Owner:
 
 
 def populate(stack: Stack, issuer: str, owners: int, assets_each: int) -> list[Owner]:
-    """Makes `owners`, each with `assets_each` ready assets. `issuer`: the `iss` of their sessions."""
+    """Creates `owners` owners, each with `assets_each` ready assets. `issuer` is the `iss` of their sessions."""
     ids = [str(uuid.uuid4()) for _ in range(owners)]
     keys = [api_key.make() for _ in ids]
     with psycopg.connect(stack.db_url) as database:
-        # Rows as they are after it all happened: no trigger has to run.
+        # The rows are complete, so triggers are switched off.
         database.execute("set session_replication_role = replica")
         database.execute(
             "insert into auth.users (id, aud, role, email)"
@@ -51,8 +51,8 @@ def populate(stack: Stack, issuer: str, owners: int, assets_each: int) -> list[O
             [[key.sha256 for key in keys], key_ids],
         )
         rows = database.execute(
-            "insert into assetdock_app.assets (owner_id, type, state, reserved_by, upload_expires_at, finish_by, landed_at,"
-            " size_bytes, stored_bytes, content_type, duration_seconds, media, ready_at)"
+            "insert into assetdock_app.assets (owner_id, type, state, reserved_by, upload_expires_at, finish_by,"
+            " landed_at, size_bytes, stored_bytes, content_type, duration_seconds, media, ready_at)"
             " select o, 'audio', 'ready', 'session', now(), now(), now(), 201082, 201082, 'audio/mpeg', 12.514,"
             ' \'{"container":"mp3","bit_rate":128548,"streams":[{"kind":"audio","codec":"mp3",'
             '"channels":1,"sample_rate":44100,"bit_rate":128000}]}\', now()'
@@ -70,7 +70,7 @@ def populate(stack: Stack, issuer: str, owners: int, assets_each: int) -> list[O
         Owner(
             id=owner_id,
             key=key.plaintext,
-            session=_token(stack, sub=owner_id, iss=issuer, **_as_auth_does(owner_id)),
+            session=_token(stack, sub=owner_id, iss=issuer, **_auth_claims(owner_id)),
             minted=_token(stack, sub=owner_id, iss="assetdock", api_key_id=key_id),
             assets=assets[owner_id],
         )
@@ -78,16 +78,16 @@ def populate(stack: Stack, issuer: str, owners: int, assets_each: int) -> list[O
     ]
 
 
-def forget_reservations(stack: Stack) -> None:
-    """Takes away what rounds reserved, between them: or owners would come to their limit of open reservations."""
+def delete_reservations(stack: Stack) -> None:
+    """Deletes pending assets between rounds, so that owners stay below their limit."""
     with psycopg.connect(stack.db_url, autocommit=True) as database:
         database.execute("set session_replication_role = replica")
         database.execute("delete from assetdock_app.assets where state = 'pending_upload'")
         database.execute("vacuum assetdock_app.assets")
 
 
-def _as_auth_does(owner_id: str) -> dict[str, object]:
-    """The claims of a session that nothing here reads: they make the token as long as real ones are."""
+def _auth_claims(owner_id: str) -> dict[str, object]:
+    """Further claims of Supabase Auth, which make the token as long as a real one."""
     return {
         "email": f"{owner_id}@example.com",
         "phone": "",

@@ -1,7 +1,7 @@
 -- wrk -s replay.lua URL -- FILE OFFSET [NAME VALUE]…
 --
--- Sends the requests of FILE in turn, from line OFFSET on: a line is method, path, bearer token and body, with tabs
--- between them. NAME VALUE are headers of every request. Prints one line of JSON at the end.
+-- Sends the requests of FILE in turn, starting at line OFFSET. A line has method, path, bearer token and body, separated
+-- by tabs. NAME VALUE are headers of every request. Prints one line of JSON at the end.
 
 local requests, at = {}, 0
 

@@ -1,20 +1,20 @@
-"""What is asked of the service, the parts that its floor consists of, and the peers' same endpoint."""
+"""The measured routes of the service, the calls of their floors, and the endpoint of the peers."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.serving.load import Request, Target
-from bench.serving.site import Served, Site
+from bench.serving.testbed import Server, Testbed
 
-WISH = {"type": "audio", "content_type": "audio/mpeg"}
+PAYLOAD = {"type": "audio", "content_type": "audio/mpeg"}
 API = "/api/v1/assets"
 CONTENT_PROFILE = ("Content-Profile", "assetdock")
 
 
 @dataclass(frozen=True)
 class Route:
-    """A route of ours and the parts of its floor: what nobody could do it without."""
+    """A route of the service, and the calls of its floor: those that every implementation has to make."""
 
     name: str
     ours: Target
@@ -23,25 +23,25 @@ class Route:
 
 @dataclass(frozen=True)
 class Targets:
-    """All that is measured. The first two routes are upload-url by key and by session."""
+    """All measured targets. The first two routes are upload-url by key and by session."""
 
     routes: tuple[Route, ...]
     peers: tuple[Target, ...]
 
     @classmethod
-    def of(cls, where: Site) -> "Targets":
-        """Writes down the requests of each."""
-        return _Writer(where).targets()
+    def of(cls, testbed: Testbed) -> "Targets":
+        """Writes the request files of all targets."""
+        return _Writer(testbed).targets()
 
 
 class _Writer:
-    def __init__(self, where: Site) -> None:
-        self._where = where
-        # Another asset for each owner, so that nothing is asked for twice in a row.
-        self._assets = [owner.assets[number % len(owner.assets)] for number, owner in enumerate(where.owners)]
+    def __init__(self, testbed: Testbed) -> None:
+        self._testbed = testbed
+        # Different assets, so that no request is repeated immediately.
+        self._assets = [owner.assets[number % len(owner.assets)] for number, owner in enumerate(testbed.owners)]
 
     def targets(self) -> Targets:
-        owners, body = self._where.owners, json.dumps(WISH)
+        owners, body = self._testbed.owners, json.dumps(PAYLOAD)
         keys, sessions = [owner.key for owner in owners], [owner.session for owner in owners]
         minted = [owner.minted for owner in owners]
         sign_upload = self._storage("sign upload", "/upload/sign", "{}")
@@ -52,13 +52,13 @@ class _Writer:
                 Route(
                     "POST /assets/upload-url, by key",
                     self._ours("upload-url by key", "POST", f"{API}/upload-url", keys, body),
-                    (self._function("create_upload by key", "create_upload", minted, WISH), sign_upload, bare_post),
+                    (self._function("create_upload by key", "create_upload", minted, PAYLOAD), sign_upload, bare_post),
                 ),
                 Route(
                     "POST /assets/upload-url, by session",
                     self._ours("upload-url by session", "POST", f"{API}/upload-url", sessions, body),
                     (
-                        self._function("create_upload by session", "create_upload", sessions, WISH),
+                        self._function("create_upload by session", "create_upload", sessions, PAYLOAD),
                         sign_upload,
                         bare_post,
                     ),
@@ -80,18 +80,18 @@ class _Writer:
                 ),
             ),
             (
-                self._peer("Fastify + supabase-js", self._where.fastify),
-                self._peer("FastAPI + supabase-py", self._where.fastapi),
+                self._peer("Fastify + supabase-js", self._testbed.fastify),
+                self._peer("FastAPI + supabase-py", self._testbed.fastapi),
             ),
         )
 
     def _ours(self, name: str, method: str, path: str, tokens: Sequence[str], body: str = "") -> Target:
-        served = self._where.service
+        server = self._testbed.service
         requests = [
             Request(method, path.format(asset), token, body)
             for token, asset in zip(tokens, self._assets, strict=True)
         ]  # fmt: skip
-        return Target.of(self._where.scratch, name, served.url, requests, pid=served.pid)
+        return Target.of(self._testbed.scratch, name, server.url, requests, pid=server.pid)
 
     def _function(
         self, name: str, function: str, tokens: Sequence[str], arguments: Mapping[str, object] | None = None
@@ -100,21 +100,21 @@ class _Writer:
             Request("POST", f"/rpc/{function}", token, json.dumps(arguments or {"asset_id": asset}))
             for token, asset in zip(tokens, self._assets, strict=True)
         ]
-        return Target.of(self._where.scratch, name, self._where.postgrest_url, requests, *CONTENT_PROFILE)
+        return Target.of(self._testbed.scratch, name, self._testbed.postgrest_url, requests, *CONTENT_PROFILE)
 
     def _storage(self, name: str, path: str, body: str) -> Target:
         requests = [
             Request("POST", f"/storage/v1/object{path}/assets/{asset}", owner.minted, body)
-            for owner, asset in zip(self._where.owners, self._assets, strict=True)
+            for owner, asset in zip(self._testbed.owners, self._assets, strict=True)
         ]
-        return Target.of(self._where.scratch, name, self._where.upstream_url, requests)
+        return Target.of(self._testbed.scratch, name, self._testbed.upstream_url, requests)
 
     def _bare(self, method: str, body: str) -> Target:
         requests = [Request(method, "/", "x" * 54, body)]
-        return Target.of(self._where.scratch, f"bare {method}", self._where.bare.url, requests)
+        return Target.of(self._testbed.scratch, f"bare {method}", self._testbed.bare.url, requests)
 
-    def _peer(self, name: str, served: Served) -> Target:
+    def _peer(self, name: str, server: Server) -> Target:
         requests = [
-            Request("POST", f"{API}/upload-url", owner.session, json.dumps(WISH)) for owner in self._where.owners
+            Request("POST", f"{API}/upload-url", owner.session, json.dumps(PAYLOAD)) for owner in self._testbed.owners
         ]
-        return Target.of(self._where.scratch, name, served.url, requests, pid=served.pid)
+        return Target.of(self._testbed.scratch, name, server.url, requests, pid=server.pid)

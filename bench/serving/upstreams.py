@@ -1,8 +1,7 @@
-"""The servers behind the service, as light as they can be: real PostgREST and Postgres, and in the place of Storage a
-fixed answer, both behind one nginx.
+"""The upstreams of the service behind one nginx: real PostgREST and Postgres, and a fixed response instead of Storage.
 
-Storage is in no package registry, and its stand-in in the local stack is Python: it would be most of what is measured.
-An answer that costs nothing leaves our own share as large as it can be, so the ratios here are lower bounds.
+Storage is in no package registry, and the local stack's stand-in is Python, which would dominate the measurement. A
+fixed response costs almost nothing, so the service's share is as large as possible and the ratios are lower bounds.
 """
 
 import os
@@ -18,7 +17,7 @@ from devstack.child import Child
 from devstack.ports import HOST, Ports
 from devstack.stack import Stack
 
-# Where `make bench` unpacks it: a system-wide package would start a web server on port 80.
+# `make bench` unpacks nginx here, because installing the package would start a web server on port 80.
 UNPACKED = Path(__file__).parents[2] / "node_modules/.cache/debian/usr/sbin/nginx"
 DAY = 86_400
 NAME = "01a20bc8-9fa1-7d85-8938-770126c645ee"
@@ -64,7 +63,7 @@ http {{
 
 
 class Upstreams:
-    """nginx in front of a running stack. `url` is what SUPABASE_URL would be."""
+    """nginx in front of a running stack; `url` takes the place of SUPABASE_URL."""
 
     def __init__(self, stack: Stack) -> None:
         self.port = Ports.free().gateway
@@ -88,28 +87,28 @@ class Upstreams:
             "nginx",
             [require_nginx(), "-p", directory, "-c", configuration],
             log=stack.state_dir / "logs/nginx.log",
-            ready=self._answers,
+            ready=self._responds,
             env={"PATH": os.environ["PATH"]},
         )
 
-    def _answers(self) -> bool:
-        with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
+    def _responds(self) -> bool:
+        with urllib.request.urlopen(f"{self.url}/health", timeout=2) as response:
+            return bool(response.status == 200)
 
 
 def require_nginx() -> str:
-    """Where nginx is: the system's, or the one `make bench` unpacked. Raises ToolMissingError."""
+    """The path of nginx: installed, or unpacked by `make bench`. Raises ToolMissingError."""
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin") or (UNPACKED.exists() and str(UNPACKED))
     if not found:
-        raise ToolMissingError("The benchmark needs nginx: `make bench` gets it, or apt-get install nginx")
+        raise ToolMissingError("The benchmark needs nginx: `make bench` unpacks it, or apt-get install nginx")
     return found
 
 
 def _storage_token(scope: str) -> str:
-    """What Storage puts into a signed URL. Only its `exp` is read, by the service."""
+    """A token as in Storage's signed URLs. The service reads only its `exp`."""
     now = int(time.time())
     claims = {
         "owner": "019de7f7-3a52-74d1-9eeb-323e0bfb7bb9", "upsert": False, "scope": scope, "iat": now, "exp": now + DAY,
         "url": f"assets/{NAME}",
     }  # fmt: skip
-    return jwt.encode(claims, "the stand-in's own secret, which nobody checks", algorithm="HS256")
+    return jwt.encode(claims, "a secret that nothing verifies", algorithm="HS256")

@@ -1,4 +1,4 @@
-"""Everything the request path is measured on: upstreams, our service as it is shipped, the floor's route, the peers."""
+"""The servers of the request-path benchmark: upstreams, the service, the bare route and the peers."""
 
 import os
 import shutil
@@ -19,42 +19,42 @@ from devstack.child import Child
 from devstack.ports import HOST, Ports
 from devstack.stack import Stack
 
-OWNERS = 200  # each stays below its limits, which are the shipped ones
+OWNERS = 200  # so many that each stays below the default limits
 ASSETS_EACH = 25
-ANSWER_BYTES = 1_400  # of a POST upload-url, about
+RESPONSE_BYTES = 1_400  # about as many as POST /assets/upload-url returns
 
 
 @dataclass(frozen=True)
-class Served:
-    """A server under measurement."""
+class Server:
+    """A measured server."""
 
     url: str
     child: Child
 
     @property
     def pid(self) -> int:
-        """The one process that serves; every server here is one."""
+        """The process id; every server is a single process."""
         return self.child.pid
 
 
 @dataclass(frozen=True)
-class Site:
-    """Where everything answers."""
+class Testbed:
+    """The running servers, and the owners in the database."""
 
     stack: Stack
     upstream_url: str
     postgrest_url: str
     owners: list[Owner]
-    service: Served
-    bare: Served
-    fastapi: Served
-    fastify: Served
+    service: Server
+    bare: Server
+    fastapi: Server
+    fastify: Server
     scratch: Path
 
 
 @contextmanager
-def site(state: Path) -> Iterator[Site]:
-    """A running one, stopped afterwards, whatever happens."""
+def testbed(state: Path) -> Iterator[Testbed]:
+    """Starts the servers, and stops them at the end."""
     with Stack(state, Ports.free()) as stack:
         upstreams = Upstreams(stack)
         started: list[Child] = [upstreams.child]
@@ -68,28 +68,27 @@ def site(state: Path) -> Iterator[Site]:
                 "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key,
             }
 
-            def serve(name: str, argv: Callable[[int], list[str | Path]], env: dict[str, str]) -> Served:
-                served = _served(stack, name, argv, env)
-                started.append(served.child)
-                served.child.start()
-                served.child.wait_ready()
-                return served
+            def serve(name: str, argv: Callable[[int], list[str | Path]], env: dict[str, str]) -> Server:
+                server = _server(stack, name, argv, env)
+                started.append(server.child)
+                server.child.start()
+                server.child.wait_ready()
+                return server
 
             port = Ports.free().gateway
-            ours = programs.service(stack, port)
-            # As shipped, only behind other upstreams.
-            ours.env = {**ours.env, "SUPABASE_URL": upstreams.url}
-            started.append(ours)
-            ours.start()
-            ours.wait_ready()
+            service = programs.service(stack, port)
+            service.env = {**service.env, "SUPABASE_URL": upstreams.url}
+            started.append(service)
+            service.start()
+            service.wait_ready()
             python = [sys.executable, "-m"]
-            yield Site(
+            yield Testbed(
                 stack=stack,
                 upstream_url=upstreams.url,
                 postgrest_url=f"http://{HOST}:{stack.ports.postgrest}",
                 owners=owners,
-                service=Served(f"http://{HOST}:{port}", ours),
-                bare=serve("bare", lambda p: [*python, "bench.serving.bare", str(p), str(ANSWER_BYTES)], shared),
+                service=Server(f"http://{HOST}:{port}", service),
+                bare=serve("bare", lambda p: [*python, "bench.serving.bare", str(p), str(RESPONSE_BYTES)], shared),
                 fastapi=serve("fastapi", lambda p: [*python, "bench.peers.fastapi_peer", str(p)], shared),
                 fastify=serve("fastify", lambda p: [_node(), PROJECT / "bench/peers/fastify_peer.mjs", str(p)], shared),
                 scratch=state,
@@ -99,26 +98,26 @@ def site(state: Path) -> Iterator[Site]:
                 child.stop()
 
 
-def _served(stack: Stack, name: str, argv: Callable[[int], list[str | Path]], env: dict[str, str]) -> Served:
+def _server(stack: Stack, name: str, argv: Callable[[int], list[str | Path]], env: dict[str, str]) -> Server:
     port = Ports.free().gateway
     url = f"http://{HOST}:{port}"
     child = Child(
         name,
         argv(port),
         log=stack.state_dir / f"logs/{name}.log",
-        ready=lambda: _answers(url),
+        ready=lambda: _responds(url),
         env={**env, "PYTHONUNBUFFERED": "1"},
         cwd=PROJECT,
     )
-    return Served(url, child)
+    return Server(url, child)
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2):
             return True
     except urllib.error.HTTPError:
-        return True  # it answers, if only that there is nothing here
+        return True  # any response will do
 
 
 def _node() -> Path:
