@@ -1,4 +1,4 @@
-"""Which codes each route can answer with: what the document says against what SQL and the handlers can raise."""
+"""Compares the documented error codes of each route with those that its SQL functions and handler can raise."""
 
 import inspect
 import re
@@ -11,13 +11,13 @@ from assetdock_server.errors import CATALOGUE
 from assetdock_server.routes.entry import OF_A_BODY, OF_A_KEY, OF_ANY_CALLER, OF_ANY_REQUEST, Entry
 from assetdock_server.routes.table import TABLE
 
-# Codes that the gateways and handlers raise themselves, by what a handler does.
+# Codes that the Storage gateway raises, by method; and the helpers through which handlers call these methods.
 BY_STORAGE: dict[str, set[str]] = {"sign_upload": {"conflict", "not_found"}, "sign_download": set()}
 HELPERS = {"_with_target": "sign_upload", "with_download": "sign_download"}
 
 
 def sql_codes(database: psycopg.Connection[Any]) -> dict[str, set[str]]:
-    """Every code that each function of ours can raise, itself or in what it calls."""
+    """Returns the codes that each of our functions can raise, directly or through the functions it calls."""
     rows = database.execute(
         "select p.pronamespace::regnamespace || '.' || p.proname, pg_get_functiondef(p.oid) from pg_proc p "
         "where p.pronamespace::regnamespace::text in ('assetdock', 'assetdock_private') and p.prokind = 'f'"
@@ -48,9 +48,7 @@ def raised_by_storage(entry: Entry) -> set[str]:
 
 
 @pytest.mark.parametrize("entry", [each for each in TABLE if each.access != "public"], ids=lambda e: e.operation.id)
-def test_a_route_documents_what_its_functions_raise_and_nothing_that_nothing_can_raise(
-    entry: Entry, database: psycopg.Connection[Any]
-) -> None:
+def test_route_documents_exactly_the_codes_it_can_raise(entry: Entry, database: psycopg.Connection[Any]) -> None:
     codes = sql_codes(database)
     called = functions_called(entry)
     assert called
@@ -63,7 +61,7 @@ def test_a_route_documents_what_its_functions_raise_and_nothing_that_nothing_can
     assert raised_by_storage(entry) <= entry.errors
 
 
-def test_the_codes_of_sql_are_those_of_the_catalogue(database: psycopg.Connection[Any]) -> None:
+def test_codes_of_sql_are_in_the_catalogue_with_the_same_status(database: psycopg.Connection[Any]) -> None:
     known = dict(database.execute("select code, status from assetdock_private.errors").fetchall())
 
     assert {code: CATALOGUE[code].status for code in known} == known
@@ -71,5 +69,5 @@ def test_the_codes_of_sql_are_those_of_the_catalogue(database: psycopg.Connectio
     assert raised <= set(known)
 
 
-def test_what_follows_from_a_routes_form_is_in_the_catalogue() -> None:
+def test_codes_that_follow_from_the_form_of_a_route_are_in_the_catalogue() -> None:
     assert {*OF_ANY_REQUEST, *OF_ANY_CALLER, *OF_A_BODY, *OF_A_KEY} <= set(CATALOGUE)

@@ -67,11 +67,11 @@ def test_openapi_document_states_the_scope_of_every_route() -> None:
 
 def test_only_public_routes_respond_without_a_credential(project: Project) -> None:
     for method, path, operation in described().values():
-        answer = httpx.request(method, project.api_url + re.sub(r"{\w+}", "01a20b72", path))
+        response = httpx.request(method, project.api_url + re.sub(r"{\w+}", "01a20b72", path))
         if operation["security"]:
-            refused(answer, 401, "unauthenticated")
+            refused(response, 401, "unauthenticated")
         else:
-            assert answer.status_code in (200, 404), (path, answer.text)
+            assert response.status_code in (200, 404), (path, response.text)
 
 
 def test_every_parameter_schema_and_response_has_a_description() -> None:
@@ -87,8 +87,8 @@ def test_every_parameter_schema_and_response_has_a_description() -> None:
     for operation_id, (_, _, operation) in described().items():
         assert operation["summary"], operation_id
         assert operation["description"].endswith("."), operation_id
-        for status, answer in operation["responses"].items():
-            if not answer["description"]:
+        for status, response in operation["responses"].items():
+            if not response["description"]:
                 unexplained.append((operation_id, status))
 
     assert unexplained == []
@@ -104,8 +104,8 @@ def test_every_error_code_is_documented_on_the_routes_that_return_it() -> None:
     for entry in TABLE:
         assert documented_codes(described()[entry.operation.id][2]) == entry.errors
     for _, _, operation in described().values():
-        for status, answer in operation["responses"].items():
-            for content in answer.get("content", {}).values():
+        for status, response in operation["responses"].items():
+            for content in response.get("content", {}).values():
                 assert all(CATALOGUE[code].status == int(status) for code in content.get("examples", {}))
 
 

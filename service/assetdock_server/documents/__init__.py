@@ -1,1 +1,1 @@
-"""The documentation, made of the URL table, the models and the guides when the service starts."""
+"""The documentation: generated from the route table, the models and the guides when the service starts."""

@@ -1,4 +1,4 @@
-"""An operation of the OpenAPI document as a Markdown page, and the index of all pages."""
+"""Renders operations of the OpenAPI document as Markdown pages, and the index of all pages."""
 
 import json
 import shlex
@@ -10,8 +10,8 @@ from assetdock_server.routes.descriptions.page import SCRIPT_NAME
 from assetdock_server.routes.entry import JSON
 
 Json = dict[str, Any]
-INDEX = "> The index of all pages: [/llms.txt](/llms.txt).\n"
-# The ids of the examples, as the variables that the guides set.
+INDEX = "> Index of all pages: [/llms.txt](/llms.txt).\n"
+# Values of path parameters in curl commands: the shell variables that the guides set, and names of real files.
 VARIABLES = {
     "asset_id": "$ASSET_ID",
     "api_key_id": "$API_KEY_ID",
@@ -25,7 +25,7 @@ VARIABLES = {
 
 @dataclass(frozen=True)
 class Page:
-    """A Markdown page. `summary` is its line in the index."""
+    """A Markdown page. The index shows `summary`."""
 
     name: str
     title: str
@@ -34,31 +34,31 @@ class Page:
 
     @property
     def path(self) -> str:
-        """Where it is served."""
+        """The path of its URL."""
         return f"/docs/{self.name}.md"
 
 
 def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
-    """(method, path, operation) of each operation in an OpenAPI document."""
+    """Yields (method, path, operation) for each operation of an OpenAPI document."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield method.upper(), path, operation
 
 
 def operation_pages(document: Json) -> list[Page]:
-    """A page for each operation."""
+    """Renders one page for each operation."""
     return [_page(document, method, path, operation) for method, path, operation in operations(document)]
 
 
 def guide_page(name: str, text: str) -> Page:
-    """A guide: its first line is the title, its first paragraph the summary."""
+    """Makes a page of a guide: the first line is the title, the first paragraph the summary."""
     title = text.partition("\n")[0].removeprefix("# ")
     summary = text.split("\n\n")[1].replace("\n", " ")
     return Page(name, title, summary, f"{INDEX}\n{text}")
 
 
 def index(document: Json, guides: list[Page], pages: list[Page]) -> str:
-    """/llms.txt, as llmstxt.org describes it."""
+    """Renders /llms.txt in the format of llmstxt.org."""
     by_name = {page.name: page for page in pages}
     lines = ["# Assetdock", "", f"> {document['info']['summary']}", "", document["info"]["description"]]
     lines += ["## Guides", "", *(_line(page) for page in guides), ""]
@@ -79,12 +79,12 @@ def _line(page: Page) -> str:
 
 
 def slug(operation: Json) -> str:
-    """An operation's name in URLs."""
+    """Returns the name of an operation's page."""
     return str(operation["operationId"]).replace("_", "-")
 
 
 def curl(method: str, path: str, operation: Json) -> str:
-    """A command for a shell in which API_URL and ASSETDOCK_TOKEN are set, and the ids that the path takes."""
+    """Returns a command for a shell that has API_URL, ASSETDOCK_TOKEN and the variables of VARIABLES."""
     for name, variable in VARIABLES.items():
         path = path.replace(f"{{{name}}}", variable)
     query = "&".join(f"{name}={value}" for name, value in operation.get("x-example-query", {}).items())
@@ -107,9 +107,9 @@ def _page(document: Json, method: str, path: str, operation: Json) -> Page:
         _body(document, operation),
         f"## Example\n\n```sh\n{curl(method, path, operation)}\n```",
         *(
-            _answer(document, status, answer)
-            for status, answer in operation["responses"].items()
-            if not _is_error(answer)
+            _response(document, status, response)
+            for status, response in operation["responses"].items()
+            if not _is_error(response)
         ),
         _errors(operation),
     ]
@@ -120,10 +120,10 @@ def _page(document: Json, method: str, path: str, operation: Json) -> Page:
 
 def _access(operation: Json) -> str:
     if not operation["security"]:
-        return "Needs no credential."
+        return "Requires no credential."
     scope = next(iter(operation["security"][0].values()))[0]
     return (
-        f"Needs the scope `{scope}`, with a session JWT or an API key in `Authorization: Bearer` "
+        f"Requires the scope `{scope}`. Send a session JWT or an API key in `Authorization: Bearer` "
         "([authentication](/docs/authentication.md))."
     )
 
@@ -134,25 +134,25 @@ def _parameters(document: Json, operation: Json) -> str:
         parameter = _resolved(document, given)
         schema = parameter["schema"]
         needed = "required" if parameter.get("required") else "optional"
-        said = parameter.get("description", "")
-        rows.append(f"| `{parameter['name']}` | {parameter['in']}, {needed} | {_rules(schema)} | {_cell(said)} |")
-    return _table("## Parameters", ["name", "where", "type", "meaning"], rows)
+        text = _cell(parameter.get("description", ""))
+        rows.append(f"| `{parameter['name']}` | {parameter['in']}, {needed} | {_rules(schema)} | {text} |")
+    return _table("## Parameters", ["name", "in", "type", "description"], rows)
 
 
 def _body(document: Json, operation: Json) -> str:
     if "requestBody" not in operation:
         return ""
     schema = _resolved(document, operation["requestBody"]["content"][JSON]["schema"])
-    needed = "" if operation["requestBody"]["required"] else ", which may be left out"
+    needed = "" if operation["requestBody"]["required"] else ", optional"
     return _fields(f"## Body (`{JSON}`{needed})", schema)
 
 
-def _answer(document: Json, status: str, answer: Json) -> str:
-    parts = [f"## {status}", answer["description"]]
-    headers = [f"`{name}`" for name in answer.get("headers", {})]
+def _response(document: Json, status: str, response: Json) -> str:
+    parts = [f"## {status}", response["description"]]
+    headers = [f"`{name}`" for name in response.get("headers", {})]
     if headers:
         parts.append(f"Headers: {', '.join(headers)}.")
-    for media_type, content in answer.get("content", {}).items():
+    for media_type, content in response.get("content", {}).items():
         example = content.get("example")
         if example is None:
             parts.append(f"`{media_type}`")
@@ -161,33 +161,33 @@ def _answer(document: Json, status: str, answer: Json) -> str:
         else:
             parts.append(_json(example))
         if int(status) < 300 and "$ref" in content["schema"]:
-            parts += _described(document, content["schema"]["$ref"])
+            parts += _schema_tables(document, content["schema"]["$ref"])
     return "\n\n".join(parts)
 
 
-def _is_error(answer: Json) -> bool:
-    return any("examples" in content for content in answer.get("content", {}).values())
+def _is_error(response: Json) -> bool:
+    return any("examples" in content for content in response.get("content", {}).values())
 
 
 def _errors(operation: Json) -> str:
     rows, example = [], None
-    for status, answer in operation["responses"].items():
-        for content in answer.get("content", {}).values():
+    for status, response in operation["responses"].items():
+        for content in response.get("content", {}).values():
             for code, each in content.get("examples", {}).items():
                 rows.append(f"| {status} | `{code}` | {_cell(each['summary'])} |")
                 example = example or each["value"]
     if example is None:
         return ""
-    heading = f"## Errors\n\nAll in one shape ([errors](/docs/errors.md)):\n\n{_json(example)}"
-    return _table(heading, ["status", "code", "when, and what to do"], rows)
+    heading = f"## Errors\n\nAll errors have the same shape ([errors](/docs/errors.md)):\n\n{_json(example)}"
+    return _table(heading, ["status", "code", "cause, and what to do"], rows)
 
 
 def _json(example: Any) -> str:
     return f"```json\n{json.dumps(example, indent=2, ensure_ascii=False)}\n```"
 
 
-def _described(document: Json, reference: str) -> list[str]:
-    """Tables of the fields of a schema and of every schema in it."""
+def _schema_tables(document: Json, reference: str) -> list[str]:
+    """Renders a table of fields for a schema and for every schema that it refers to."""
     waiting, seen, parts = [reference], set(), []
     while waiting:
         name = waiting.pop(0)
@@ -215,16 +215,16 @@ def _fields(heading: str, schema: Json) -> str:
     needed = schema.get("required", [])
     rows = []
     for name, field in schema["properties"].items():
-        said = field.get("description") or next(
+        text = field.get("description") or next(
             (each["description"] for each in field.get("anyOf", []) if "description" in each), ""
         )
         presence = "" if name in needed else ", optional"
-        rows.append(f"| `{name}` | {_rules(field)}{presence} | {_cell(said)} |")
-    return _table(heading, ["field", "type", "meaning"], rows)
+        rows.append(f"| `{name}` | {_rules(field)}{presence} | {_cell(text)} |")
+    return _table(heading, ["field", "type", "description"], rows)
 
 
 def _rules(schema: Json) -> str:
-    """A schema in a few words: `string, 1 to 255 characters`."""
+    """Summarises a schema: `string, 1 to 255 characters`."""
     if "$ref" in schema:
         return f"`{schema['$ref'].rpartition('/')[2]}`"
     for union in ("anyOf", "oneOf"):

@@ -1,7 +1,7 @@
 """The API as an OpenAPI 3.1 document.
 
-Plain dictionaries in the specification's own words: a library of classes for them would check their spelling, which
-the specification's own validator does in a test, and not what goes wrong, which is saying what the routes don't do.
+It is built of plain dictionaries with the specification's own keys. A library of classes would only check their spelling,
+which a test does with the specification's validator.
 """
 
 import re
@@ -27,20 +27,20 @@ IDS = {
     "delivery_id": DELIVERY_ID,
 }
 REASONS = {
-    200: "Done.",
-    201: "Made.",
+    200: "Success.",
+    201: "Created.",
     202: "Queued.",
-    204: "Done; there is nothing to say.",
-    304: "You have it already.",
+    204: "No content.",
+    304: "Not modified.",
 }
 WITH_RETRY_AFTER = ("upload_incomplete", "rate_limited", "too_many_pending_uploads", "upstream_unavailable")
 
 TAGS = {
-    "Uploads": "Reserve an asset, push its bytes straight to Storage.",
+    "Uploads": "Reserve an asset and send its bytes to Storage.",
     "Assets": "Read, list, delete and restore assets.",
     "API keys": "Credentials for programs.",
-    "Webhooks": "Be told instead of asking.",
-    "Operations": "For whoever runs the service.",
+    "Webhooks": "Receive events about assets.",
+    "Operations": "Health checks and metrics for operators.",
     "Documents": "This documentation.",
 }
 
@@ -50,19 +50,19 @@ SECURITY_SCHEMES: Json = {
         "scheme": "bearer",
         "bearerFormat": "JWT",
         "description": "A Supabase session's access token, for people in a browser or app. A session holds every scope "
-        "but `assets:produce`, which an operator grants.",
+        "except `assets:produce`, which an operator grants.",
     },
     "api_key": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "rk_live_…",
-        "description": "An API key from `POST /api/v1/api-keys`, for programs. It holds the scopes it was given.",
+        "description": "An API key from `POST /api/v1/api-keys`, for programs. It holds the scopes that it was created with.",
     },
 }
 
 HEADERS: Json = {
     "X-Request-Id": {
-        "description": "The request's id: yours when it was safe to repeat, else a new one. Name it in reports.",
+        "description": "The request's id: the one you sent if it was valid, else a new one. Include it in reports.",
         "required": True,
         "schema": {"type": "string", "minLength": 1, "maxLength": 128},
         "example": "b7e23ec29af22b0b4e41da31e868d572",
@@ -85,7 +85,7 @@ HEADERS: Json = {
         "example": '"requests";q=1200;w=60',
     },
     "Retry-After": {
-        "description": "Seconds to wait before the same request can do better.",
+        "description": "Seconds to wait before repeating the request.",
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
         "example": 2,
@@ -97,55 +97,55 @@ HEADERS: Json = {
         "example": 'Bearer error="invalid_token", error_description="The session has expired. Refresh it"',
     },
     "ETag": {
-        "description": "Send it as If-None-Match to be told with 304 that nothing changed.",
+        "description": "Send it as If-None-Match to get 304 if the document has not changed.",
         "required": True,
         "schema": {"type": "string"},
         "example": '"33a64df551425fcc55e4d42a148795d9"',
     },
 }
 
-# Without examples: Swagger UI would send them, and the second request with the same Idempotency-Key would fail.
+# No examples: Swagger UI would send them, and the second request with the same Idempotency-Key would fail.
 PARAMETERS: Json = {
     "X-Request-Id": {
         "name": "X-Request-Id",
         "in": "header",
-        "description": "An id of yours for this request: up to 128 letters, digits and `._:/+=-`. Anything else is "
-        "replaced.",
-        "schema": {"type": "string"},  # not the pattern: nothing is refused for it
+        "description": "Your own id for this request: up to 128 letters, digits and `._:/+=-`. The service replaces "
+        "any other value.",
+        "schema": {"type": "string"},  # no pattern: the service rejects no value
     },
     "Idempotency-Key": {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Makes repeating the request safe for 24 hours: 1 to 255 visible ASCII characters, new for each "
-        "new wish, such as the UUID `5f0c1f9e-0d0c-4b6c-9c1a-7a52f6f6c5d3`. See the guide on idempotency.",
+        "description": "Makes it safe to repeat the request for 24 hours: 1 to 255 visible ASCII characters. Use a new "
+        "key for each new request, such as the UUID `5f0c1f9e-0d0c-4b6c-9c1a-7a52f6f6c5d3`. See the guide on idempotency.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]*$"},
     },
     "If-None-Match": {
         "name": "If-None-Match",
         "in": "header",
-        "description": "The ETag of the answer you have.",
+        "description": "The ETag of your copy.",
         "schema": {"type": "string"},
     },
 }
 
 DESCRIPTION = """\
-Takes audio and video into Supabase: reserve an asset, push the bytes straight to Storage with a signed URL, and read \
-what ffprobe found in them.
+Takes audio and video into Supabase: reserve an asset, send the bytes directly to Storage with a signed URL, and read \
+the duration and streams that ffprobe finds.
 
-- Send `Authorization: Bearer <token>` with a Supabase session JWT or an API key; the server sees which it is.
+- Send `Authorization: Bearer <token>` with a Supabase session JWT or an API key; the server recognises which one it is.
 - Bodies are JSON in UTF-8, at most 64 KiB. Unknown fields are ignored.
 - Times are RFC 3339 in UTC with microseconds, ids are UUIDv7, sizes are bytes, durations are decimal strings.
-- Every error has the shape of `ErrorResponse`; its `code` is what programs decide by. A path that does not exist is \
-`not_found`, a method it does not take `method_not_allowed`, with `Allow`.
-- What belongs to another owner is `not_found`, never `forbidden`.
-- `HEAD` works wherever `GET` does. `OPTIONS` needs no token: 204, with `Allow`.
+- Every error has the shape of `ErrorResponse`; programs should check its `code`. An unknown path is rejected with \
+`not_found`, an unsupported method with `method_not_allowed` and `Allow`.
+- A request for another owner's resource gets `not_found`, never `forbidden`.
+- `HEAD` works wherever `GET` does. `OPTIONS` needs no token and returns 204 with `Allow`.
 
 Guides and a Markdown page for each operation: [/llms.txt](/llms.txt).
 """
 
 
 def openapi(entries: Iterable[Entry]) -> Json:
-    """The whole document."""
+    """Builds the whole document."""
     entries = list(entries)
     paths: Json = {}
     for entry in entries:
@@ -231,7 +231,7 @@ def _path_parameters(entry: Entry) -> list[Json]:
         parameter: Json = {"name": name, "in": "path", "required": True}
         if schema is None:
             parameter |= {
-                "description": "A UUID. What is none, or not one of yours, is `not_found`.",
+                "description": "A UUID. Any other value, or an id that is not yours, gets `not_found`.",
                 "schema": {"type": "string", "format": "uuid"},
                 "example": IDS[name],
             }
@@ -247,7 +247,7 @@ def _query_parameters(entry: Entry) -> list[Json]:
         return []
     parameters = []
     for name, schema in operation.query.model_json_schema()["properties"].items():
-        # Each is `rule or null`; a query cannot say null.
+        # Each is `rule or null`, but a query string cannot hold null.
         rule = {key: value for key, value in schema["anyOf"][0].items() if key != "description"}
         parameter = {"name": name, "in": "query", "description": schema["anyOf"][0]["description"], "schema": rule}
         parameters.append(parameter)
@@ -335,7 +335,7 @@ def _headers(names: Iterable[str]) -> Json:
 
 
 def error_example(code: str) -> Json:
-    """An answer with this code."""
+    """Returns an error response with this code."""
     error: Json = {"code": code, "message": CATALOGUE[code].message}
     if code == "validation_error":
         error["fields"] = [{"field": "body.expires_in", "message": "From 60 to 7200 seconds."}]

@@ -1,4 +1,4 @@
-"""/docs: Swagger UI over /openapi.json, from its npm package, under a policy that lets nothing in from elsewhere."""
+"""/docs: Swagger UI from its npm package, with a Content-Security-Policy that allows no other host."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ FILES = {
     "swagger-ui.css": "text/css; charset=utf-8",
 }
 MISSING = (
-    "The files of the reference are not installed on this server: `npm ci --ignore-scripts` (part of `make setup`) "
-    "installs them. /openapi.json and /llms.txt say the same."
+    "Swagger UI is not installed on this server. Run `npm ci --ignore-scripts` (part of `make setup`) to install it. "
+    "/openapi.json and /llms.txt have the same content."
 )
 HEADERS = {
-    # data: are the arrows that Swagger UI's style sheet draws. No style or script stands in the page itself.
+    # Swagger UI's style sheet draws arrows with data: images. The page has no inline style or script.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
@@ -32,7 +32,7 @@ PAGE = """\
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
 </head>
 <body>
-<div id="reference"><noscript>This page needs JavaScript; <a href="/llms.txt">/llms.txt</a> does not.</noscript></div>
+<div id="reference"><noscript>This page needs JavaScript. <a href="/llms.txt">/llms.txt</a> works without it.</noscript></div>
 <script src="/docs/assets/swagger-ui-bundle.js"></script>
 <script src="/docs/assets/reference.js"></script>
 </body>
@@ -56,7 +56,7 @@ log = structlog.get_logger()
 
 
 def build_reference(node_modules: Path) -> Documents:
-    """The page and its files; when the package is not there, errors that say so."""
+    """Returns the page and its files, or, if the package is missing, errors that say how to install it."""
     scripts = "text/javascript; charset=utf-8"
     documents: Documents = {
         "/docs": document(PAGE, "text/html; charset=utf-8", HEADERS),

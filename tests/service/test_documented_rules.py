@@ -1,4 +1,4 @@
-"""The rules of fields that the document states: the service accepts their edges and refuses what lies just outside."""
+"""The service accepts values at the edges of the documented rules and rejects values just outside them."""
 
 import json
 import re
@@ -27,7 +27,7 @@ RULES = (
     "propertyNames",
     "format",
 )
-# A value that fits all rules of a text but its length, made of this many characters.
+# Makes a text of the given length that breaks no rule except, perhaps, the length.
 LONG: dict[str, Callable[[int], str]] = {
     "content_type": lambda n: "audio/" + "x" * (n - 6) if n > 6 else "x" * n,
     "filename": lambda n: "é" * n,
@@ -35,7 +35,7 @@ LONG: dict[str, Callable[[int], str]] = {
     "description": lambda n: "é" * n,
     "url": lambda n: "https://a/" + "x" * (n - 10) if n > 9 else "https://"[:n],
 }
-# What a pattern, or a format, refuses and accepts.
+# Values that a pattern or format rejects, and values that it accepts.
 TEXTS: dict[str, tuple[list[str], list[str]]] = {
     "content_type": (["audio", "/mpeg", "audio/", "image/png", "au dio/mpeg"], ["audio/mpeg", "VIDEO/mp4; codecs=x"]),
     "filename": (["a\nb", "a\0b", "\x7f", "\x9f"], ["ä b.mp3", "\xa0"]),
@@ -76,7 +76,7 @@ REQUIRED: dict[str, Json] = {
 
 @dataclass(frozen=True)
 class Input:
-    """A field of a request. `part` is where it stands: `body` or `query`."""
+    """A field of a request. `part` is `body` or `query`."""
 
     operation: str
     part: str
@@ -88,13 +88,13 @@ class Input:
 
 
 def rule_of(schema: Json) -> Json:
-    """The rules of a field that may be null stand in the other half of the union."""
+    """Returns the rules of a field: for a nullable field, the first member of its union."""
     rules: Json = schema.get("anyOf", [schema])[0]
     return rules
 
 
 def fields() -> Iterator[Input]:
-    """Every field of every request."""
+    """Yields every field of every request."""
     for name, (_, _, operation) in described().items():
         for parameter in operation["parameters"]:
             if parameter.get("in") == "query":
@@ -106,9 +106,9 @@ def fields() -> Iterator[Input]:
                 yield Input(name, "body", field, rule_of(given))
 
 
-def cases(asked: Input) -> Iterator[tuple[Any, bool]]:
-    """(value, whether it is fine) at the edges of the rules."""
-    rules = asked.rules
+def cases(tested: Input) -> Iterator[tuple[Any, bool]]:
+    """Yields (value, valid) pairs at the edges of the rules."""
+    rules = tested.rules
     if "enum" in rules:
         yield from ((value, True) for value in rules["enum"])
         yield from ((value, False) for value in ("", "nothing", f"{rules['enum'][0]} "))
@@ -119,14 +119,14 @@ def cases(asked: Input) -> Iterator[tuple[Any, bool]]:
         yield rules["maximum"], True
         yield rules["maximum"] + 1, False
     if "maxLength" in rules:
-        text = LONG[asked.name]
+        text = LONG[tested.name]
         yield text(rules["maxLength"]), True
         yield text(rules["maxLength"] + 1), False
         if rules["minLength"]:
             yield text(rules["minLength"] - 1), False
     if "pattern" in rules or rules.get("format") in ("uuid", "date-time"):
-        refused_texts, accepted_texts = TEXTS[asked.name]
-        yield from ((text, False) for text in refused_texts)
+        rejected_texts, accepted_texts = TEXTS[tested.name]
+        yield from ((text, False) for text in rejected_texts)
         yield from ((text, True) for text in accepted_texts)
     if rules["type"] == "array":
         yield from (([value], True) for value in rules["items"]["enum"])
@@ -135,8 +135,8 @@ def cases(asked: Input) -> Iterator[tuple[Any, bool]]:
             yield rules["items"]["enum"][:1] * (rules["maxItems"] + 1), False
         yield from ((value, False) for value in ([], ["nothing"], [rules["items"]["enum"][0], ""]))
     if rules["type"] == "object":
-        unfit: list[Any] = [{"a": 1}, {"a": None}, {"a\0": ""}, {"a": "\0"}, []]
-        yield from ((each, False) for each in unfit)
+        invalid: list[Any] = [{"a": 1}, {"a": None}, {"a\0": ""}, {"a": "\0"}, []]
+        yield from ((each, False) for each in invalid)
         yield from ((each, True) for each in ({}, {"a": ""}, {"ä": "b"}))
     if rules["type"] == "boolean":
         yield from ((value, True) for value in (True, False))
@@ -145,7 +145,7 @@ def cases(asked: Input) -> Iterator[tuple[Any, bool]]:
 
 @pytest.fixture
 def target(owner: Caller, database: psycopg.Connection[Any]) -> dict[str, str]:
-    """Things to send requests to: an asset that is not waited for, so that `wait` answers at once, and a key."""
+    """The ids of an asset, a key and a webhook endpoint to send requests to."""
     database.execute("select assetdock_private.allow_produce(%s)", [owner.owner_id])
     asset_id = owner.reserve()["asset"]["id"]
     database.execute(
@@ -156,57 +156,57 @@ def target(owner: Caller, database: psycopg.Connection[Any]) -> dict[str, str]:
     return {"asset_id": asset_id, "api_key_id": owner.mint_key()["id"], "webhook_endpoint_id": hook["id"]}
 
 
-def ask(owner: Caller, target: dict[str, str], asked: Input, value: Any) -> httpx.Response:
-    method, path, _ = described()[asked.operation]
-    if asked.name == "wait":
+def send(owner: Caller, target: dict[str, str], tested: Input, value: Any) -> httpx.Response:
+    method, path, _ = described()[tested.operation]
+    if tested.name == "wait":
         owner.http.delete(f"/assets/{target['asset_id']}")
     url = owner.project.api_url + path.format(**target)
-    if asked.part == "query":
+    if tested.part == "query":
         text = json.dumps(value) if isinstance(value, bool) else str(value)
-        return owner.http.request(method, url, params={asked.name: text})
-    body = {**REQUIRED.get(asked.operation, {}), asked.name: value}
+        return owner.http.request(method, url, params={tested.name: text})
+    body = {**REQUIRED.get(tested.operation, {}), tested.name: value}
     return owner.http.request(method, url, content=json.dumps(body), headers={"Content-Type": "application/json"})
 
 
-@pytest.mark.parametrize("asked", list(fields()), ids=str)
-def test_a_documented_rule_is_the_rule(owner: Caller, target: dict[str, str], asked: Input) -> None:
-    for value, fine in cases(asked):
-        answer = ask(owner, target, asked, value)
+@pytest.mark.parametrize("tested", list(fields()), ids=str)
+def test_service_enforces_the_documented_rule(owner: Caller, target: dict[str, str], tested: Input) -> None:
+    for value, valid in cases(tested):
+        response = send(owner, target, tested, value)
 
-        if not fine and asked.name == "cursor":
-            refused(answer, 400, "bad_request")
-        elif not fine:
-            error = refused(answer, 422, "validation_error")
-            assert all(each["field"].startswith(f"{asked.part}.{asked.name}") for each in error["fields"]), error
-        elif asked.name == "size_bytes" and value > 2**40:
-            refused(answer, 413, "asset_too_large")  # a rule of the owner's limits, not of the field
+        if not valid and tested.name == "cursor":
+            refused(response, 400, "bad_request")
+        elif not valid:
+            error = refused(response, 422, "validation_error")
+            assert all(each["field"].startswith(f"{tested.part}.{tested.name}") for each in error["fields"]), error
+        elif tested.name == "size_bytes" and value > 2**40:
+            refused(response, 413, "asset_too_large")  # a limit of the owner, not a rule of the field
         else:
-            assert answer.status_code == entry(asked.operation).operation.status, answer.text
-            if asked.operation == "rotate_api_key":
-                target["api_key_id"] = owner.mint_key()["id"]  # the one before may have ended
+            assert response.status_code == entry(tested.operation).operation.status, response.text
+            if tested.operation == "rotate_api_key":
+                target["api_key_id"] = owner.mint_key()["id"]  # the previous key may have expired
 
 
-def test_an_idempotency_key_has_the_documented_form(owner: Caller) -> None:
+def test_idempotency_key_has_the_documented_format(owner: Caller) -> None:
     schema = document()["components"]["parameters"]["Idempotency-Key"]["schema"]
 
-    for key, fine in [("!", True), ("~" * schema["maxLength"], True), ("", False), ("x" * 256, False), ("a b", False)]:
-        assert (bool(re.search(schema["pattern"], key)) and 1 <= len(key) <= schema["maxLength"]) == fine
-        answer = owner.http.post("/assets/upload-url", json={"type": "audio"}, headers={"Idempotency-Key": key})
-        if fine:
-            assert answer.status_code == 201
+    for key, valid in [("!", True), ("~" * schema["maxLength"], True), ("", False), ("x" * 256, False), ("a b", False)]:
+        assert (bool(re.search(schema["pattern"], key)) and 1 <= len(key) <= schema["maxLength"]) == valid
+        response = owner.http.post("/assets/upload-url", json={"type": "audio"}, headers={"Idempotency-Key": key})
+        if valid:
+            assert response.status_code == 201
         else:
-            error = refused(answer, 422, "validation_error")
+            error = refused(response, 422, "validation_error")
             assert [each["field"] for each in error["fields"]] == ["header.idempotency-key"]
 
 
-def test_every_rule_in_the_document_is_one_that_is_tested_here() -> None:
+def test_every_documented_rule_is_tested_here() -> None:
     known = {*RULES, "type", "description", "default", "items", "additionalProperties", "title"}
-    for asked in fields():
-        assert set(asked.rules) <= known, asked
-        assert list(cases(asked)), asked
+    for tested in fields():
+        assert set(tested.rules) <= known, tested
+        assert list(cases(tested)), tested
 
 
-def test_a_default_that_is_documented_is_the_default(owner: Caller) -> None:
+def test_documented_defaults_apply(owner: Caller) -> None:
     defaults = {(each.operation, each.name): each.rules["default"] for each in fields() if "default" in each.rules}
 
     assert owner.http.get("/assets").json()["limit"] == defaults["list_assets", "limit"]
