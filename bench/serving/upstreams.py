@@ -111,4 +111,4 @@ def _storage_token(scope: str) -> str:
         "owner": "019de7f7-3a52-74d1-9eeb-323e0bfb7bb9", "upsert": False, "scope": scope, "iat": now, "exp": now + DAY,
         "url": f"assets/{NAME}",
     }  # fmt: skip
-    return jwt.encode(claims, "a secret that nothing verifies", algorithm="HS256")
+    return jwt.encode(claims, "a secret that no server here ever verifies", algorithm="HS256")
