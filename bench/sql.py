@@ -1,6 +1,6 @@
-"""The SQL part of the benchmark: what statements cost as tables grow, which plans they have, and against a bare INSERT.
+"""The SQL part of the benchmark: the cost of statements as tables grow, their plans, and a bare INSERT to compare.
 
-`python -m bench.sql [--quick]` prints it alone.
+`python -m bench.sql [--quick]` runs only this part.
 """
 
 import sys
@@ -21,12 +21,12 @@ from devstack.scratch import scratch_directory
 from devstack.stack import Stack
 
 SIZES = (10_000, 100_000, 1_000_000)
-# Not less: tables of a page or two are rightly read from end to end, and pages of lists would not be full.
+# Not smaller: the planner rightly reads tables of one or two pages sequentially, and pages of lists would not be full.
 QUICK_SIZES = (5_000, 20_000, 50_000)
 
 
 def run(quick: bool) -> Section:
-    """Starts a stack for each size, with the settings it ships with, and ends them. `quick` is for seeing that it
+    """Starts a stack with its default settings for each size, and stops them all. `quick` only shows that the benchmark
     works."""
     with ExitStack() as opened:
         directory = opened.enter_context(scratch_directory())
@@ -38,7 +38,7 @@ def run(quick: bool) -> Section:
 
 
 def _measure(stacks: Mapping[int, Stack], opened: ExitStack, directory: Path, quick: bool) -> Section:
-    pgbench.find_pgbench()  # rather now than after ten minutes
+    pgbench.find_pgbench()  # fail now rather than after ten minutes
     databases = {size: (stack.db_url, _connect(opened, stack)) for size, stack in stacks.items()}
     largest = max(stacks)
     stack, (_, connection) = stacks[largest], databases[largest]
@@ -70,7 +70,7 @@ def _measure(stacks: Mapping[int, Stack], opened: ExitStack, directory: Path, qu
 
 
 def _connect(opened: ExitStack, stack: Stack) -> psycopg.Connection[Any]:
-    """With the owners in it, and the tools that fill the rest."""
+    """A connection to the stack's database, which then holds the owners and the functions that fill the tables."""
     connection = opened.enter_context(
         psycopg.connect(stack.db_url, autocommit=True, cursor_factory=psycopg.ClientCursor)
     )
@@ -80,7 +80,7 @@ def _connect(opened: ExitStack, stack: Stack) -> psycopg.Connection[Any]:
 
 
 def main() -> None:
-    """Prints the section, its goals first."""
+    """Prints the goals, then the section."""
     section = run(quick="--quick" in sys.argv[1:])
     sys.stdout.write(f"{goals_table([section])}\n\n{section.markdown()}\n")
 

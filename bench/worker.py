@@ -1,4 +1,4 @@
-"""What a probe costs: `python -m bench.worker [--quick]`."""
+"""The worker part of the benchmark: `python -m bench.worker [--quick]` runs only this part."""
 
 import sys
 
@@ -9,15 +9,15 @@ from bench.report import Section, goals_table
 
 INTRO = """\
 Real files of twelve kinds, made by ffmpeg, uploaded as separate assets through the API to a local stack (real \
-Postgres and PostgREST; gateway and Storage are the stand-ins), with service and worker as they are shipped. The \
+Postgres and PostgREST; gateway and Storage are the stand-ins), with the default settings of service and worker. The \
 worker is compared with `xargs -P2 -n1 ffprobe -v error -print_format json -show_format -show_streams URL` on signed \
-URLs of the same objects through the same gateway. xargs trusts what a header says and runs without limits; the \
-worker checks the claimed duration against the last packets, contains each ffprobe, asks for a URL, and records the \
-outcome."""
+URLs of the same objects through the same gateway. xargs trusts the header and runs without limits; the \
+worker checks the claimed duration against the last packets, runs each ffprobe in a sandbox, requests a signed \
+URL, and records the outcome."""
 
 
 def run(quick: bool) -> Section:
-    """Throughput, waiting at rest, what idling costs, bytes read. Raises BenchError."""
+    """Measures throughput, latency of a single upload, idle cost, and bytes read. Raises BenchError."""
     with running() as installation:
         media = make(installation.stack.state_dir / "media")
         full, throughput_goal = throughput.measure(

@@ -1,1 +1,1 @@
-"""The worker, measured from several sides; `bench.worker` puts them together."""
+"""Measurements of the worker; `bench.worker` combines them."""

@@ -1,4 +1,4 @@
-"""What the worker is measured against: ffprobe as anybody would call it, with nothing around it."""
+"""The baseline for the worker: ffprobe called directly, without a sandbox or a queue."""
 
 import subprocess
 import time
@@ -10,7 +10,7 @@ COMMAND = ("ffprobe", "-v", "error", "-print_format", "json", "-show_format", "-
 
 
 def one(url: str) -> float:
-    """Milliseconds that one ffprobe takes, from its start to its end. Raises BenchError when it fails."""
+    """Milliseconds that one ffprobe takes, including its start. Raises BenchError when it fails."""
     started = time.perf_counter()
     ended = subprocess.run([*COMMAND, url], stdout=subprocess.DEVNULL, check=False, timeout=120)
     if ended.returncode != 0:

@@ -1,4 +1,4 @@
-"""A TCP forwarder that counts what flows back from Storage's signed URLs, object by object."""
+"""A TCP forwarder that counts the response bytes of Storage's signed URLs, per object."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ _READING = re.compile(rb"GET /storage/v1/object/sign/assets/([0-9a-f-]{36})\?")
 
 @dataclass
 class Counts:
-    """`url` is where to go through. By object name: bytes handed to readers, and requests to read."""
+    """`url` is the forwarder's address. Per object name: response bytes sent to clients, and number of requests."""
 
     url: str = ""
     sent: Counter[str] = field(default_factory=Counter)
@@ -29,8 +29,8 @@ class Counts:
 def counting(port: int) -> Iterator[Counts]:
     """A forwarder to 127.0.0.1:`port`, in a thread of its own.
 
-    The first line of a request says whose bytes come back until the next one: all of them count, headers too. Little is
-    kept in flight, because what the kernel takes off our hands counts as read whether ffprobe takes it or not.
+    The request line names the object; all response bytes until the next request count for it, headers included. Socket
+    buffers are kept small, because bytes in the kernel's buffers count as read even if ffprobe never reads them.
     """
     counts = Counts()
     loop = asyncio.new_event_loop()
@@ -55,7 +55,7 @@ class _Forwarder:
         self._open: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, both ways, until either side ends it."""
+        """Forwards one connection in both directions until either side closes it."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - asyncio runs a connection as a task
         self._open.add(task)
@@ -65,7 +65,7 @@ class _Forwarder:
             answers, there = await asyncio.open_connection(HOST, self._port, limit=CHUNK)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
             writer.transport.set_write_buffer_limits(high=0)
-            asked: list[str] = []  # the object, while one is read
+            asked: list[str] = []  # the object of the current request
             asking = asyncio.ensure_future(self._ask(reader, there, asked))
             try:
                 while piece := await answers.read(CHUNK):
@@ -77,14 +77,14 @@ class _Forwarder:
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
         except (OSError, asyncio.CancelledError):
-            pass  # ffprobe has what it wanted and closed, or all is over
+            pass  # ffprobe closed the connection, or the benchmark ends
         finally:
             for each in (writer, there):
                 if each is not None:
                     each.transport.abort()
 
     async def _ask(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, asked: list[str]) -> None:
-        """Hands on what is asked, and notes of what: on one connection nobody here asks before the last answer came."""
+        """Forwards requests and remembers the object of the last one. No client here pipelines requests."""
         while piece := await source.read(CHUNK):
             if _REQUEST.match(piece):
                 asked[:] = [name.decode() for name in _READING.findall(piece)]
@@ -93,7 +93,7 @@ class _Forwarder:
             await target.drain()
 
     async def close(self, server: asyncio.Server) -> None:
-        """Takes no more connections and ends those there are."""
+        """Stops listening and closes the open connections."""
         server.close()
         for task in tuple(self._open):
             task.cancel()

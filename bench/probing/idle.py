@@ -1,4 +1,4 @@
-"""What a worker costs the database while there is nothing to do."""
+"""The cost of an idle worker for the database."""
 
 import time
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ TRANSACTIONS = (
     "select sum(xact_commit + xact_rollback)::bigint from pg_stat_database where datname = current_database()"
 )
 NOTE = """\
-A worker that has been idle for more than 30 s, beside the same stack while that worker is suspended. Percent of one \
-core; the gateway between them is the local stand-in's and left out. Transactions count all of the database's, \
-PostgREST's and the stand-in's own among them."""
+A worker that has been idle for more than 30 s, compared with the same stack while that worker is suspended. Percent \
+of one core, without the local stand-in for the gateway. Transactions are all of the database's, including those of \
+PostgREST and the stand-ins."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Rates:
     worker: float
 
     def row(self, name: str) -> list[str]:
-        """A line of the table."""
+        """One row of the table."""
         numbers = (self.postgres, self.postgrest, self.worker)
         return [name, f"{self.transactions:.1f}", *(f"{number:.2f} %" for number in numbers)]
 
 
 def measure(installation: Installation, *, seconds: float, settle: float) -> tuple[Table, Goal]:
-    """Both for so many seconds, the working one after `settle` seconds without a job."""
+    """Measures both states for `seconds` each; the active worker first waits `settle` seconds without a job."""
     worker = installation.worker("idle", "--concurrency", "2")
     time.sleep(settle)
     awake = _rates(installation, worker, seconds)
@@ -49,7 +49,7 @@ def measure(installation: Installation, *, seconds: float, settle: float) -> tup
     )
     cost = awake.postgres + awake.postgrest - without.postgres - without.postgrest
     goal = Goal(
-        "Worker: what its idle polling costs the database",
+        "Worker: cost of idle polling for the database",
         f"Postgres and PostgREST ≤ {MOST_PERCENT:g} % of a core",
         f"{cost:.2f} %, {awake.transactions - without.transactions:.1f} transactions/s",
         met=cost <= MOST_PERCENT,

@@ -1,4 +1,4 @@
-"""How long a single upload waits for `ready` when nothing else goes on."""
+"""Latency of a single upload, from landed to `ready`, on an otherwise idle system."""
 
 import random
 import time
@@ -14,17 +14,17 @@ from bench.processes import BackgroundLoad
 from bench.report import Goal, Spread, Table
 
 MARGIN_MS = 300
-LATELY = (1.0, 6.0)  # seconds of pause: the worker had something to do within the last 30
-LONG_AGO = (31.0, 34.0)  # it has not
+LATELY = (1.0, 6.0)  # seconds of pause; the worker had a job within the last 30
+LONG_AGO = (31.0, 34.0)  # the worker had none
 NOTE = """\
-Landed → ready is the time between the two rows of `assetdock_app.asset_events`; the transaction that makes an asset `ready` \
-commits a moment after it writes its row, as landing does. ffprobe alone is the same command as above on the same \
-URL, right after, from the start of its process to the end. Above ffprobe alone: of the medians."""
+Landed → ready is the time between the two rows of `assetdock_app.asset_events`. Both transactions commit a moment \
+after they write their row. ffprobe alone is the command above on the same URL, right after the probe, including the \
+start of its process. "Above ffprobe alone" compares the medians."""
 
 
 @dataclass
 class Samples:
-    """Milliseconds, sample by sample, after pauses of one kind."""
+    """Milliseconds of each sample, after pauses of one kind."""
 
     pause: str
     to_ready: list[float] = field(default_factory=list)
@@ -34,14 +34,14 @@ class Samples:
 
     @property
     def above(self) -> float:
-        """What our queue, calls and care add to one ffprobe."""
+        """Milliseconds that queue, calls and checks add to one ffprobe."""
         return Spread(self.to_ready).median - Spread(self.ffprobe).median
 
 
 def measure(
     installation: Installation, media: Sequence[Media], *, lately: int, long_ago: int
 ) -> tuple[Table, list[Goal]]:
-    """So many uploads after short pauses, and so many after long ones. Raises BenchError."""
+    """Uploads `lately` files after short pauses and `long_ago` files after long ones. Raises BenchError."""
     worker = installation.worker("at-rest", "--concurrency", "2")
     owner = installation.owner()
     owner_files = islice(cycle(media), lately + long_ago)

@@ -1,4 +1,4 @@
-"""Real media of the kinds people upload, made by ffmpeg, several megabytes each."""
+"""Media files of common formats, made by ffmpeg, several megabytes each."""
 
 import shutil
 import subprocess
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench.installation import BenchError
 
-TOLERANCE = Decimal("0.15")  # seconds: a few frames, which encoders add at the start or at the end
+TOLERANCE = Decimal("0.15")  # seconds: encoders add a few frames at the start or the end
 
-# Noise, because silence compresses to nothing and a short file would make "reads little of it" say little.
+# Noise, because silence compresses to almost nothing, and reading little of a tiny file proves nothing.
 _SOUND = ("-f", "lavfi", "-i", "anoisesrc=sample_rate=44100:duration={seconds}:amplitude=0.3:seed=1")
 _PICTURES = (
     *("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration={seconds},noise=alls=50:allf=t:all_seed=1"),
@@ -22,7 +22,7 @@ _VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "16", "-g", "50"
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to make a file. `seconds` is how long it lasts, unless a longer one is asked for."""
+    """One format. `seconds` is the default duration of its file."""
 
     name: str
     label: str
@@ -32,13 +32,13 @@ class Kind:
 
     @property
     def asset_type(self) -> str:
-        """What it is reserved as."""
+        """The asset type of its reservation."""
         return self.content_type.partition("/")[0]
 
 
 @dataclass(frozen=True)
 class Media:
-    """A file that was made."""
+    """A generated file."""
 
     kind: Kind
     path: Path
@@ -51,11 +51,11 @@ class Media:
 
     @property
     def fields(self) -> dict[str, str]:
-        """What its reservation says, beside the size."""
+        """The fields of its reservation, without the size."""
         return {"type": self.kind.asset_type, "content_type": self.kind.content_type, "filename": self.kind.name}
 
     def lasts(self, probed: Decimal | None) -> bool:
-        """Whether a probed duration is the one it was made with."""
+        """Whether a probed duration equals the file's, within TOLERANCE."""
         return probed is not None and abs(probed - self.seconds) <= TOLERANCE
 
 
@@ -76,7 +76,7 @@ KINDS = (
 
 
 def make(folder: Path, times: int = 1) -> list[Media]:
-    """One file of each kind, in `folder`, each so many times as long as usual. Raises BenchError."""
+    """Makes one file of each kind in `folder`, `times` as long as the default. Raises BenchError."""
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         raise BenchError("ffmpeg is needed to make media: apt-get install ffmpeg")

@@ -1,4 +1,4 @@
-"""What became of assets: their states, durations and instants, as the database has them."""
+"""States, durations and times of assets, read from the database."""
 
 import time
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ where a.id = any (%s)
 
 @dataclass(frozen=True)
 class Outcome:
-    """One asset. The instants are the database's, when it wrote the change of state down."""
+    """One asset. The times are those of the database when it recorded the change of state."""
 
     state: str
     seconds: Decimal | None
@@ -29,14 +29,14 @@ class Outcome:
 
     @property
     def milliseconds(self) -> float:
-        """From landed to ready. Raises BenchError when it isn't."""
+        """From landed to ready. Raises BenchError for an asset that is not ready."""
         if self.ready_at is None:
             raise BenchError(f"An asset is {self.state}, not ready.")
         return (self.ready_at - self.landed_at).total_seconds() * 1000
 
 
 def wait(installation: Installation, asset_ids: Sequence[str], *, timeout: float, every: float = 0.1) -> None:
-    """Until none of them is open any more. Raises BenchError when that takes too long."""
+    """Waits until none of the assets is open. Raises BenchError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while (left := installation.rows(OPEN, list(asset_ids))[0][0]) > 0:
         if time.monotonic() > deadline:
@@ -45,5 +45,5 @@ def wait(installation: Installation, asset_ids: Sequence[str], *, timeout: float
 
 
 def outcomes(installation: Installation, asset_ids: Sequence[str]) -> dict[str, Outcome]:
-    """By asset id."""
+    """The outcome of each asset, by id."""
     return {asset_id: Outcome(*rest) for asset_id, *rest in installation.rows(FOUND, list(asset_ids))}

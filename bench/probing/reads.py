@@ -1,4 +1,4 @@
-"""How much of a file a probe reads off Storage, counted where the bytes pass."""
+"""How many bytes of a file a probe reads from Storage, counted by a forwarder in between."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +10,20 @@ from bench.probing.media import Media
 from bench.probing.outcome import outcomes, wait
 from bench.report import Goal, Table
 
-MOST = 0.1  # of a file of some tens of megabytes; of a longer one it is less, for most of what is read doesn't grow
+# Of a file of some tens of megabytes. The share of longer files is smaller, because most reads have a fixed size.
+MOST = 0.1
 NOTE = """\
-For this measurement alone the worker's SUPABASE_URL, and with it the signed URLs, lead through a TCP forwarder of the \
-benchmark, which counts every byte that goes back to it and to ffprobe, HTTP headers included. What the kernels hold \
-in flight when ffprobe closes a connection counts, although ffprobe never takes it: on loopback that is a few hundred \
-kilobytes for each of ffprobe's. Read whole are MP3s below 4 MiB, where that costs less than anything else, those that \
-were not declared as MP3, and those of a variable bit rate of which nothing counts the frames, or nothing that a \
-checksum protects: they are not among these. ffprobe alone believes the header, or guesses from the bit rate."""
+For this measurement the worker's SUPABASE_URL, and so the signed URLs, lead through a TCP forwarder of the benchmark. \
+It counts every response byte to the worker and to ffprobe, HTTP headers included. Bytes in the kernel's buffers \
+count even if ffprobe closes the connection without reading them: on loopback a few hundred kilobytes per connection. \
+The worker reads three kinds of MP3 whole, which are not in this table: files below 4 MiB, where reading is cheapest; \
+files not declared as MP3; and files of a variable bit rate without a frame count that a checksum protects. ffprobe alone \
+trusts the header, or estimates from the bit rate."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """Bytes and requests of one probe by the worker, and of one ffprobe alone."""
+    """Bytes and requests of one probe by the worker, and bytes of one ffprobe alone."""
 
     media: Media
     bytes: int
@@ -32,12 +33,12 @@ class Read:
 
     @property
     def share(self) -> float:
-        """Of the file."""
+        """The worker's bytes divided by the file's size."""
         return self.bytes / self.media.size
 
 
 def measure(installation: Installation, media: Sequence[Media]) -> tuple[Table, Goal]:
-    """Each file once. Raises BenchError."""
+    """Probes each file once. Raises BenchError."""
     owner = installation.owner()
     with counting(installation.stack.ports.gateway) as counts:
         worker = installation.worker("counted", "--concurrency", "1", supabase_url=counts.url)

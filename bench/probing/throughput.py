@@ -1,4 +1,4 @@
-"""How fast a worker gets through a full queue, beside `xargs -P2 ffprobe` on the same URLs."""
+"""Throughput of a worker with a full queue, compared with `xargs -P2 ffprobe` on the same URLs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from bench.report import Goal, Spread, Table
 from devstack.child import Child
 
 LEAST = 0.85
-# A lease sets available_at to its end (ASSETDOCK_LEASE_SECONDS as shipped), and finishing a job leaves it there.
+# A lease sets available_at to its expiry (60 seconds by default), and finishing a job does not change it.
 FIRST_LEASE = """
 select min(available_at) - interval '60 seconds'
 from assetdock_private.jobs where kind = 'probe' and asset_id = any (%s)
 """
 NOTE = """\
-The worker's seconds run from its first lease to the last asset's `ready`, by the database's clock: leasing, a signed \
-URL for each file, every ffprobe pass in its containment, and recording the outcome are in it; starting Python, and \
-the wait of at most a second until a worker that slept looks at the queue, are not. xargs' seconds are the command's \
-own. A round is void, and left out of the goal, unless every asset became `ready` with the duration its file was made \
-with (within 0.15 s). Foreign: cores that others kept busy meanwhile."""
+The worker's time runs from its first lease to the last asset's `ready`, by the database's clock. It includes leasing, \
+a signed URL per file, every sandboxed ffprobe pass, and recording the outcome; it excludes the start of Python and the \
+wait of at most a second until an idle worker polls the queue. The time of xargs is that of the whole command. A round \
+is void, and does not count, unless every asset becomes `ready` with the duration of its file (within 0.15 s). Foreign \
+cores: CPU that other processes used during the round."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round. `void` says why it doesn't count; empty when it does."""
+    """One round. `void` is the reason why it does not count, or empty."""
 
     files: int
     worker_first: bool
@@ -40,7 +40,7 @@ class Round:
 
     @property
     def ratio(self) -> float:
-        """The worker's throughput over that of xargs."""
+        """The worker's throughput divided by that of xargs."""
         return self.xargs_seconds / self.worker_seconds
 
 
@@ -78,7 +78,7 @@ def _round(
 
 
 def _work(installation: Installation, worker: Child, asset_ids: Sequence[str]) -> float:
-    """Wakes the worker for these; the seconds from its first lease to the last that was ready. Raises BenchError."""
+    """Resumes the worker; returns the seconds from its first lease to the last `ready`. Raises BenchError."""
     (woken,) = installation.rows("select clock_timestamp()")[0]
     resume(worker)
     wait(installation, asset_ids, timeout=60 + 2.0 * len(asset_ids))
@@ -88,7 +88,7 @@ def _work(installation: Installation, worker: Child, asset_ids: Sequence[str]) -
         outcome.ready_at or outcome.landed_at for outcome in outcomes(installation, asset_ids).values()
     )
     if not woken <= first <= woken + timedelta(seconds=5):
-        raise BenchError("The first lease can't be told from available_at: is the lease still 60 seconds?")
+        raise BenchError("The first lease does not match available_at. Is the lease still 60 seconds?")
     return float((last - first).total_seconds())
 
 

@@ -1,4 +1,4 @@
-"""How often a statement goes down an index, to look something up or to enter something, and what it reads there."""
+"""Counts how often a statement descends an index, to search or to insert, and how many index pages it reads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ join pg_class c on c.oid = i.indrelid and c.relkind = 'r'
 where c.relnamespace = any ('{assetdock_app,assetdock_private,storage,auth}'::regnamespace[])
 """
 _SCANS = "select sum(pg_stat_get_xact_numscans(index))::bigint from unnest(%s::oid[]) index"
-# Rows that are new, or were updated and found no room beside their old version: they are entered anew in each index.
+# Inserted rows, and updated rows that are not heap-only tuples: each gets a new entry in every index.
 _ENTERED = """
 select name, pg_stat_get_xact_tuples_inserted(name::regclass) + pg_stat_get_xact_tuples_updated(name::regclass)
   - pg_stat_get_xact_tuples_hot_updated(name::regclass)
@@ -31,11 +31,11 @@ Session = psycopg.Connection[Any]
 
 
 def descents(session: Session, sql: str, arguments: Mapping[str, Any]) -> int:
-    """Of one execution, which is rolled back."""
+    """The number of index descents of one execution, which is rolled back."""
     indexes = session.execute(_INDEXES).fetchall()
     tables = sorted({table for _, table, _ in indexes})
     with session.transaction(force_rollback=True):
-        # What earlier transactions counted may not have been handed on yet: the difference is this one's.
+        # Counts of earlier transactions may not have been flushed yet, so only the difference belongs to this one.
         scans, entered = _counts(session, indexes, tables)
         session.execute(ASSUME, arguments)
         session.execute(sql.encode(), arguments)
@@ -47,7 +47,7 @@ def descents(session: Session, sql: str, arguments: Mapping[str, Any]) -> int:
 
 
 def index_pages(session: Session, sql: str, arguments: Mapping[str, Any]) -> int:
-    """Pages of indexes that one execution asks for, which is rolled back."""
+    """The number of index pages that one execution requests; it is rolled back."""
     with session.transaction(force_rollback=True):
         before = _number(session, _PAGES)
         session.execute(ASSUME, arguments)
@@ -62,7 +62,7 @@ def _counts(session: Session, indexes: list[tuple[Any, ...]], tables: list[str])
 
 
 def _entries(session: Session, table: str, predicate: str | None, new: int) -> int:
-    """How many of the new rows the index takes. Subtransactions have numbers after their transaction's."""
+    """How many of the new rows the (partial) index holds. Subtransactions have higher ids than their transaction."""
     if predicate is None:
         return new
     taken = (

@@ -1,4 +1,4 @@
-"""What a statement costs as the tables grow: milliseconds, pages, and how many descents of an index those pages are."""
+"""The cost of each statement as the tables grow: milliseconds, pages, and index descents."""
 
 import itertools
 import random
@@ -19,12 +19,12 @@ from bench.tables.statements import STATEMENTS, Scene, Statement
 ROUNDS = 5
 QUICK_ROUNDS = 2
 TURNS = 40
-# Enough for a session to have settled for the plans it will keep; again after each vacuum, which throws plans away.
+# Enough executions for a session to settle on its cached plans; repeated after each vacuum, which invalidates plans.
 WARM_UP = 20
-# What reads every row of an owner is not asked so often.
+# Statements that read every row of an owner run less often.
 TURNS_OF_A_LONG_ONE = 4
 
-# Always the same work: what it shows is the machine.
+# Constant work: its time shows how steady the machine is.
 _CONTROL = "explain (analyze, format json) select sum(n) from generate_series(1, 5000) n"
 _LEVELS = """
 select i.indexrelid::regclass::text, m.level + 1, pg_relation_size(i.indexrelid)
@@ -34,13 +34,13 @@ order by 1
 """
 
 Session = psycopg.Connection[Any]
-# Where it is, and the connection that fills it.
+# The database's URL, and the connection that fills it.
 Database = tuple[str, Session]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Medians of many executions. `index_pages` are those of `pages` that belong to indexes."""
+    """Medians of many executions. `index_pages` are the `pages` that belong to indexes."""
 
     milliseconds: float
     pages: int
@@ -49,7 +49,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class IndexSize:
-    """Levels from the root to the leaves, which is what one descent reads, and bytes."""
+    """Levels from the root to the leaves (the pages that one descent reads), and size in bytes."""
 
     levels: int
     size: int
@@ -57,7 +57,7 @@ class IndexSize:
 
 @dataclass(frozen=True)
 class Place:
-    """A database that holds so many assets. `session` asks about them, long-lived as those of PostgREST are."""
+    """A filled database. `session` runs the statements; it is long-lived, as PostgREST's sessions are."""
 
     population: Population
     scene: Scene
@@ -65,7 +65,7 @@ class Place:
 
     @classmethod
     def fill(cls, opened: ExitStack, url: str, population: Population) -> "Place":
-        """Fills it, then opens the session."""
+        """Fills the database, then opens the session."""
         population.fill()
         session = opened.enter_context(psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor))
         return cls(population, Scene.of(session, population.distribution, population.assets // ASSETS_A_KEY), session)
@@ -73,7 +73,7 @@ class Place:
 
 @dataclass
 class Growth:
-    """All statements in one distribution, at each of its sizes; the plans, at the largest."""
+    """All statements in one distribution, at every size; their plans at the largest size."""
 
     distribution: Distribution
     sizes: Sequence[int]
@@ -85,8 +85,8 @@ class Growth:
     scans: dict[str, list[Scan]] = field(default_factory=dict)
 
     def measure(self, databases: Mapping[int, Database]) -> None:
-        """Fills the database of each size, then asks all of them in turns: whatever befalls the machine befalls each
-        size alike."""
+        """Fills the database of each size, then runs each statement on all of them in turn, so that changes in the
+        machine's load affect every size alike."""
         with ExitStack() as opened:
             places = [
                 Place.fill(opened, url, Population(connection, self.distribution, size, self.sizes))
@@ -98,11 +98,11 @@ class Growth:
             self._look_inside(places[-1])
 
     def slowdown(self, statement: Statement) -> float:
-        """The largest size's time as a multiple of the smallest's."""
+        """The time at the largest size divided by the time at the smallest."""
         return self._cost(statement, -1).milliseconds / self._cost(statement, 0).milliseconds
 
     def more_pages(self, statement: Statement) -> int:
-        """Of indexes, from the smallest size to the largest."""
+        """How many more index pages the largest size needs than the smallest."""
         return self._cost(statement, -1).index_pages - self._cost(statement, 0).index_pages
 
     def _cost(self, statement: Statement, place: int) -> Cost:
@@ -113,7 +113,7 @@ class Growth:
         control: dict[int, list[float]] = defaultdict(list)
         for number in range(self.rounds):
             for place in places:
-                place.population.sweep()  # what was rolled back would be in the way of what follows
+                place.population.sweep()  # dead rows of rolled-back executions would slow down the next ones
             for turn in range(WARM_UP):
                 for _ in _executions(places, turn):
                     pass
@@ -145,8 +145,8 @@ class Growth:
 
 
 def _executions(places: Sequence[Place], turn: int) -> Iterator[tuple[str, int, Execution]]:
-    """One of each statement at each size. Each turn has an order of its own: whoever always came right after its like,
-    or first, would be the faster or slower for it, by a fifth."""
+    """One execution of each statement at each size. Each turn shuffles the order: a fixed order makes some statements
+    up to a fifth faster or slower, because of what ran just before."""
     order = random.Random(turn)
     for statement in order.sample(STATEMENTS, len(STATEMENTS)):
         if statement.grows and turn % TURNS >= TURNS_OF_A_LONG_ONE:

@@ -1,4 +1,4 @@
-"""The growth of costs as tables, and what of it was to be reached."""
+"""Tables and goals of the growth measurement."""
 
 from collections.abc import Sequence
 
@@ -13,27 +13,26 @@ FUNCTIONS = tuple(dict.fromkeys(statement.function for statement in STATEMENTS))
 
 
 def intro(rounds: int) -> str:
-    """What was measured, and how."""
+    """How the growth was measured, in Markdown."""
     return f"""\
-A stack for each size, side by side, each with the settings it ships with (fsync on, 128 MiB of shared buffers). All
-assets are one owner's, and again those of {OWNERS:,}; with them their histories (two events for most), the objects in
-Storage, a job for each landing (finished, but for one in a hundred) and an API key for each {ASSETS_A_KEY} assets.
-Owners who are measured have the same at every size: in the second case {WATCHED} have {WATCHED_ASSETS} assets each, in
-both {OPEN} uploads are open.
+One stack per size, side by side, each with its default settings (fsync on, 128 MiB of shared buffers). There are two
+distributions: all assets belong to one owner, or they are spread over {OWNERS:,} owners. Each asset has its history
+(two events for most), its object in Storage and a probe job (one in a hundred is unfinished); there is one API key per
+{ASSETS_A_KEY} assets. The measured owners have the same number of assets at every size: {WATCHED} owners with
+{WATCHED_ASSETS} assets each in the second distribution. {OPEN} uploads are open in both.
 
 Each statement runs as its caller, with the role and claims that PostgREST or Storage sets, under
-`EXPLAIN (ANALYZE, BUFFERS)`, and is rolled back: {rounds} rounds of {TURNS} turns, after as many runs as a session
-needs to settle for its plans. In each turn the statements come in an order of their own, and at each statement so do
-the sizes: whatever befalls the machine befalls all of them, and what runs finds no more of itself in the processor's
-caches than on a busy server. Time is planning and execution, without the commit; a
-page is 8 KiB, found in shared buffers or read into them; both are medians. A descent is one way from an index's root
-to a leaf, to look something up or to enter something. What was rolled back is vacuumed away before each round, and
-autovacuum is off meanwhile. The *control* adds up 5,000 numbers, the same work at every size: it shows how steady the
-machine was."""
+`EXPLAIN (ANALYZE, BUFFERS)`, and is rolled back: {rounds} rounds of {TURNS} turns, after enough runs for a session to
+settle on its plans. Each turn shuffles the statements and, for each statement, the sizes, so that changes in the
+machine's load affect all of them alike and the processor's caches hold no more than on a busy server. Time is planning
+plus execution, without the commit. A page is 8 KiB, found in shared buffers or read into them. Both are medians. A
+descent is one walk from an index's root to a leaf, to search or to insert. A vacuum before each round removes what was
+rolled back, and autovacuum is off during the rounds. The *control* adds 5,000 numbers, the same work at every size: it
+shows how steady the machine was."""
 
 
 def costs_table(growth: Growth) -> Table:
-    """Each statement at each size."""
+    """The cost of each statement at each size."""
     sizes = growth.sizes
     rows = []
     for statement in STATEMENTS:
@@ -60,15 +59,15 @@ def costs_table(growth: Growth) -> Table:
             "more pages of indexes, in descents",
         ],
         rows,
-        "`include_total` counts every asset of the owner that fits: its time is in proportion to them, as its"
-        " description says, and nothing is promised for it. *Any key* is another one at each call, of as many as there"
-        " are at that size: the few of the smallest are met again and again, of the largest each is on pages that no"
-        " call has touched since they were vacuumed.",
+        "`include_total` counts every matching asset of the owner, so its time is proportional to their number, as its"
+        " description says; it has no goal. *Any key* looks up a different key at each call, out of all keys at that"
+        " size: at the smallest size the same few keys return, at the largest each key is on pages that no call has"
+        " touched since the last vacuum.",
     )
 
 
 def indexes_table(growths: Sequence[Growth]) -> Table:
-    """Those that have more than a root."""
+    """Levels and size of every index."""
     growth = growths[-1]
     names = sorted({name for name, _ in growth.indexes})
     return Table(
@@ -80,7 +79,7 @@ def indexes_table(growths: Sequence[Growth]) -> Table:
 
 
 def plans_table(growths: Sequence[Growth]) -> Table:
-    """How each statement reached tables that grow, at the largest size."""
+    """How each statement accessed tables that grow, at the largest size."""
     rows = []
     for statement in STATEMENTS:
         scans = _scans(growths, statement)
@@ -90,12 +89,12 @@ def plans_table(growths: Sequence[Growth]) -> Table:
         ["statement", "scans of tables that grow (most rows read by one)"],
         rows,
         "By `auto_explain` with `log_nested_statements`, from inside the functions and triggers, in both distributions"
-        f" at the largest size, with `plan_cache_mode` {', '.join(PLAN_CACHE_MODES)}: whichever plan a session keeps.",
+        f" at the largest size, with `plan_cache_mode` {', '.join(PLAN_CACHE_MODES)}: every plan a session may keep.",
     )
 
 
 def goals(growths: Sequence[Growth]) -> list[Goal]:
-    """Time and pages of each function, and all plans."""
+    """The goals for time and pages of each function, and the goal for all plans."""
     return [*(goal for function in FUNCTIONS for goal in _growth_goals(growths, function)), _plans_goal(growths)]
 
 

@@ -1,4 +1,4 @@
-"""`create_upload` against a bare INSERT of the same row, by pgbench: both to the disk, both by thousands of owners."""
+"""`create_upload` compared with a bare INSERT of the same row, by pgbench: commits are flushed, thousands of owners."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from devstack.stack import Stack
 
 CLIENTS = 8
 ROUNDS, QUICK_ROUNDS = 5, 2
-# Of each run.
+# Length of each run.
 SECONDS, QUICK_SECONDS = 5, 1
 SHARE_AT_LEAST = 0.35
 
@@ -31,11 +31,12 @@ drop table if exists bench.assets;
 create table bench.assets (like assetdock_app.assets including all);
 grant insert on bench.assets to authenticated, authenticator;
 grant usage on schema bench to authenticated, authenticator;
--- What the columns' defaults call. Only in this database, which goes away.
-grant execute on function assetdock_private.uuid7(), assetdock_private.uuid7_instant(uuid) to authenticated, authenticator;
+-- The columns' defaults call these functions. This database is deleted after the benchmark.
+grant execute on function assetdock_private.uuid7(), assetdock_private.uuid7_instant(uuid)
+  to authenticated, authenticator;
 """
-# As PostgREST opens the transaction of a request. json.dumps puts a space after each colon: pgbench takes :word for a
-# variable.
+# The start of PostgREST's transaction for a request. json.dumps puts a space after each colon, because pgbench reads
+# :word as a variable.
 _CLAIMS = json.dumps({**SESSION, "sub": "OWNER"})
 _HEADERS = json.dumps({"accept": "application/json", "content-type": "application/json"})
 _OWNER = "md5('owner ' || :n)::uuid"
@@ -52,7 +53,9 @@ values
   ({_OWNER}, 'audio', 'session', 'audio/mpeg', now() + interval '15 minutes', now() + interval '135 minutes');
 """  # noqa: S608 - nothing in it comes from outside
 SCRIPTS = {
-    "create_upload": f"{_OPENING}select assetdock.create_upload(type => 'audio', content_type => 'audio/mpeg');\ncommit;\n",
+    "create_upload": (
+        f"{_OPENING}select assetdock.create_upload(type => 'audio', content_type => 'audio/mpeg');\ncommit;\n"
+    ),
     "bare INSERT": f"{_OPENING}{_INSERT}commit;\n",
     "bare INSERT, nothing around it": f"\\set n random(1, {OWNERS})\n{_INSERT}",
 }
@@ -64,19 +67,19 @@ class PgbenchError(Exception):
 
 @dataclass(frozen=True)
 class Race:
-    """Transactions a second of each script, in rounds in which all took turns."""
+    """Transactions per second of each script; in each round all scripts take turns."""
 
     assets: int
     rates: Mapping[str, Spread]
 
     @property
     def share(self) -> float:
-        """What create_upload reaches of the bare INSERT in the same transaction."""
+        """The rate of create_upload divided by the rate of the bare INSERT in the same transaction."""
         return self.rates["create_upload"].median / self.rates["bare INSERT"].median
 
     @property
     def share_of_nothing_around(self) -> float:
-        """What it reaches of the INSERT alone, a transaction of one statement."""
+        """The rate of create_upload divided by the rate of the INSERT as a transaction of one statement."""
         return self.rates["create_upload"].median / self.rates["bare INSERT, nothing around it"].median
 
 
@@ -84,20 +87,20 @@ UNPACKED = PROJECT / "node_modules/.cache/debian"
 
 
 def find_pgbench() -> str:
-    """On PATH, where Debian puts it, or where `make bench` unpacked it. Raises PgbenchError."""
+    """Path of pgbench: on PATH, in Debian's directory, or where `make bench` unpacked it. Raises PgbenchError."""
     if on_path := shutil.which("pgbench"):
         return on_path
     for root in (Path("/"), UNPACKED):
         if installed := sorted(root.glob("usr/lib/postgresql/*/bin/pgbench")):
             return str(installed[-1])
-    raise PgbenchError("The benchmark needs pgbench, of any version: `make bench` gets it.")
+    raise PgbenchError("The benchmark needs pgbench (any version). `make bench` installs it.")
 
 
 def race(stack: Stack, connection: psycopg.Connection[Any], directory: Path, *, assets: int, quick: bool) -> Race:
-    """On the tables as they are; the bare INSERT's begins empty. Raises PgbenchError."""
+    """Runs the scripts in turns on the tables as they are; the bare INSERT's starts empty. Raises PgbenchError."""
     seconds = QUICK_SECONDS if quick else SECONDS
     for table in GROWING:
-        connection.execute(f"alter table {table} reset (autovacuum_enabled)".encode())  # as it ships
+        connection.execute(f"alter table {table} reset (autovacuum_enabled)".encode())  # the default
     connection.execute(_TARGET)
     for name, script in SCRIPTS.items():
         (directory / name).write_text(script)
@@ -139,7 +142,7 @@ def _rate(stack: Stack, script: Path, seconds: int) -> float:
 
 
 def races_table(races: list[Race]) -> Table:
-    """Medians, with the least and the most."""
+    """Medians, with minimum and maximum."""
     rounds = len(races[0].rates["create_upload"].values)
     return Table(
         ["transactions a second", *SCRIPTS, "share"],
@@ -148,16 +151,17 @@ def races_table(races: list[Race]) -> Table:
             for race in races
         ],
         f"{CLIENTS} connections, prepared statements, {OWNERS:,} owners drawn at random, {rounds} rounds in turns,"
-        " every commit flushed. `create_upload` and *bare INSERT* stand in the same transaction: `begin`, the seven"
-        " `set_config` of PostgREST, the statement, `commit`. The bare INSERT goes into a copy of `assetdock_app.assets` with its"
-        " defaults, checks, generated columns and indexes, empty at first, without triggers, policies or history. The"
-        " share is that of these two. *Nothing around it* is the INSERT alone, for the sceptic: of that `create_upload`"
-        f" reaches {', '.join(f'{race.share_of_nothing_around:.2f}' for race in races)}.",
+        " every commit flushed. `create_upload` and *bare INSERT* run in the same transaction: `begin`, the seven"
+        " `set_config` of PostgREST, the statement, `commit`. The bare INSERT goes into a copy of"
+        " `assetdock_app.assets` with its defaults, checks, generated columns and indexes, empty at first, without"
+        " triggers, policies or history. The share compares these two. *Nothing around it* is the INSERT as a"
+        f" transaction of its own; compared with it, `create_upload` reaches"
+        f" {', '.join(f'{race.share_of_nothing_around:.2f}' for race in races)}.",
     )
 
 
 def races_goal(races: list[Race]) -> Goal:
-    """Met when it is in every race."""
+    """Met when every race reaches the share."""
     return Goal(
         "`create_upload` against a bare INSERT, pgbench",
         f"≥ {SHARE_AT_LEAST}",

@@ -1,4 +1,4 @@
-"""EXPLAIN (ANALYZE, BUFFERS) of a statement, and auto_explain of every statement inside the functions it calls."""
+"""EXPLAIN (ANALYZE, BUFFERS) of a statement, and auto_explain of the statements inside the functions it calls."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from psycopg import errors
 from bench.tables.population import GROWING
 from bench.tables.statements import ASSUME, Scene, Statement
 
-# A page of a list, a minute's reservations, the open uploads of the one owner: no probe here needs to read more rows.
+# No index probe here needs more rows: a page of a list, a minute's reservations, one owner's open uploads.
 ROWS_OF_A_PROBE = 500
 PLAN_CACHE_MODES = ("auto", "force_custom_plan", "force_generic_plan")
 
@@ -32,7 +32,7 @@ Plan = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Execution:
-    """Milliseconds of planning and executing; 8 KiB pages found in or read into shared buffers."""
+    """Milliseconds of planning and execution; pages of 8 KiB found in shared buffers or read into them."""
 
     milliseconds: float
     pages: int
@@ -40,7 +40,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Scan:
-    """One scan of a table, in all its loops. `condition`: what the index was asked; "" when it was asked nothing."""
+    """One scan of a table, over all its loops. `condition` is the index condition, "" when there is none."""
 
     table: str
     node: str
@@ -54,16 +54,16 @@ class Scan:
 
     @property
     def access(self) -> str:
-        """How the table was reached."""
+        """The kind of scan, its table and its index."""
         return f"{self.node} on {self.table}" + (f" by {self.index}" if self.index else "")
 
     def text(self) -> str:
-        """What a reader needs to judge it."""
+        """One line about the scan, for a report."""
         return f"{self.access}, {self.rows:,.0f} rows" + ("" if self.condition else ", no index condition")
 
 
 def execute(connection: psycopg.Connection[Any], sql: str, arguments: Mapping[str, Any]) -> Execution:
-    """Runs it as the caller that the arguments name, and takes it back."""
+    """Runs the statement as the caller in `arguments`, and rolls it back."""
     with connection.transaction(force_rollback=True):
         connection.execute(ASSUME, arguments)
         row = connection.execute(f"explain (analyze, buffers, format json) {sql}".encode(), arguments).fetchone()
@@ -78,7 +78,7 @@ def execute(connection: psycopg.Connection[Any], sql: str, arguments: Mapping[st
 def scans_inside(
     connection: psycopg.Connection[Any], statement: Statement, scene: Scene, mode: str = "auto"
 ) -> list[Scan]:
-    """Every scan of a growing table, by the statement itself and by whatever its functions and triggers ran."""
+    """Every scan of a table that grows, by the statement itself and by its functions and triggers."""
     plans: list[Plan] = []
 
     def collect(notice: errors.Diagnostic) -> None:
@@ -102,7 +102,7 @@ def scans_inside(
 
 
 def nodes(plan: Plan) -> Iterator[Plan]:
-    """A plan's nodes, the root first."""
+    """The nodes of a plan, the root first."""
     yield plan
     for child in plan.get("Plans", ()):
         yield from nodes(child)
@@ -113,7 +113,7 @@ def _scans(plan: Plan) -> Iterator[Scan]:
         table = f"{node.get('Schema')}.{node.get('Relation Name')}"
         if table not in GROWING or node["Node Type"] == "ModifyTable":
             continue
-        # The scan of an index for a bitmap is a node of its own, below.
+        # The index scan of a bitmap heap scan is a child node.
         asked: Sequence[Plan] = [node, *node.get("Plans", ())] if node["Node Type"] == "Bitmap Heap Scan" else [node]
         read = (
             node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)

@@ -1,4 +1,4 @@
-"""How often a query asks a policy who is calling."""
+"""How often a query evaluates the policy function that identifies the caller."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from bench.report import Goal, Table
 from bench.tables.plans import nodes
 from bench.tables.statements import ASSUME, Scene, Statement
 
-# As a caller writes them, through PostgREST or, the last, as Storage looks up an object.
+# Queries that callers send through PostgREST; the last one is Storage's look-up of an object.
 QUERIES = (
     "select * from assetdock.assets order by id desc limit 20",
     "select * from assetdock.asset_events where asset_id = %(ready_asset)s order by at",
@@ -24,7 +24,7 @@ _CALLS = "select coalesce(pg_stat_get_xact_function_calls('assetdock_private.own
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of one query: its rows, how often it called assetdock_private.owner_with, whether that stands in an InitPlan."""
+    """One query: its rows, how often it called assetdock_private.owner_with, and whether that call is an InitPlan."""
 
     query: str
     rows: int
@@ -34,7 +34,7 @@ class Evaluation:
 
 
 def evaluations(session: psycopg.Connection[Any], scene: Scene) -> list[Evaluation]:
-    """Each query once, as the first owner."""
+    """Runs each query once, as the first owner."""
     return [_evaluation(session, scene, query) for query in QUERIES]
 
 
@@ -46,7 +46,7 @@ def _evaluation(session: psycopg.Connection[Any], scene: Scene, query: str) -> E
         session.execute(ASSUME, arguments)
         rows = len(session.execute(query.encode(), arguments).fetchall())
         session.execute("reset role")
-        calls = _calls(session) - before  # what earlier transactions counted may not have been handed on yet
+        calls = _calls(session) - before  # counts of earlier transactions may not have been flushed yet
         session.execute(ASSUME, arguments)
         explained = session.execute(f"explain (verbose, format json) {query}".encode(), arguments).fetchone()
     assert explained is not None  # noqa: S101 - EXPLAIN has one
@@ -68,20 +68,20 @@ def _calls(session: psycopg.Connection[Any]) -> int:
 
 
 def policies_table(found: list[Evaluation]) -> Table:
-    """What each query did."""
+    """One line per query."""
     return Table(
         ["query", "rows", "calls of assetdock_private.owner_with", "as InitPlan", "scan"],
         [
             [f"`{each.query}`", f"{each.rows}", f"{each.calls}", "yes" if each.in_init_plan else "no", each.scan]
             for each in found
         ],
-        "By a session, at the largest size: with all assets of one owner, and again spread. `track_functions`"
-        " counts the calls.",
+        "Run by a session at the largest size, once with all assets belonging to one owner and once with assets spread"
+        " over many. `track_functions` counts the calls.",
     )
 
 
 def policies_goal(found: list[Evaluation]) -> Goal:
-    """Met when the policy asked once in each."""
+    """Met when each query calls the policy function once."""
     return Goal(
         "policies are evaluated once per query",
         "1 call of assetdock_private.owner_with, in an InitPlan",

@@ -1,7 +1,7 @@
-"""Rows as a busy installation has them: assets of every state, with what hangs on them.
+"""The rows of a busy installation: assets in every state, and the rows that belong to them.
 
-They are put in by sets, with triggers and foreign keys off (`session_replication_role`): what the functions would have
-written in months is written in minutes. Everything lies in the past, so that no limit of the last minute is touched.
+They are inserted in bulk with triggers and foreign keys off (`session_replication_role`), which takes minutes. All of
+them lie in the past, so that they do not count towards limits per minute.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from bench.tables import rows
 Distribution = Literal["one owner", "spread"]
 DISTRIBUTIONS: tuple[Distribution, ...] = ("one owner", "spread")
 OWNERS = 10_000
-# Who is measured while assets are spread. Each has the same number of assets however many there are in all, or a page
-# would be fuller at a million than at ten thousand, and the times of different answers would be compared.
+# The owners that are measured when assets are spread. Each has the same number of assets at every size: otherwise a
+# page of a list would hold more rows at a million assets, and the times of different results would be compared.
 WATCHED = 20
 WATCHED_ASSETS = 40
-# Reservations whose window is open, of those who are measured: bounded by a limit, not by how many assets there are.
+# Open reservations of the measured owners: a limit bounds them, whatever the number of assets.
 OPEN = 200
 ASSETS_A_KEY = 10
 
-# Those that grow with assets, keys or owners: reading one from end to end is what must not happen.
+# Tables that grow with assets, keys or owners: no statement may scan one sequentially.
 GROWING = (
     "assetdock_app.assets",
     "assetdock_app.asset_events",
@@ -39,7 +39,7 @@ GROWING = (
 
 @dataclass(frozen=True)
 class Population:
-    """The rows of one database: `assets`, one of the `sizes` that are compared, and everything that belongs to them."""
+    """The rows of one database: `assets` (one of the compared `sizes`) and everything that belongs to them."""
 
     connection: psycopg.Connection[Any]
     distribution: Distribution
@@ -47,13 +47,14 @@ class Population:
     sizes: Sequence[int]
 
     def fill(self) -> None:
-        """Throws away what another distribution left, but for the users, their limits and endpoints; then fills,
-        vacuums and analyzes."""
+        """Deletes the rows of the previous distribution except users, limits and webhook endpoints; then fills, vacuums
+        and analyzes."""
         self.connection.execute(
-            "truncate assetdock_app.assets, assetdock_app.asset_events, assetdock_app.api_keys, assetdock_private.api_key_secrets, assetdock_private.jobs,"
-            " assetdock_private.usage, storage.objects, assetdock_private.idempotency_keys, assetdock_private.webhook_deliveries cascade"
+            "truncate assetdock_app.assets, assetdock_app.asset_events, assetdock_app.api_keys,"
+            " assetdock_private.api_key_secrets, assetdock_private.jobs, assetdock_private.usage, storage.objects,"
+            " assetdock_private.idempotency_keys, assetdock_private.webhook_deliveries cascade"
         )
-        # Vacuumed by hand between rounds, so that none runs in the middle of one.
+        # sweep() vacuums between rounds, so that no autovacuum runs during one.
         for table in GROWING:
             self.connection.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
         settings: dict[str, int | bool] = {
@@ -77,12 +78,12 @@ class Population:
         self.connection.execute("checkpoint")
 
     def sweep(self) -> None:
-        """Takes away what was rolled back, in tables and indexes."""
+        """Removes dead rows from tables and indexes."""
         self.connection.execute("vacuum (index_cleanup on) " + ", ".join(GROWING))
 
 
 def create_owners(connection: psycopg.Connection[Any]) -> None:
-    """The users, and the tools of this benchmark in a schema of their own."""
+    """Creates the users, and the benchmark's functions in a schema of their own."""
     connection.execute(rows.TOOLS)
     with connection.transaction():
         connection.execute("set local session_replication_role = replica")

@@ -1,4 +1,4 @@
-"""The statements that fill the tables, set by set. `bench.tables.population` says how many rows, and whose."""
+"""The statements that fill the tables in bulk. `bench.tables.population` chooses numbers of rows and owners."""
 
 TOOLS = """
 create schema bench;
@@ -12,7 +12,9 @@ create function bench.key_hash(n bigint) returns bytea language sql immutable as
 $$;
 create function bench.uuid7(at timestamptz) returns uuid language sql volatile as $$
   select encode(
-    substring(uuid_send(assetdock_private.uuid7_floor(at)) from 1 for 6) || substring(uuid_send(assetdock_private.uuid7()) from 7), 'hex'
+    substring(uuid_send(assetdock_private.uuid7_floor(at)) from 1 for 6)
+      || substring(uuid_send(assetdock_private.uuid7()) from 7),
+    'hex'
   )::uuid
 $$;
 """
@@ -21,9 +23,10 @@ USERS = """
 insert into auth.users (id, aud, role, email, email_confirmed_at, created_at, updated_at, raw_app_meta_data)
 select bench.owner(n), 'authenticated', 'authenticated', n || '@example.com', now(), now(), now(),
   '{"provider": "email", "providers": ["email"]}'
--- Number 0 has nothing at all, ever: the newcomer.
+-- Owner 0 never has any rows: the newcomer.
 from generate_series(0, %(owners)s) n;
-insert into assetdock_private.producers (owner_id) select bench.owner(n * 100) from generate_series(1, %(owners)s / 100) n;
+insert into assetdock_private.producers (owner_id)
+select bench.owner(n * 100) from generate_series(1, %(owners)s / 100) n;
 insert into assetdock_private.limits (owner_id, pending_uploads)
 select bench.owner(n * 100), 2000 from generate_series(1, %(owners)s / 100) n;
 insert into assetdock_app.webhook_endpoints (owner_id, url, event_types)
@@ -31,7 +34,7 @@ select bench.owner(n * 20), 'https://example.com/' || n, assetdock_private.webho
 from generate_series(2, %(owners)s / 20) n;
 """
 
-# One row for each new asset: whose, when, and what became of it, in thousandths of all.
+# One row per new asset: owner, time and final state. The shares of the states are in thousandths.
 PLAN = """
 create temporary table plan on commit drop as
 select p.n, p.owner, bench.uuid7(p.at) as id, p.at, p.type,
@@ -59,7 +62,7 @@ from (
       when n <= 0 or case when watched then n / %(spacing)s / %(watched)s else n / 3 end %% 2 = 0 then 'audio'
       else 'video'
     end as type,
-    -- A stride prime to 1000 meets each lot once in a thousand; the watched go through all in equal steps.
+    -- A stride that is coprime to 1000 visits each lot once per thousand; watched owners take equal steps.
     case when watched and not %(one)s
       then (n / %(spacing)s / %(watched)s) * (1000 / %(watched_assets)s)
       else (n * 617) %% 1000
@@ -129,8 +132,10 @@ join assetdock_app.assets a on a.id = p.id
 where p.fate in ('processing', 'failed', 'ready', 'deleted')
 order by p.n;
 
--- Of the open probes some are leased and some were put off; finished ones are kept for a week.
-insert into assetdock_private.jobs (id, kind, asset_id, available_at, attempts, lease_token, leased_by, finished_at, outcome)
+-- Some of the open probes are leased and some are postponed; finished ones are kept for a week.
+insert into assetdock_private.jobs (
+  id, kind, asset_id, available_at, attempts, lease_token, leased_by, finished_at, outcome
+)
 select bench.uuid7(p.at + interval '1 minute'), 'probe', p.id,
   case when open and n / 1000 % 10 > 7 then now() + interval '12 hours' else now() - random() * interval '7 days' end,
   case when open then 0 else 1 end,

@@ -1,4 +1,4 @@
-"""What is measured: each statement as its caller sends it, with the role and claims that PostgREST or Storage sets."""
+"""The measured statements, each with the role and claims that PostgREST or Storage sets for its caller."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import psycopg
 
 from bench.tables.population import OPEN, WATCHED, Distribution
 
-# What a claim is in a session of Supabase Auth. identify() reads three of them, and parses all.
+# The claims of a Supabase Auth session. identify() reads three of them, but parses them all.
 SESSION = {
     "iss": "https://abcdefghijklmnopqrst.supabase.co/auth/v1",
     "aud": "authenticated",
@@ -26,7 +26,7 @@ SESSION = {
     "session_id": "6f1d4d0e-5a0a-4c39-8f2b-0c5d6a9d0001",
     "is_anonymous": False,
 }
-# What Storage says about bytes that landed; the open reservations are for just these.
+# The metadata that Storage records for landed bytes; the open reservations match it.
 _LANDED = {
     "eTag": '"0cc175b9c0f1b6a831c399e269772661"',
     "size": 400_000,
@@ -42,14 +42,14 @@ NEWCOMER = "first page of a newcomer"
 
 @dataclass(frozen=True)
 class Statement:
-    """One way of calling `function`. `grows`: its time is in proportion to what the owner has; nothing is promised."""
+    """One way of calling `function`. `grows`: its time is proportional to the owner's rows, and it has no goal."""
 
     function: str
     way: str
     role: str
     sql: str
     grows: bool = False
-    # Where EXPLAIN would leave pages out.
+    # Used to count pages where EXPLAIN would miss some.
     sql_for_pages: str = ""
 
     @property
@@ -59,7 +59,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Scene:
-    """Whom and what the statements are about, at one size."""
+    """The owners, keys and assets that the statements use, at one size."""
 
     owners: Sequence[str]
     api_keys: Sequence[str]
@@ -67,13 +67,13 @@ class Scene:
     open_assets: Sequence[tuple[str, str]]
     newcomer: str
     keys: int
-    # One that the first owner has bytes of.
+    # An asset of the first owner that has bytes.
     ready_asset: str
 
     @classmethod
     def of(cls, connection: psycopg.Connection[Any], distribution: Distribution, keys: int) -> "Scene":
-        """A cursor stands in the middle of what its owner has. The one owner's stand in different places there: a page
-        that begins at the end of an index's leaf goes on to the next."""
+        """Reads the scene from a filled database. Each cursor points to the middle of its owner's assets; the single
+        owner's cursors point to different places, because a page may begin anywhere in an index leaf."""
         number = 1 if distribution == "one owner" else WATCHED
         owners = [
             row[0] for row in connection.execute("select bench.owner(n)::text from generate_series(1, %s) n", [number])
@@ -85,7 +85,8 @@ class Scene:
         cursors = [
             _one(
                 connection,
-                "select assetdock_private.cursor_after(owner_id, id) from assetdock_app.assets where owner_id = %s order by id"
+                "select assetdock_private.cursor_after(owner_id, id) from assetdock_app.assets where owner_id = %s"
+                " order by id"
                 " offset (select count(*) * (100 + %s) / 200 from assetdock_app.assets where owner_id = %s) limit 1",
                 owners[turn % number], turn if number == 1 else 0, owners[turn % number],
             )
@@ -105,7 +106,7 @@ class Scene:
         return cls(owners, api_keys, cursors, open_assets, newcomer, keys, ready)
 
     def arguments(self, statement: Statement, turn: int) -> dict[str, Any]:
-        """Those of one execution, its caller included: each turn asks for someone or something else."""
+        """The arguments of one execution, including its caller. Each turn uses another owner, asset and key."""
         place = turn % len(self.owners)
         asset, owner = self.open_assets[turn % len(self.open_assets)]
         claims: dict[str, Any] = {"role": statement.role}
@@ -142,7 +143,8 @@ _INSERT = (
     "insert into storage.objects (bucket_id, name, owner, owner_id, version, metadata, user_metadata)"
     " values ('assets', {asset}, {owner}::uuid, {owner}, gen_random_uuid()::text, {object}, null)"
 )
-# EXPLAIN leaves out the pages that AFTER triggers touch: they belong to no node of its plan. In a function they count.
+# EXPLAIN does not count pages that AFTER triggers touch, because they belong to no plan node. Inside a function they
+# count.
 LANDING_TOOL = f"""
 create function bench.land(asset text, owner text, object jsonb) returns void language plpgsql as $$
 begin
@@ -156,7 +158,10 @@ def _list(way: str, arguments: str, *, grows: bool = False) -> Statement:
     return Statement("list", way, "authenticated", f"select assetdock.list_assets({arguments})", grows)
 
 
-_CREATE = "select assetdock.create_upload(type => 'audio', content_type => 'audio/mpeg', filename => 'a.mp3', size_bytes => 400000)"
+_CREATE = (
+    "select assetdock.create_upload("
+    "type => 'audio', content_type => 'audio/mpeg', filename => 'a.mp3', size_bytes => 400000)"
+)
 
 STATEMENTS = (
     Statement("create_upload", "by a session", "authenticated", _CREATE),
@@ -177,9 +182,9 @@ STATEMENTS = (
     _list("state ready at a cursor", "state => 'ready', cursor => %(cursor)s"),
     _list("type video", "type => 'video'"),
     _list("type video at a cursor", "type => 'video', cursor => %(cursor)s"),
-    _list("a type there is none of", "type => 'cut_file'"),
+    _list("a type without assets", "type => 'cut_file'"),
     _list("state failed and type video", "state => 'failed', type => 'video'"),
-    _list("a state and type there is none of", "state => 'ready', type => 'cut_file'"),
+    _list("a state and type without assets", "state => 'ready', type => 'cut_file'"),
     _list("include_total", "include_total => true", grows=True),
     Statement("lease_jobs", "ten jobs", "assetdock_worker", "select assetdock.lease_jobs('bench', 10)"),
     Statement("resolve_api_key", "a key in use", "assetdock_gateway", "select assetdock.resolve_api_key(%(key_hash)s)"),
