@@ -17,8 +17,8 @@ For this measurement the worker's SUPABASE_URL, and so the signed URLs, lead thr
 It counts every response byte to the worker and to ffprobe, HTTP headers included. Bytes in the kernel's buffers \
 count even if ffprobe closes the connection without reading them: on loopback a few hundred kilobytes per connection. \
 The worker reads three kinds of MP3 whole, which are not in this table: files below 4 MiB, where reading is cheapest; \
-files not declared as MP3; and files of a variable bit rate without a frame count that a checksum protects. ffprobe alone \
-trusts the header, or estimates from the bit rate."""
+files not declared as MP3; and files of a variable bit rate without a frame count that a checksum protects. ffprobe \
+alone trusts the header, or estimates from the bit rate."""
 
 
 @dataclass(frozen=True)

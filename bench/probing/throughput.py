@@ -21,10 +21,10 @@ from assetdock_private.jobs where kind = 'probe' and asset_id = any (%s)
 """
 NOTE = """\
 The worker's time runs from its first lease to the last asset's `ready`, by the database's clock. It includes leasing, \
-a signed URL per file, every sandboxed ffprobe pass, and recording the outcome; it excludes the start of Python and the \
-wait of at most a second until an idle worker polls the queue. The time of xargs is that of the whole command. A round \
-is void, and does not count, unless every asset becomes `ready` with the duration of its file (within 0.15 s). Foreign \
-cores: CPU that other processes used during the round."""
+a signed URL per file, every sandboxed ffprobe pass, and recording the outcome; it excludes the start of Python and \
+the wait of at most a second until an idle worker polls the queue. The time of xargs is that of the whole command. A \
+round is void, and does not count, unless every asset becomes `ready` with the duration of its file (within 0.15 s). \
+Foreign cores: CPU that other processes used during the round."""
 
 
 @dataclass(frozen=True)
