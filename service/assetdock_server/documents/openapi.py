@@ -1,7 +1,7 @@
 """The API as an OpenAPI 3.1 document.
 
-It is built of plain dictionaries with the specification's own keys. A library of classes would only check their spelling,
-which a test does with the specification's validator.
+It is built of plain dictionaries with the specification's own keys. A library of classes would only check their
+spelling, which a test does with the specification's validator.
 """
 
 import re
@@ -56,7 +56,7 @@ SECURITY_SCHEMES: Json = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "rk_live_…",
-        "description": "An API key from `POST /api/v1/api-keys`, for programs. It holds the scopes that it was created with.",
+        "description": "An API key from `POST /api/v1/api-keys`, for programs. It holds the scopes it was created with.",
     },
 }
 
@@ -117,7 +117,7 @@ PARAMETERS: Json = {
         "name": "Idempotency-Key",
         "in": "header",
         "description": "Makes it safe to repeat the request for 24 hours: 1 to 255 visible ASCII characters. Use a new "
-        "key for each new request, such as the UUID `5f0c1f9e-0d0c-4b6c-9c1a-7a52f6f6c5d3`. See the guide on idempotency.",
+        "one for each request, such as the UUID `5f0c1f9e-0d0c-4b6c-9c1a-7a52f6f6c5d3`. See the guide on idempotency.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]*$"},
     },
     "If-None-Match": {

@@ -32,7 +32,7 @@ PAGE = """\
 <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
 </head>
 <body>
-<div id="reference"><noscript>This page needs JavaScript. <a href="/llms.txt">/llms.txt</a> works without it.</noscript></div>
+<div id="reference"><noscript>This page needs JavaScript; <a href="/llms.txt">/llms.txt</a> does not.</noscript></div>
 <script src="/docs/assets/swagger-ui-bundle.js"></script>
 <script src="/docs/assets/reference.js"></script>
 </body>
