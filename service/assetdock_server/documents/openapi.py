@@ -56,7 +56,7 @@ SECURITY_SCHEMES: Json = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "rk_live_…",
-        "description": "An API key from `POST /api/v1/api-keys`, for programs. It holds the scopes it was created with.",
+        "description": "An API key from `POST /api/v1/api-keys`, for programs. It holds the scopes given at creation.",
     },
 }
 
