@@ -13,7 +13,7 @@ from bench.serving.load import Run, Target, load
 from bench.serving.owners import delete_reservations
 from bench.serving.routes import Route, Targets
 from bench.serving.testbed import Testbed, testbed
-from devstack.scratch import scratch_directory
+from devstack.state_directory import temporary_state_directory
 
 CONNECTIONS = (1, 16, 64)
 GOAL_CONNECTIONS = 16  # for the goals and the peers
@@ -117,7 +117,7 @@ class Measurement:
 def run(quick: bool) -> Section:
     """Measures the request path. Raises ToolMissingError, StackError."""
     plan = QUICK if quick else FULL
-    with scratch_directory() as state, testbed(state) as servers:
+    with temporary_state_directory() as state, testbed(state) as servers:
         measured = Measurement(plan, servers)
         measured.measure()
         memory, memory_goals = measure_memory(servers, measured.targets.routes[0].ours, plan.minutes)

@@ -17,8 +17,8 @@ from bench.tables.growth import QUICK_ROUNDS, ROUNDS, Growth
 from bench.tables.population import DISTRIBUTIONS, create_owners
 from bench.tables.statements import LANDING_TOOL, Scene
 from devstack.ports import Ports
-from devstack.scratch import scratch_directory
 from devstack.stack import Stack
+from devstack.state_directory import temporary_state_directory
 
 SIZES = (10_000, 100_000, 1_000_000)
 # Not smaller: the planner rightly reads tables of one or two pages sequentially, and pages of lists would not be full.
@@ -29,7 +29,7 @@ def run(quick: bool) -> Section:
     """Starts a stack with its default settings for each size, and stops them all. `quick` only shows that the benchmark
     works."""
     with ExitStack() as opened:
-        directory = opened.enter_context(scratch_directory())
+        directory = opened.enter_context(temporary_state_directory())
         stacks = {
             size: opened.enter_context(Stack(directory / str(size), Ports.free()))
             for size in (QUICK_SIZES if quick else SIZES)

@@ -6,11 +6,12 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from devstack import main_job
+from devstack import demo
 from devstack.errors import StackError
 from devstack.ports import Ports
-from devstack.postgres_home import refuge
-from devstack.stack import Stack, end_leftovers, lock
+from devstack.postgres_home import fallback_directory
+from devstack.stack import Stack, stop_orphans
+from devstack.state_directory import lock
 from devstack.supervisor import Supervisor
 
 SERVICE_PORT = 8000
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "reset":
             return reset(options.state)
         if options.command == "demo":
-            return main_job.show(options.state.absolute(), _port_options(options))
+            return demo.run(options.state.absolute(), _port_options(options))
         return up(options)
     except StackError as error:
         print(error, file=sys.stderr)
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def up(options: argparse.Namespace) -> int:
-    """Runs the stack in the foreground. 0 when it was stopped, 1 when it could not go on."""
+    """Runs the stack in the foreground. Returns 0 when it is stopped, 1 after an error."""
     ports = Ports(**{name: getattr(options, f"{name}_port") for name in PORTS})
     stack = Stack(options.state, ports, default_grants=options.default_grants)
     service_port = options.service_port if options.service else None
@@ -39,38 +40,41 @@ def up(options: argparse.Namespace) -> int:
 
 
 def reset(state: Path) -> int:
-    """Removes the state directory, and what was put elsewhere for it. Raises StackError while a stack runs
-    in it.
-    """
+    """Removes the state directory and Postgres's fallback directory. Raises StackError while a stack runs."""
     state = state.absolute()
     if not state.exists():
-        print(f"There is nothing at {state}.")
+        print(f"Nothing to remove: {state} does not exist.")
         return 0
     if not (state / "keys.json").exists():
-        raise StackError(f"{state} does not look like a stack's state (it has no keys.json): nothing was removed.")
+        raise StackError(f"Nothing was removed: {state} has no keys.json, so it is not the state directory of a stack.")
     with lock(state):
-        end_leftovers(state)
-        shutil.rmtree(refuge(state), ignore_errors=True)
+        stop_orphans(state)
+        shutil.rmtree(fallback_directory(state), ignore_errors=True)
         shutil.rmtree(state)
     print(f"Removed {state}.")
     return 0
 
 
 def _port_options(options: argparse.Namespace) -> list[str]:
-    """The ports as options again, for the `up` that a demo starts."""
+    """The ports as options for the command `up` that the demo starts."""
     return [f"--{name.replace('_', '-')}-port={getattr(options, f'{name}_port')}" for name in ("service", *PORTS)]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m devstack", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    up_command = commands.add_parser("up", help="start everything and keep it running")
-    reset_command = commands.add_parser("reset", help="throw the database, the bytes and the keys away")
-    demo_command = commands.add_parser("demo", help="show the main job, on a stack of its own if none is up")
+    up_command = commands.add_parser("up", help="start the stack and keep it running")
+    reset_command = commands.add_parser("reset", help="delete the database, the stored files and the keys")
+    demo_command = commands.add_parser("demo", help="upload two files; starts a stack if none is running")
     for command in (up_command, reset_command, demo_command):
-        command.add_argument("--state", type=Path, default=Path(".local"), help="where it keeps everything")
+        command.add_argument(
+            "--state",
+            type=Path,
+            default=Path(".local"),
+            help="the directory of the database, files and keys",
+        )
     up_command.add_argument(
-        "--no-service", dest="service", action="store_false", help="only Supabase, not the service on it"
+        "--no-service", dest="service", action="store_false", help="start Supabase without the service and its worker"
     )
     for command in (up_command, demo_command):
         for name, port in {"service": SERVICE_PORT, **PORTS}.items():
@@ -79,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "--default-grants",
         choices=("explicit", "legacy"),
         default="explicit",
-        help="what `public` gives to the API roles by itself; decided when the database is created",
+        help="privileges of the API roles on new objects in the schema public; fixed when the database is created",
     )
     return parser
 

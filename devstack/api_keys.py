@@ -1,4 +1,4 @@
-"""The gateway's look at `apikey`, and the JWT it puts in the place of one."""
+"""The gateway's check of `apikey`, and its replacement by a JWT."""
 
 import secrets
 
@@ -9,9 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from devstack.keys import Keys
 
-# No key needed: what a browser, an <img>, ffprobe or a verifier of tokens must be able to open by its URL
-# alone.
-OPEN_PREFIXES = (
+# Paths that a browser, an <img>, ffprobe or a token verifier opens without a key.
+PUBLIC_PREFIXES = (
     "/auth/v1/.well-known/",
     "/auth/v1/health",
     "/storage/v1/",
@@ -21,10 +20,10 @@ OPEN_PREFIXES = (
 
 
 class ApiKeys:
-    """Refuses a missing or unknown `apikey` under /rest/v1 and /auth/v1.
+    """Rejects a missing or unknown `apikey` under /rest/v1 and /auth/v1.
 
-    Publishable and secret keys are never JWTs: with no Authorization, or one that only repeats the key,
-    the request goes on with the internal token of `anon` or `service_role`. A user's own token is left alone.
+    Publishable and secret keys are not JWTs. Without Authorization, or with one that repeats the key, the request is
+    forwarded with the internal token of `anon` or `service_role`. A user's own token is not replaced.
     """
 
     def __init__(self, app: ASGIApp, keys: Keys) -> None:
@@ -43,8 +42,8 @@ class ApiKeys:
         apikey = headers.get("apikey") or QueryParams(scope["query_string"]).get("apikey")
         authorization = headers.get("authorization", "")
         bearer = authorization[7:].strip() if authorization[:7].lower() == "bearer " else ""
-        if not scope["path"].startswith(OPEN_PREFIXES) and (refusal := self._refusal(apikey)):
-            await refusal(scope, receive, send)
+        if not scope["path"].startswith(PUBLIC_PREFIXES) and (rejection := self._rejection(apikey)):
+            await rejection(scope, receive, send)
             return
         internal = self.role_tokens.get(apikey or bearer)
         if internal and (not authorization or bearer in (apikey, "") or apikey is None):
@@ -52,7 +51,7 @@ class ApiKeys:
             MutableHeaders(scope=scope)["authorization"] = f"Bearer {internal}"
         await self.app(scope, receive, send)
 
-    def _refusal(self, apikey: str | None) -> Response | None:
+    def _rejection(self, apikey: str | None) -> Response | None:
         if not apikey:
             return JSONResponse(
                 {

@@ -1,10 +1,11 @@
-"""One process of the stack: started, watched, stopped, and never left behind."""
+"""One child process of the stack: start, readiness check, stop, and cleanup after a crash."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,11 @@ POLL_SECONDS = 0.02
 
 @dataclass
 class Child:
-    """A program in a process group of its own, its output appended to ``log``.
+    """A program in its own process group, with its output appended to ``log``.
 
-    ``ready`` is asked until it says True; an exception from it means "not yet". ``death_signal`` is what
-    the kernel sends when our own process dies without a word (Linux; bound to the *thread* that called
-    ``start``). Elsewhere, and for whatever slips through, ``pid_file`` lets the next start end the leftover.
+    ``ready`` is polled until it returns True; an exception counts as not ready. ``parent_death_signal`` is sent by the
+    kernel when this process crashes (Linux only, bound to the *thread* that called ``start``); elsewhere the next start
+    finds the orphan by ``pid_file``. ``retry_on``: text in the output of a failed start after which it is retried.
     """
 
     name: str
@@ -33,10 +34,10 @@ class Child:
     cwd: Path | None = None
     user: tuple[int, int] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    death_signal: signal.Signals = signal.SIGTERM
+    parent_death_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
     ready_seconds: float = 30.0
-    try_again_on: str = ""
+    retry_on: str = ""
     before_start: Callable[[], None] = lambda: None
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _log_start: int = 0
@@ -56,8 +57,8 @@ class Child:
         return self.log.with_suffix(".pid")
 
     def start(self) -> None:
-        """Ends a leftover of an earlier run, then starts the program. Does not wait for it to be ready."""
-        self.end_leftover()
+        """Stops an orphan of an earlier run, then starts the program. Does not wait until it is ready."""
+        self.stop_orphan()
         self.before_start()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.trim_log()
@@ -68,7 +69,7 @@ class Child:
             "-I",
             "-S",
             LAUNCHER,
-            *map(str, (os.getpid(), int(self.death_signal), uid, gid)),
+            *map(str, (os.getpid(), int(self.parent_death_signal), uid, gid)),
         ]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -83,26 +84,26 @@ class Child:
         self.pid_file.write_text(f"{self.pid} {started_at(self.pid)}\n")
 
     def wait_ready(self, seconds: float | None = None) -> None:
-        """Raises StackError, with the end of the program's output, when it dies or is not ready in time."""
+        """Raises StackError, with the end of the output, when the program exits or is not ready in time."""
         deadline = time.monotonic() + (seconds or self.ready_seconds)
         while True:
-            if not self.running and self.try_again_on and self.try_again_on in self.tail():
+            if not self.running and self.retry_on and self.retry_on in self.tail():
                 if time.monotonic() < deadline:
                     time.sleep(10 * POLL_SECONDS)
                     self.start()
             elif not self.running:
-                raise StackError(f"{self.name} stopped before it was ready. Its last words:\n{self.tail()}")
+                raise StackError(f"{self.name} exited before it was ready. Its last output:\n{self.tail()}")
             try:
                 if self.ready():
                     return
-            except Exception:  # noqa: S110 - whatever it was, the answer is "not yet"
+            except Exception:  # noqa: S110 - not ready yet
                 pass
             if time.monotonic() > deadline:
-                raise StackError(f"{self.name} did not become ready. Its last words:\n{self.tail()}")
+                raise StackError(f"{self.name} did not become ready in time. Its last output:\n{self.tail()}")
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Asks, waits ``stop_seconds``, then insists. Does nothing when it is not running."""
+        """Sends the stop signal, waits ``stop_seconds``, then kills. Does nothing when it is not running."""
         if self.process is None:
             return
         if self.running:
@@ -111,23 +112,23 @@ class Child:
                 self.process.wait(self.stop_seconds)
             except subprocess.TimeoutExpired:
                 self.kill()
-        self._forget()
+        self._clean_up()
 
     def kill(self) -> None:
-        """Kills the whole process group at once, as the kernel's out-of-memory killer might."""
+        """Kills the whole process group at once."""
         if self.process is None:
             return
         signal_group(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def restart(self) -> None:
-        """Stops it if it runs, starts it, and waits until it is ready."""
+        """Stops the program if it runs, starts it, and waits until it is ready."""
         self.stop()
         self.start()
         self.wait_ready()
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines this run of the program has written."""
+        """The last lines of output of the current run."""
         if not self.log.exists():
             return "  (no output)"
         with self.log.open("rb") as log:
@@ -136,9 +137,7 @@ class Child:
         return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (no output)"
 
     def trim_log(self) -> None:
-        """Keeps the log under its limit; the program writes in append mode, so it may be cut under its
-        feet.
-        """
+        """Truncates a log above its limit. This is safe while the program runs, because it writes in append mode."""
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             with self.log.open("r+b") as log:
                 log.seek(-LOG_LIMIT // 2, os.SEEK_END)
@@ -148,22 +147,22 @@ class Child:
                 log.truncate()
             self._log_start = 0
 
-    def end_leftover(self) -> None:
-        """Ends what an earlier run left behind under this name."""
-        end_leftover(self.pid_file, self.stop_signal, self.stop_seconds)
+    def stop_orphan(self) -> None:
+        """Stops the process that an earlier run left running under this name."""
+        stop_orphan(self.pid_file, self.stop_signal, self.stop_seconds)
 
-    def _forget(self) -> None:
-        signal_group(self.pid, signal.SIGKILL)  # what it started and left running
+    def _clean_up(self) -> None:
+        signal_group(self.pid, signal.SIGKILL)  # processes that the program started
         self.pid_file.unlink(missing_ok=True)
 
 
-def end_leftover(pid_file: Path, stop_signal: signal.Signals = signal.SIGTERM, stop_seconds: float = 10.0) -> None:
-    """Ends the process that a pid file names, if it is still that one and not another that got its number."""
+def stop_orphan(pid_file: Path, stop_signal: signal.Signals = signal.SIGTERM, stop_seconds: float = 10.0) -> None:
+    """Stops the process of a pid file, unless the pid now belongs to another process."""
     try:
-        pid, _, birth = pid_file.read_text().strip().partition(" ")
+        pid, _, start_time = pid_file.read_text().strip().partition(" ")
     except FileNotFoundError:
         return
-    if pid.isdecimal() and birth and started_at(int(pid)) == birth:
+    if pid.isdecimal() and start_time and started_at(int(pid)) == start_time:
         signal_group(int(pid), stop_signal)
         if not wait_gone(int(pid), stop_seconds):
             signal_group(int(pid), signal.SIGKILL)
@@ -171,8 +170,14 @@ def end_leftover(pid_file: Path, stop_signal: signal.Signals = signal.SIGTERM, s
     pid_file.unlink(missing_ok=True)
 
 
+def responds(url: str, method: str = "GET") -> bool:
+    """True for a successful response. Raises OSError for an error response or no response."""
+    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=2):  # noqa: S310 - our own http
+        return True
+
+
 def signal_group(pid: int, number: signal.Signals) -> None:
-    """Signals the process group led by ``pid``; a group that is gone is no error."""
+    """Signals the process group led by ``pid``; a group that no longer exists is ignored."""
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -180,9 +185,7 @@ def signal_group(pid: int, number: signal.Signals) -> None:
 
 
 def started_at(pid: int) -> str:
-    """When ``pid`` began, in a form to compare only; empty when there is no such process (or only its
-    zombie).
-    """
+    """The start time of a process, in a form for comparison only. Empty for a missing process or a zombie."""
     try:
         if sys.platform == "linux":
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -195,7 +198,7 @@ def started_at(pid: int) -> str:
 
 
 def wait_gone(pid: int, seconds: float) -> bool:
-    """True once no process has this pid; False when ``seconds`` pass first."""
+    """True once the process is gone; False after ``seconds``."""
     deadline = time.monotonic() + seconds
     while started_at(pid):
         if time.monotonic() > deadline:

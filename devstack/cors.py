@@ -1,17 +1,17 @@
-"""CORS as the hosted gateway does it: any origin, on every path, preflights answered before anything else."""
+"""CORS as on the hosted gateway: any origin, on every path, with preflights handled first."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT"
-ALLOWED = (
+ALLOWED_HEADERS = (
     "authorization,apikey,content-type,content-profile,accept-profile,accept,prefer,range,x-client-info,"
     "x-upsert,x-signature,x-metadata,x-supabase-api-version,cache-control,if-none-match,if-match,"
     "tus-resumable,upload-length,upload-offset,upload-metadata,upload-defer-length,upload-concat,"
     "x-http-method-override,x-requested-with"
 )
-EXPOSED = (
+EXPOSED_HEADERS = (
     "accept-ranges,content-disposition,content-encoding,content-length,content-location,content-profile,"
     "content-range,content-type,date,etag,last-modified,link,location,preference-applied,range-unit,retry-after,"
     "sb-request-id,tus-extension,tus-max-size,tus-resumable,tus-version,upload-defer-length,upload-expires,upload-length,"
@@ -20,7 +20,7 @@ EXPOSED = (
 
 
 class Cors:
-    """Wraps the whole gateway. What is behind it may set no CORS headers of its own: they are replaced."""
+    """Wraps the whole gateway. Replaces CORS headers that the wrapped applications set."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -31,13 +31,13 @@ class Cors:
             return
         headers = Headers(scope=scope)
         if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-            wanted = headers.get("access-control-request-headers")
+            requested = headers.get("access-control-request-headers")
             preflight = Response(
                 status_code=200,
                 headers={
                     "access-control-allow-origin": "*",
                     "access-control-allow-methods": METHODS,
-                    "access-control-allow-headers": wanted or ALLOWED,
+                    "access-control-allow-headers": requested or ALLOWED_HEADERS,
                     "access-control-max-age": "3600",
                     "vary": "access-control-request-headers",
                 },
@@ -49,7 +49,7 @@ class Cors:
             if message["type"] == "http.response.start":
                 outgoing = MutableHeaders(scope=message)
                 outgoing["access-control-allow-origin"] = "*"
-                outgoing["access-control-expose-headers"] = EXPOSED
+                outgoing["access-control-expose-headers"] = EXPOSED_HEADERS
             await send(message)
 
         await self.app(scope, receive, send_exposed)

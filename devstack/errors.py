@@ -1,5 +1,5 @@
-"""The one kind of failure a person at the terminal is meant to read."""
+"""The error that is shown to the user at the terminal."""
 
 
 class StackError(Exception):
-    """Something the reader can put right. The message says what happened and what to do next."""
+    """An error that the user can fix. The message says what happened and what to do next."""

@@ -1,4 +1,4 @@
-"""The one door of the stack: /rest/v1, /auth/v1, /storage/v1 and /functions/v1 on one port.
+"""The stack's gateway: /rest/v1, /auth/v1, /storage/v1 and /functions/v1 on one port.
 
 ``python -m devstack.gateway --state DIR --port N --postgres-port N --postgrest-port N``
 """
@@ -24,9 +24,9 @@ from devstack import postgres
 from devstack.api_keys import ApiKeys
 from devstack.auth import app as auth
 from devstack.cors import Cors
-from devstack.forwarding import Forwarding
 from devstack.keys import Keys
 from devstack.ports import HOST
+from devstack.reverse_proxy import ReverseProxy
 from devstack.storage import app as storage
 from devstack.storage.tokens import DEFAULT_UPLOAD_SECONDS
 from devstack.storage.uploads import DEFAULT_SIZE_LIMIT
@@ -52,12 +52,12 @@ class Settings:
 
 
 def create_app(settings: Settings) -> Starlette:
-    """Composes the gateway. Its pools open with it, and find the database again after a restart."""
+    """Composes the gateway. Its connection pools open with it and reconnect after a restart of the database."""
     keys = Keys.of(settings.state)
     auth_pool = _pool(settings, "supabase_auth_admin", size=5)
     storage_pool = _pool(settings, "supabase_storage_admin", size=20)
-    rest = Forwarding(f"http://{HOST}:{settings.postgrest_port}", "/rest/v1", withheld=frozenset({"apikey"}))
-    edge = Forwarding(f"http://{HOST}:{settings.functions_port}", "/functions/v1")
+    rest = ReverseProxy(f"http://{HOST}:{settings.postgrest_port}", "/rest/v1", removed_headers=frozenset({"apikey"}))
+    edge = ReverseProxy(f"http://{HOST}:{settings.functions_port}", "/functions/v1")
 
     storage_app = storage.create_app(
         storage_pool,
@@ -69,8 +69,8 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        storing = storage_app.router.lifespan_context(storage_app)
-        async with auth_pool, storage_pool, rest.connected(), edge.connected(), storing:
+        storage_lifespan = storage_app.router.lifespan_context(storage_app)
+        async with auth_pool, storage_pool, rest.connected(), edge.connected(), storage_lifespan:
             yield
 
     return Starlette(
@@ -106,11 +106,12 @@ def _pool(settings: Settings, role: str, size: int) -> Pool:
 
 
 async def _check(connection: AsyncConnection[DictRow]) -> None:
-    """Postgres may have been restarted since the last use: then it said good-bye, and there is something to read on a
-    connection that nothing was asked on."""
-    said = select.poll()
-    said.register(connection.fileno(), select.POLLIN)
-    if said.poll(0):
+    """Detects a restart of Postgres. The server sends a message before it closes a connection, so an idle connection
+    with readable data is checked; other connections need no round trip.
+    """
+    readable = select.poll()
+    readable.register(connection.fileno(), select.POLLIN)
+    if readable.poll(0):
         await AsyncConnectionPool.check_connection(connection)
 
 
@@ -131,7 +132,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True)
     for name in ("port", "postgres-port", "postgrest-port", "functions-port"):
         parser.add_argument(f"--{name}", type=int, required=True)
-    parser.add_argument("--function", help="the Edge Function that answers on --functions-port")
+    parser.add_argument("--function", help="the Edge Function that is served on --functions-port")
     parser.add_argument("--upload-url-seconds", type=int, default=DEFAULT_UPLOAD_SECONDS)
     parser.add_argument("--size-limit", type=int, default=DEFAULT_SIZE_LIMIT, help="bytes")
     settings = Settings(**vars(parser.parse_args()))

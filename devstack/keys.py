@@ -1,4 +1,4 @@
-"""The stack's keys: made once, kept in its state directory, read by the gateway."""
+"""The stack's keys, generated once and stored in the state directory."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from devstack.private_file import write_private
+from devstack.secret_files import write_secret_file
 
 TEN_YEARS = 10 * 365 * 24 * 3600
 Claims = dict[str, Any]
@@ -20,8 +20,8 @@ Claims = dict[str, Any]
 
 @dataclass(frozen=True)
 class Keys:
-    """``signing_jwk`` is a private ES256 JWK with ``kid``. With ``jwt_secret`` (HS256, as legacy projects
-    have) the stack signs with that; tokens signed with either are accepted.
+    """``signing_jwk`` is a private ES256 JWK with ``kid``. With ``jwt_secret`` (HS256, as in legacy projects) the stack
+    signs with the secret and accepts tokens signed with either.
     """
 
     signing_jwk: dict[str, str]
@@ -41,27 +41,25 @@ class Keys:
 
     @classmethod
     def of(cls, state: Path, jwt_secret: str | None = None) -> "Keys":
-        """The keys of this state directory, made on the first call. ``jwt_secret`` None leaves the kept
-        one.
-        """
+        """The keys of a state directory, generated on the first call. ``jwt_secret`` None keeps the stored secret."""
         file = state / "keys.json"
-        kept = cls(**json.loads(file.read_text())) if file.exists() else None
-        keys = kept or cls.generate()
+        stored = cls(**json.loads(file.read_text())) if file.exists() else None
+        keys = stored or cls.generate()
         if jwt_secret is not None:
             keys = replace(keys, jwt_secret=jwt_secret)
-        if keys != kept:
-            write_private(file, json.dumps(asdict(keys), indent=2))
+        if keys != stored:
+            write_secret_file(file, json.dumps(asdict(keys), indent=2))
         return keys
 
     @property
     def public_jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """What Auth publishes: verification needs no secret."""
+        """The public keys that Auth publishes."""
         public = {name: value for name, value in self.signing_jwk.items() if name != "d"}
         return {"keys": [{**public, "key_ops": ["verify"], "use": "sig", "ext": True}]}
 
     @property
     def verifying_jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """What PostgREST gets: the public key, and the HS256 secret when there is one."""
+        """The keys for PostgREST: the public key, and the HS256 secret if there is one."""
         keys = list(self.public_jwks["keys"])
         if self.jwt_secret is not None:
             encoded = base64.urlsafe_b64encode(self.jwt_secret.encode()).rstrip(b"=").decode()
@@ -80,12 +78,12 @@ class Keys:
         return jwt.encode(claims, private, algorithm="ES256", headers={"kid": self.signing_jwk["kid"]})
 
     def role_token(self, role: Literal["anon", "service_role"]) -> str:
-        """The JWT that the gateway puts in the place of an API key."""
+        """The JWT with which the gateway replaces an API key."""
         now = int(time.time())
         return self.sign({"iss": "supabase", "role": role, "iat": now, "exp": now + TEN_YEARS})
 
     def verify(self, token: str) -> Claims:
-        """The claims of a token signed by one of our keys, unexpired. Raises jwt.InvalidTokenError."""
+        """The claims of a valid token. Raises jwt.InvalidTokenError for a foreign or expired token."""
         algorithm = jwt.get_unverified_header(token).get("alg")
         options: Any = {"verify_aud": False}
         if algorithm == "HS256" and self.jwt_secret is not None:

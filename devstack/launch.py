@@ -1,9 +1,9 @@
-"""Becomes the program it is told to run, having first tied its life to its parent's.
+"""Runs a program that is stopped when its parent process exits.
 
 ``python launch.py <parent pid> <signal> <uid or -1> <gid or -1> <program> [argument…]``
 
-A script of its own, not a ``preexec_fn``: Python code between fork and exec is unsafe in a process with
-threads. The order matters: Linux forgets the parent-death signal when a process changes its uid.
+A script and not a ``preexec_fn``, because Python code between fork and exec is unsafe in a process with threads.
+The uid is set first, because Linux clears the parent-death signal when a process changes its uid.
 """
 
 import ctypes
@@ -14,14 +14,14 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, signal: int, uid: int, gid: int, argv: list[str]) -> None:
-    """Never returns: this process becomes ``argv``."""
+    """Replaces this process with ``argv``; never returns."""
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal)
-        if os.getppid() != parent:  # it died before we could ask to be told
+        if os.getppid() != parent:  # the parent exited before prctl
             sys.exit(1)
     os.execv(argv[0], argv)  # noqa: S606
 

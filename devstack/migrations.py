@@ -1,4 +1,4 @@
-"""Applies supabase/migrations/*.sql as role `postgres`, and records them as the Supabase CLI does."""
+"""Applies supabase/migrations/*.sql as role `postgres` and records them like the Supabase CLI."""
 
 import re
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import psycopg
 
-from devstack import statements
+from devstack import sql_statements
 from devstack.errors import StackError
 
 _FILE_NAME = re.compile(r"(?P<version>[0-9]+)_(?P<name>.*)\.sql")
-_LOCK = 0x6173736574646F63  # any number, the same for every runner: "assetdoc"
+_LOCK = 0x6173736574646F63  # "assetdoc" in ASCII
 
-# The CLI's own table, so that `supabase db push` and `supabase migration list` agree with what was done here.
+# The CLI's own table, so that `supabase db push` and `supabase migration list` see the applied migrations.
 _TABLE = """
 set local lock_timeout = '4s';
 create schema if not exists supabase_migrations;
@@ -34,27 +34,27 @@ class Migration:
     version: str
     name: str
 
-    def statements(self) -> list[statements.Statement]:
-        return statements.split(self.path.read_text(encoding="utf-8"))
+    def statements(self) -> list[sql_statements.Statement]:
+        return sql_statements.split(self.path.read_text(encoding="utf-8"))
 
 
 def find(directory: Path) -> list[Migration]:
-    """The migrations in the order they apply. Files the CLI would skip for their name are skipped."""
+    """The migrations in order. Skips files whose names the CLI skips."""
     found = []
     for path in sorted(directory.glob("*.sql")):
         if match := _FILE_NAME.fullmatch(path.name):
             found.append(Migration(path, match["version"], match["name"]))
     versions = [migration.version for migration in found]
-    if twice := {version for version in versions if versions.count(version) > 1}:
-        raise MigrationError(f"Two migrations in {directory} have the same version: {', '.join(sorted(twice))}.")
+    if duplicates := {version for version in versions if versions.count(version) > 1}:
+        raise MigrationError(f"Two migrations in {directory} have the same version: {', '.join(sorted(duplicates))}.")
     return found
 
 
 def apply(url: str, directory: Path) -> list[Migration]:
-    """Applies what is new in ``directory``, each file in one transaction, and returns it.
+    """Applies the new migrations in ``directory``, each file in one transaction, and returns them.
 
-    ``url`` names the role that runs them: `postgres`. Raises MigrationError; what the failing file did is
-    undone, the files before it stay applied.
+    ``url`` connects as `postgres`. Raises MigrationError: the failing file is rolled back, the files before it stay
+    applied.
     """
     migrations = find(directory)
     with psycopg.connect(url, autocommit=True) as lock:
@@ -62,41 +62,39 @@ def apply(url: str, directory: Path) -> list[Migration]:
         with lock.transaction():
             lock.execute(_TABLE)
         recorded = _recorded(lock)
-        _refuse_drift(directory, migrations, recorded)
+        _reject_changed_files(directory, migrations, recorded)
         new = [migration for migration in migrations if migration.version not in recorded]
         for migration in new:
-            # A connection each: a `set` in one file must not colour the next.
+            # A new connection for each file, because a `set` in one file must not affect the next.
             with psycopg.connect(url) as connection:
                 _run(connection, migration)
     return new
 
 
 def _recorded(connection: psycopg.Connection) -> dict[str, str | None]:
-    """Version → the text that was applied; None where the recorder did not keep it."""
+    """Version → the applied text, or None if it was not recorded."""
     rows = connection.execute("select version, statements from supabase_migrations.schema_migrations")
     return {version: None if texts is None else ";".join(texts) for version, texts in rows}
 
 
-def _refuse_drift(directory: Path, migrations: list[Migration], recorded: dict[str, str | None]) -> None:
+def _reject_changed_files(directory: Path, migrations: list[Migration], recorded: dict[str, str | None]) -> None:
     on_disk = {migration.version: migration for migration in migrations}
     if missing := sorted(recorded.keys() - on_disk.keys()):
         raise MigrationError(
             f"Applied migration {missing[0]} is not in {directory}. Put the file back, "
-            "or start over with `python -m devstack reset`."
+            "or delete the database with `python -m devstack reset`."
         )
     for version, text in recorded.items():
-        now = ";".join(statement.text for statement in on_disk[version].statements())
-        if text is not None and _squeezed(text) != _squeezed(now):
+        current = ";".join(statement.text for statement in on_disk[version].statements())
+        if text is not None and _normalized(text) != _normalized(current):
             raise MigrationError(
                 f"{on_disk[version].path} has changed since it was applied. "
-                "Put the change into a new migration, or start over with `python -m devstack reset`."
+                "Put the change into a new migration, or delete the database with `python -m devstack reset`."
             )
 
 
-def _squeezed(text: str) -> str:
-    """What is compared: the CLI trims statements in ways of its own, so blanks and semicolons do not
-    count.
-    """
+def _normalized(text: str) -> str:
+    """Removes whitespace and semicolons, because the CLI trims statements differently."""
     return re.sub(r"[\s;]+", "", text)
 
 
@@ -106,11 +104,11 @@ def _run(connection: psycopg.Connection, migration: Migration) -> None:
         try:
             connection.execute(part.text.encode())
         except psycopg.Error as error:
-            raise MigrationError(_where(migration, part, error)) from error
+            raise MigrationError(_error_message(migration, part, error)) from error
         if connection.info.transaction_status != psycopg.pq.TransactionStatus.INTRANS:
             raise MigrationError(
-                f"{migration.path}:{part.line}: a migration must not end its own transaction: "
-                "each file is applied whole or not at all."
+                f"{migration.path}:{part.line}: a migration must not end its own transaction, "
+                "because each file is applied completely or not at all."
             )
     connection.execute(
         "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
@@ -118,12 +116,12 @@ def _run(connection: psycopg.Connection, migration: Migration) -> None:
     )
 
 
-def _where(migration: Migration, part: statements.Statement, error: psycopg.Error) -> str:
+def _error_message(migration: Migration, part: sql_statements.Statement, error: psycopg.Error) -> str:
     line = part.line
     if error.diag.statement_position:
         line += part.text.count("\n", 0, int(error.diag.statement_position) - 1)
     elif leading := re.match(r"(?:\s*(?:--[^\n]*\n|/\*.*?\*/))*\s*", part.text, re.DOTALL):
-        line += leading.group().count("\n")  # past the comments above the statement
+        line += leading.group().count("\n")  # skip the comments above the statement
     lines = [f"{migration.path}:{line}: {error.diag.message_primary or error} (SQLSTATE {error.sqlstate})"]
     lines += [text for text in (error.diag.message_detail, error.diag.message_hint, error.diag.context) if text]
     return "\n  ".join(lines)

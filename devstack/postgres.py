@@ -1,4 +1,4 @@
-"""The database: created once, started, found again after a crash."""
+"""The Postgres server: create, start, and recover after a crash."""
 
 import os
 import shutil
@@ -29,24 +29,24 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] %q%u ",
     "wal_level": "logical",
     "max_wal_size": "256MB",
-    "shared_preload_libraries": "pg_stat_statements",  # as on hosted; `create extension` makes it visible
+    "shared_preload_libraries": "pg_stat_statements",  # as on hosted
 }
 
 
 def url(port: int, role: str = SUPERUSER) -> str:
-    """``postgresql://…`` for a role on this stack's database, which is called `postgres` as on hosted."""
+    """``postgresql://…`` for a role. The database is named `postgres`, as on hosted."""
     return f"postgresql://{role}:{PASSWORD}@{HOST}:{port}/postgres"
 
 
 class Postgres:
-    """One data directory and the server on it."""
+    """A data directory and its server."""
 
     def __init__(self, state: Path, port: int, default_grants: DefaultGrants = "explicit") -> None:
-        """``default_grants``: what `public` gives to the API roles by itself: ALL (projects from before 30
-        October 2026) or nothing. It is decided when the database is created."""
+        """``default_grants``: privileges of the API roles on new objects in `public`. `legacy` is ALL (projects from
+        before 30 October 2026), `explicit` is none. Fixed when the database is created.
+        """
         self.home = PostgresHome.of(state)
-        # Written last: a creation that was interrupted is begun anew; so is one whose keys and bytes are
-        # gone.
+        # Written last, so an interrupted creation starts again, and also one whose state directory was deleted.
         self._created = state / "postgres.created"
         self.port = port
         self.default_grants: DefaultGrants = default_grants
@@ -56,21 +56,20 @@ class Postgres:
             [self.home.binaries.postgres, "-D", self.home.data, "-p", str(port), *options],
             log=state / "logs/postgres.log",
             env=_environment(),
-            cwd=Path("/"),  # ours may be closed to the user it runs as
+            cwd=Path("/"),  # the user of Postgres may have no access to ours
             user=self.home.user,
-            ready=self._answers,
-            stop_signal=signal.SIGINT,  # fast shutdown: SIGTERM would wait for every client to leave
-            death_signal=signal.SIGINT,
-            # A killed server's processes notice its death in their own time, and hold its memory until then.
-            try_again_on="is still in use",
-            before_start=lambda: end_orphan(self.home.data),
+            ready=self._is_ready,
+            stop_signal=signal.SIGINT,  # fast shutdown; SIGTERM would wait for every client to disconnect
+            parent_death_signal=signal.SIGINT,
+            # The processes of a killed server hold its shared memory until they exit.
+            retry_on="is still in use",
+            before_start=lambda: stop_orphaned_server(self.home.data),
         )
 
     def start(self) -> None:
-        """Creates the database if there is none, ends an orphan that still holds it, starts, waits until
-        ready.
+        """Creates the database if there is none, starts the server and waits until it is ready.
 
-        Raises StackError with the server's own words when it does not come up.
+        Raises StackError with the server's output when it does not start.
         """
         fresh = not self._created.exists()
         if fresh:
@@ -82,7 +81,7 @@ class Postgres:
             self._created.touch()
 
     def _initialise(self) -> None:
-        end_orphan(self.home.data)
+        stop_orphaned_server(self.home.data)
         shutil.rmtree(self.home.data, ignore_errors=True)
         self.home.create()
         with tempfile.TemporaryDirectory(prefix="assetdock-initdb-") as directory:
@@ -117,7 +116,7 @@ class Postgres:
             raise StackError(f"initdb failed in {self.home.data}:\n{result.stdout}{result.stderr}")
 
     def _bootstrap(self) -> None:
-        """Makes the empty database a Supabase one. One transaction: all of it or nothing."""
+        """Creates the roles, schemas and tables of Supabase in one transaction."""
         files = sorted(BOOTSTRAP.glob("[0-9]*.sql"))
         if self.default_grants == "legacy":
             files.append(BOOTSTRAP / "default-grants-legacy.sql")
@@ -125,17 +124,16 @@ class Postgres:
             for file in files:
                 connection.execute(file.read_bytes())
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         with psycopg.connect(url(self.port), connect_timeout=2) as connection:
             return connection.execute("select not pg_is_in_recovery()").fetchone() == (True,)
 
 
-def end_orphan(data: Path) -> None:
-    """Ends a server that a killed parent left on this data directory, as `pg_ctl stop` would.
+def stop_orphaned_server(data: Path) -> None:
+    """Stops a server that a killed parent left running on this data directory, like `pg_ctl stop`.
 
-    A lock file whose number now belongs to some other program is removed; Postgres would take that program
-    for itself. One whose process is gone is left alone: Postgres knows best whether its memory is still in
-    use.
+    A lock file whose pid now belongs to another program is removed, because Postgres would take that program for a
+    server. A lock file without a process stays: Postgres itself checks whether its shared memory is still in use.
     """
     lock = data / "postmaster.pid"
     try:
@@ -147,11 +145,11 @@ def end_orphan(data: Path) -> None:
     if str(data) not in _command_line(pid):
         lock.unlink()
         return
-    for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-        os.kill(pid, how)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        os.kill(pid, number)
         if wait_gone(pid, 10):
             return
-    raise StackError(f"Postgres (pid {pid}) still holds {data} and does not stop.")
+    raise StackError(f"Postgres (pid {pid}) on {data} does not stop.")
 
 
 def _environment() -> dict[str, str]:

@@ -1,8 +1,7 @@
-"""Where Postgres keeps its data, and as whom it runs.
+"""The data directory of Postgres, and the user it runs as.
 
-Postgres refuses to run as root. Started by root it runs as `nobody`, who must be able to reach its data
-and its programs: not the case in a clone below /root. Then both live in /var/lib/assetdock-<hash of the state
-directory>.
+Postgres refuses to run as root, so root starts it as `nobody`, who needs access to its data and programs. In a clone
+below /root `nobody` has no access; both are then stored in /var/lib/assetdock-<hash of the state directory>.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ NOBODY = 65534
 
 @dataclass(frozen=True)
 class PostgresHome:
-    """``user`` is (uid, gid) when Postgres must run as somebody else than us."""
+    """``user`` is (uid, gid) if Postgres must run as another user, else None."""
 
     data: Path
     binaries: PostgresBinaries
@@ -26,45 +25,43 @@ class PostgresHome:
 
     @classmethod
     def of(cls, state: Path) -> "PostgresHome":
-        """Decides, and copies the programs if need be. ``state`` exists. Raises StackError without a
-        Postgres.
+        """Chooses directories and user, and copies the programs if needed. ``state`` must exist. Raises StackError
+        without Postgres.
         """
         binaries = find_postgres()
         if os.geteuid() != 0:
             return cls(data_directories(state)[0], binaries, None)
         user = (NOBODY, NOBODY)
-        elsewhere = refuge(state)
-        data, data_elsewhere = data_directories(state)
-        if not reachable(state, NOBODY) or data_elsewhere.exists():
-            elsewhere.mkdir(mode=0o711, parents=True, exist_ok=True)
-            data = data_elsewhere
+        fallback = fallback_directory(state)
+        data, fallback_data = data_directories(state)
+        if not reachable(state, NOBODY) or fallback_data.exists():
+            fallback.mkdir(mode=0o711, parents=True, exist_ok=True)
+            data = fallback_data
         if not reachable(binaries.postgres.parent, NOBODY) and binaries.home:
-            elsewhere.mkdir(mode=0o711, parents=True, exist_ok=True)
-            binaries = copied(binaries.home, elsewhere / "native")
+            fallback.mkdir(mode=0o711, parents=True, exist_ok=True)
+            binaries = copy_installation(binaries.home, fallback / "native")
         return cls(data, binaries, user)
 
     def create(self) -> None:
-        """Makes the empty data directory, owned by whoever Postgres runs as."""
+        """Creates the empty data directory, owned by the user of Postgres."""
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.user:
             os.chown(self.data, *self.user)
 
 
 def data_directories(state: Path) -> tuple[Path, Path]:
-    """Where the data of this state directory may be."""
-    return state / "postgres", refuge(state) / "data"
+    """The possible data directories of a state directory."""
+    return state / "postgres", fallback_directory(state) / "data"
 
 
-def refuge(state: Path) -> Path:
-    """The same directory for the same state directory, always: `reset` finds it again without a note."""
+def fallback_directory(state: Path) -> Path:
+    """The directory for data that cannot be stored in the state directory. `reset` derives the same path."""
     digest = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12]
     return Path("/var/lib") / f"assetdock-{digest}"
 
 
 def reachable(path: Path, uid: int) -> bool:
-    """Whether ``uid``, a member of no group that matters, may pass through ``path`` and every directory
-    above it.
-    """
+    """Whether ``uid`` can traverse ``path`` and every directory above it. Group permissions are ignored."""
     for directory in (path.resolve(), *path.resolve().parents):
         status = directory.stat()
         if not status.st_mode & (0o100 if status.st_uid == uid else 0o001):
@@ -72,8 +69,8 @@ def reachable(path: Path, uid: int) -> bool:
     return True
 
 
-def copied(home: Path, target: Path) -> PostgresBinaries:
-    """Copies a Postgres installation to where `nobody` can run it, unless this very one is there already."""
+def copy_installation(home: Path, target: Path) -> PostgresBinaries:
+    """Copies a Postgres installation to ``target``, unless the same one was copied before."""
     stamp, origin = target / ".copied-from", f"{home.resolve()} {(home / 'bin/postgres').stat().st_mtime_ns}"
     if not stamp.exists() or stamp.read_text() != origin:
         shutil.rmtree(target, ignore_errors=True)

@@ -1,25 +1,24 @@
-"""PostgREST, in front of the database as role `authenticator`."""
+"""The PostgREST process, which connects as role `authenticator`."""
 
 import json
 import os
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from devstack import postgres
 from devstack.binaries import find_postgrest
-from devstack.child import Child
+from devstack.child import Child, responds
 from devstack.ports import HOST, Ports
-from devstack.private_file import write_private
+from devstack.secret_files import write_secret_file
 
 DEFAULT_SCHEMAS = ("public", "assetdock")
 
 
 def child(state: Path, ports: Ports, jwks: Mapping[str, Any], schemas: Sequence[str] = DEFAULT_SCHEMAS) -> Child:
-    """``jwks``: the public keys (and the HS256 secret as an `oct` key) that sign the callers' tokens.
+    """``jwks``: the keys that verify tokens: public keys, and the HS256 secret as an `oct` key.
 
-    PostgREST stays unready while a schema of ``schemas`` is missing: start it after the migrations.
+    PostgREST is not ready while a schema of ``schemas`` is missing, so start it after the migrations.
     """
     settings = {
         "db-uri": postgres.url(ports.postgres, "authenticator"),
@@ -36,16 +35,11 @@ def child(state: Path, ports: Ports, jwks: Mapping[str, Any], schemas: Sequence[
         "log-level": "warn",
     }
     configuration = state / "postgrest.conf"
-    write_private(configuration, "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    write_secret_file(configuration, "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
     return Child(
         "postgrest",
         [find_postgrest(), configuration],
         log=state / "logs/postgrest.log",
         env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"},
-        ready=lambda: _is_ready(ports.postgrest_admin),
+        ready=lambda: responds(f"http://{HOST}:{ports.postgrest_admin}/ready"),
     )
-
-
-def _is_ready(admin_port: int) -> bool:
-    with urllib.request.urlopen(f"http://{HOST}:{admin_port}/ready", timeout=2) as answer:
-        return bool(answer.status == 200)

@@ -1,4 +1,4 @@
-"""What the stack takes from the project it serves: supabase/config.toml, supabase/migrations and supabase/functions."""
+"""The project that the stack serves: supabase/config.toml, supabase/migrations and supabase/functions."""
 
 import re
 import tomllib
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from devstack.binaries import PROJECT
+from devstack.edge_functions import function_of
 from devstack.errors import StackError
-from devstack.functions import function_of
 from devstack.postgrest import DEFAULT_SCHEMAS
 from devstack.storage.uploads import DEFAULT_SIZE_LIMIT
 
@@ -17,9 +17,8 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Project:
-    """``buckets``: name → the properties of its `[storage.buckets.<name>]`, as Storage's API takes them.
-    ``size_limit``: bytes, for any object. ``function``: the name of its Edge Function, if there is one and
-    a Deno to run it.
+    """``buckets``: name → properties of `[storage.buckets.<name>]`, as Storage's API takes them. ``size_limit``: bytes,
+    for any object. ``function``: the name of the Edge Function, if there is one and Deno is installed.
     """
 
     migrations: Path | None = None
@@ -30,7 +29,7 @@ class Project:
 
     @classmethod
     def read(cls, directory: Path = PROJECT) -> "Project":
-        """A project without a config.toml has the schemas `public` and `assetdock`, and no bucket."""
+        """Without a config.toml the schemas are `public` and `assetdock`, and there are no buckets."""
         file = directory / "supabase/config.toml"
         config = tomllib.loads(file.read_text()) if file.exists() else {}
         storage = config.get("storage", {})
@@ -54,8 +53,8 @@ def _bucket(section: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bytes(size: object) -> int:
-    """`50MiB`, `50MB` and 52428800 are the same to the Supabase CLI. Raises StackError for anything else."""
+    """A number of bytes. Like the Supabase CLI it treats `50MB` as `50MiB`. Raises StackError for an invalid size."""
     match = _SIZE.fullmatch(str(size))
     if match is None:
-        raise StackError(f"supabase/config.toml: {size!r} is no size; write it as 50MiB.")
+        raise StackError(f"supabase/config.toml: {size!r} is not a size; write it as 50MiB.")
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))

@@ -1,15 +1,14 @@
-"""The project's own processes, run against the stack: the service and its worker."""
+"""The processes of Assetdock itself: the service and the worker."""
 
 import os
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 
 import psycopg
 
 from devstack.binaries import PROJECT
-from devstack.child import Child
+from devstack.child import Child, responds
 from devstack.ports import HOST
 from devstack.stack import Stack
 
@@ -17,7 +16,7 @@ YEAR = 365 * 24 * 3600
 
 
 def worker_token(stack: Stack) -> str:
-    """What lets a worker in: a role of its own, and no key to sign anything with."""
+    """A JWT with the worker's role."""
     now = int(time.time())
     return stack.keys.sign_es256(
         {"role": "assetdock_worker", "aud": "authenticated", "iss": "assetdock", "iat": now, "exp": now + YEAR}
@@ -36,17 +35,17 @@ def service(stack: Stack, port: int) -> Child:
             "PORT": str(port),
             **secret,
         },
-        lambda: _answers(port),
+        lambda: responds(f"http://{HOST}:{port}/healthz"),
     )
 
 
 def worker(stack: Stack) -> Child:
-    let_webhooks_stay_here(stack)
+    allow_loopback_webhooks(stack)
     return _child(stack, "worker", "worker", {"SUPABASE_WORKER_TOKEN": worker_token(stack)}, lambda: True)
 
 
-def let_webhooks_stay_here(stack: Stack) -> None:
-    """Whoever tries webhooks out has the receiver on this machine, without TLS. On a server that would be a hole."""
+def allow_loopback_webhooks(stack: Stack) -> None:
+    """Allows webhook receivers on this machine without TLS. In production this would be a security hole."""
     with psycopg.connect(stack.db_url) as connection:
         connection.execute("update assetdock_private.settings set loopback_webhooks = true where the_only_row")
 
@@ -57,7 +56,7 @@ def _child(stack: Stack, name: str, command: str, settings: dict[str, str], read
         [sys.executable, "-m", "assetdock_server", command],
         log=stack.state_dir / f"logs/{name}.log",
         env={
-            **_plain_environment(),
+            **_environment_without_supabase(),
             "PYTHONUNBUFFERED": "1",
             "SUPABASE_URL": stack.supabase_url,
             "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key,
@@ -69,11 +68,6 @@ def _child(stack: Stack, name: str, command: str, settings: dict[str, str], read
     )
 
 
-def _plain_environment() -> dict[str, str]:
-    """Ours, less what would point the service at another Supabase."""
+def _environment_without_supabase() -> dict[str, str]:
+    """Our environment without variables that name another Supabase project."""
     return {name: value for name, value in os.environ.items() if not name.startswith("SUPABASE_")}
-
-
-def _answers(port: int) -> bool:
-    with urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=2) as answer:
-        return bool(answer.status == 200)

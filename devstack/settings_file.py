@@ -1,16 +1,16 @@
-"""`.local/stack.env`: what a developer's shell, the service and the worker read."""
+"""`.local/stack.env`: settings for a developer's shell, the service and the worker."""
 
 import re
 import shlex
 from pathlib import Path
 
-from devstack.private_file import write_private
+from devstack.secret_files import write_secret_file
 
 _LINE = re.compile(r"([A-Z_][A-Z0-9_]*)=(.*)")
 
 
 def read(path: Path) -> dict[str, str]:
-    """Name → value; empty when there is no such file."""
+    """Name → value; empty without the file."""
     if not path.exists():
         return {}
     matches = (_LINE.fullmatch(line) for line in path.read_text().splitlines())
@@ -18,9 +18,9 @@ def read(path: Path) -> dict[str, str]:
 
 
 def write(path: Path, settings: dict[str, str]) -> None:
-    """A dotenv file that a shell can source too, readable by its owner only."""
+    """Writes a dotenv file that a shell can source and only its owner can read."""
     lines = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
-    write_private(
+    write_secret_file(
         path,
-        "# Written by `python -m devstack up`; it is made anew at every start.\n" + "\n".join(lines) + "\n",
+        "# Written by `python -m devstack up`; every start overwrites it.\n" + "\n".join(lines) + "\n",
     )

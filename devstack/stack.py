@@ -1,10 +1,8 @@
-"""The whole of it: started in order, stopped in reverse."""
+"""The whole stack: started in order, stopped in reverse order."""
 
-import fcntl
 import json
 import os
 import sys
-import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -12,24 +10,24 @@ from typing import IO
 import httpx
 import psycopg
 
-from devstack import functions, migrations, postgres, postgrest
+from devstack import edge_functions, migrations, postgres, postgrest
 from devstack.binaries import PROJECT
-from devstack.child import Child, end_leftover
+from devstack.child import Child, responds, stop_orphan
 from devstack.errors import StackError
 from devstack.keys import Keys
 from devstack.ports import HOST, Ports
 from devstack.postgres import DefaultGrants, Postgres
 from devstack.postgres_home import data_directories
 from devstack.project import Project
+from devstack.state_directory import lock
 from devstack.storage.tokens import DEFAULT_UPLOAD_SECONDS
 
 
 class Stack:
-    """A Supabase of one's own, in one directory.
+    """A local Supabase in one directory.
 
-    ``with Stack(directory, Ports.free()) as stack:`` gives a running one with the project's migrations
-    applied. Start it from a thread that lives as long as the stack: on Linux its processes die with that
-    thread.
+    ``with Stack(directory, Ports.free()) as stack:`` starts it and applies the project's migrations. Start it from a
+    thread that runs as long as the stack: on Linux its processes are stopped when that thread ends.
     """
 
     def __init__(
@@ -42,8 +40,8 @@ class Stack:
         project: Project | None = None,
         upload_url_seconds: int = DEFAULT_UPLOAD_SECONDS,
     ) -> None:
-        """``default_grants`` is decided when the database is first created. ``jwt_secret``: sign sessions
-        with HS256, as a legacy project. ``project`` None is this repository; ``Project()`` is an empty one.
+        """``default_grants`` is fixed when the database is created. ``jwt_secret``: sign sessions with HS256, like a
+        legacy project. ``project`` None is this repository; ``Project()`` is an empty project.
         """
         self.state_dir = state_dir.absolute()
         self.ports = ports
@@ -58,7 +56,7 @@ class Stack:
     @property
     def keys(self) -> Keys:
         if self._keys is None:
-            raise StackError("The stack has no keys before it is started.")
+            raise StackError("The stack has no keys until it is started.")
         return self._keys
 
     @property
@@ -75,17 +73,17 @@ class Stack:
 
     @property
     def signing_key(self) -> str:
-        """The private JWK, as the JSON that SUPABASE_SIGNING_KEY takes."""
+        """The private JWK as JSON, the value of SUPABASE_SIGNING_KEY."""
         return json.dumps(self.keys.signing_jwk, separators=(",", ":"))
 
     @property
     def db_url(self) -> str:
-        """The superuser's."""
+        """Connects as the superuser."""
         return postgres.url(self.ports.postgres)
 
     @property
     def postgres_db_url(self) -> str:
-        """That of `postgres`, who runs migrations and is no superuser."""
+        """Connects as `postgres`, which runs migrations and is not a superuser."""
         return postgres.url(self.ports.postgres, "postgres")
 
     @property
@@ -93,20 +91,19 @@ class Stack:
         return self.state_dir / "storage"
 
     def claim(self) -> None:
-        """Takes the state directory, ends what an earlier run left running in it, and sees that the ports
-        are free.
+        """Locks the state directory, stops orphans of an earlier run and checks that the ports are free.
 
         The first part of ``start``. Raises StackError.
         """
         self.state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            self.state_dir.chmod(0o711)  # Postgres runs as somebody else, and must pass through
+            self.state_dir.chmod(0o711)  # Postgres runs as another user, who must traverse it
         self._lock = lock(self.state_dir)
-        end_leftovers(self.state_dir)
+        stop_orphans(self.state_dir)
         self.ports.require_free()
 
     def start(self) -> None:
-        """Returns when every part answers. Raises StackError, having stopped what had started."""
+        """Returns when every process is ready. Raises StackError after stopping the processes that had started."""
         try:
             if self._lock is None:
                 self.claim()
@@ -123,19 +120,19 @@ class Stack:
         if self.project.migrations is not None:
             migrations.apply(self.postgres_db_url, self.project.migrations)
         rest = postgrest.child(self.state_dir, self.ports, self.keys.verifying_jwks, self._schemas())
-        behind = [rest]
+        upstreams = [rest]
         if self.project.function is not None:
-            behind.append(functions.child(self.state_dir, self.ports, self.keys, self.project.function))
-        for child in (*behind, self._gateway()):
+            upstreams.append(edge_functions.child(self.state_dir, self.ports, self.keys, self.project.function))
+        for child in (*upstreams, self._gateway()):
             self.children[child.name] = child
             child.start()
-        for child in (*behind, self.children["gateway"]):
+        for child in (*upstreams, self.children["gateway"]):
             child.wait_ready()
         for name, properties in self.project.buckets.items():
             self.create_bucket(name, properties)
 
     def stop(self) -> None:
-        """Stops what runs, last started first. Does nothing when nothing does."""
+        """Stops the running processes in reverse order of their start."""
         for child in reversed(self.children.values()):
             child.stop()
         self.children.clear()
@@ -153,19 +150,19 @@ class Stack:
         self.stop()
 
     def create_bucket(self, name: str, properties: dict[str, object]) -> None:
-        """Creates a bucket through Storage's API; one that exists is left as it is. Raises StackError."""
-        answer = httpx.post(
+        """Creates a bucket through Storage's API; an existing bucket is not changed. Raises StackError."""
+        response = httpx.post(
             f"{self.supabase_url}/storage/v1/bucket",
             headers={"apikey": self.secret_key},
             json={"id": name, "name": name, **properties},
             timeout=30,
             trust_env=False,
         )
-        if answer.status_code != 200 and answer.json().get("code") != "BucketAlreadyExists":
-            raise StackError(f"The bucket {name!r} could not be created: {answer.text}")
+        if response.status_code != 200 and response.json().get("code") != "BucketAlreadyExists":
+            raise StackError(f"The bucket {name!r} could not be created: {response.text}")
 
     def _schemas(self) -> tuple[str, ...]:
-        """Those that exist: PostgREST would never be ready for a schema that no migration has made yet."""
+        """The project's schemas that exist; PostgREST would never be ready with a missing schema."""
         with psycopg.connect(self.db_url) as connection:
             rows = connection.execute(
                 "select nspname from pg_namespace where nspname = any (%s)", [list(self.project.schemas)]
@@ -191,30 +188,13 @@ class Stack:
             log=self.state_dir / "logs/gateway.log",
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             cwd=PROJECT,
-            ready=self._gateway_answers,
+            ready=lambda: responds(f"{self.supabase_url}/health"),
         )
 
-    def _gateway_answers(self) -> bool:
-        with urllib.request.urlopen(f"{self.supabase_url}/health", timeout=2) as answer:  # noqa: S310 - our own http
-            return bool(answer.status == 200)
 
-
-def end_leftovers(state_dir: Path) -> None:
-    """Ends every process that a stack in this directory left running. To be called with its lock held."""
+def stop_orphans(state_dir: Path) -> None:
+    """Stops every process that an earlier stack in this directory left running. Requires the lock."""
     for data in data_directories(state_dir):
-        postgres.end_orphan(data)
+        postgres.stop_orphaned_server(data)
     for pid_file in state_dir.glob("logs/*.pid"):
-        end_leftover(pid_file)
-
-
-def lock(state_dir: Path) -> IO[str]:
-    """Holds the state directory until the answer is closed or its process ends. Raises StackError when it
-    is held.
-    """
-    file = (state_dir / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise StackError(f"A stack is running in {state_dir}: stop it first, or choose another --state.") from error
-    return file
+        stop_orphan(pid_file)

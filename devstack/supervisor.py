@@ -1,4 +1,4 @@
-"""Keeps a stack and the service on it running until it is told to stop."""
+"""Runs a stack and the service, and restarts processes that exit."""
 
 import signal
 import sys
@@ -10,54 +10,54 @@ from types import FrameType
 
 import httpx
 
-from devstack import demo, service, settings_file
+from devstack import demo_account, service, settings_file
 from devstack.child import Child
 from devstack.errors import StackError
 from devstack.ports import HOST, require_free
 from devstack.stack import Stack
 
 WATCH_SECONDS = 0.2
-QUICK_DEATH_SECONDS = 10.0
-QUICK_DEATHS = 5
+CRASH_LOOP_SECONDS = 10.0
+MAX_QUICK_EXITS = 5
 MAX_BACKOFF_SECONDS = 5.0
 BUCKET = "assets"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     print(line, flush=True)
 
 
-class _Stopped(BaseException):  # no Exception: nothing on the way may take it for a failure
+class _StopRequested(BaseException):  # not an Exception, so no handler treats it as a failure
     """Ctrl-C or SIGTERM."""
 
 
 @dataclass
-class _Watch:
-    """One child's record: how often it died soon after its start, and when it may start again."""
+class _WatchedChild:
+    """A child with its number of quick exits in a row and the time of its next restart."""
 
     child: Child
     started: float
-    quick_deaths: int = 0
+    quick_exits: int = 0
     restart_at: float | None = None
 
 
 class Supervisor:
-    """``say`` gets a line at a time of what the person at the terminal should know."""
+    """``output`` receives the messages for the user, line by line."""
 
-    def __init__(self, stack: Stack, *, service_port: int | None, say: Callable[[str], None] = say) -> None:
-        """``service_port`` None leaves the service and its worker out."""
+    def __init__(self, stack: Stack, *, service_port: int | None, output: Callable[[str], None] = print_line) -> None:
+        """``service_port`` None starts no service and no worker."""
         self.stack = stack
         self.service_port = service_port
-        self.say = say
-        self._watches: list[_Watch] = []
+        self.output = output
+        self._watched: list[_WatchedChild] = []
 
     @property
     def env_file(self) -> Path:
         return self.stack.state_dir / "stack.env"
 
     def run(self) -> int:
-        """Runs until stopped (0), or until something keeps dying (1). Nothing it started is left running."""
+        """Runs until it is stopped (returns 0) or a process keeps exiting (returns 1). Stops every child at the end."""
         for number in STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 signal.signal(number, _stop)
@@ -65,8 +65,8 @@ class Supervisor:
         try:
             self._start()
             self._watch()
-        except _Stopped:
-            self.say("Stopping.")
+        except _StopRequested:
+            self.output("Stopping.")
         except (StackError, httpx.HTTPError) as error:
             print(error, file=sys.stderr)
             status = 1
@@ -84,8 +84,8 @@ class Supervisor:
         self.stack.create_bucket(BUCKET, {"public": False})
         for child in self.stack.children.values():
             self._add(child)
-        kept = settings_file.read(self.env_file)
-        email, password = demo.user(self.stack, kept)
+        stored = settings_file.read(self.env_file)
+        email, password = demo_account.ensure_user(self.stack, stored)
         settings = {
             "SUPABASE_URL": self.stack.supabase_url,
             "SUPABASE_PUBLISHABLE_KEY": self.stack.publishable_key,
@@ -97,69 +97,69 @@ class Supervisor:
         }
         if self.stack.keys.jwt_secret:
             settings["SUPABASE_JWT_SECRET"] = self.stack.keys.jwt_secret
-        if "DEMO_API_KEY" in kept:  # of use again once the service is up again
-            settings["DEMO_API_KEY"] = kept["DEMO_API_KEY"]
+        if "DEMO_API_KEY" in stored:  # reused at the next start with the service
+            settings["DEMO_API_KEY"] = stored["DEMO_API_KEY"]
         if self.service_port is not None:
             url = f"http://{HOST}:{self.service_port}"
             for child in (service.service(self.stack, self.service_port), service.worker(self.stack)):
                 self._add(child)
                 child.start()
                 child.wait_ready()
-            key = demo.api_key(self.stack, url, email, password, kept)
+            key = demo_account.ensure_api_key(self.stack, url, email, password, stored)
             settings = {"API_URL": url, **settings, "DEMO_API_KEY": key}
         settings_file.write(self.env_file, settings)
-        self.say(summary(settings, self.env_file))
+        self.output(summary(settings, self.env_file))
 
     def _add(self, child: Child) -> None:
-        self._watches.append(_Watch(child, time.monotonic()))
+        self._watched.append(_WatchedChild(child, time.monotonic()))
 
     def _watch(self) -> None:
         while True:
             time.sleep(WATCH_SECONDS)
-            for watch in self._watches:
+            for watch in self._watched:
                 watch.child.trim_log()
                 if watch.restart_at is not None:
                     self._restart_when_due(watch)
                 elif not watch.child.running:
-                    self._note_death(watch)
+                    self._schedule_restart(watch)
 
-    def _note_death(self, watch: _Watch) -> None:
+    def _schedule_restart(self, watch: _WatchedChild) -> None:
         now = time.monotonic()
-        quick = now - watch.started < QUICK_DEATH_SECONDS
-        watch.quick_deaths = watch.quick_deaths + 1 if quick else 1
-        words = f"{watch.child.name} stopped unexpectedly. Its last words:\n{watch.child.tail()}"
-        if watch.quick_deaths > QUICK_DEATHS:
-            raise StackError(f"{words}\n{watch.child.name} keeps dying: giving up.")
-        watch.restart_at = now + min(0.1 * 2**watch.quick_deaths, MAX_BACKOFF_SECONDS)
-        self.say(words)
+        exited_quickly = now - watch.started < CRASH_LOOP_SECONDS
+        watch.quick_exits = watch.quick_exits + 1 if exited_quickly else 1
+        message = f"{watch.child.name} exited unexpectedly. Its last output:\n{watch.child.tail()}"
+        if watch.quick_exits > MAX_QUICK_EXITS:
+            raise StackError(f"{message}\n{watch.child.name} keeps exiting. Giving up.")
+        watch.restart_at = now + min(0.1 * 2**watch.quick_exits, MAX_BACKOFF_SECONDS)
+        self.output(message)
 
-    def _restart_when_due(self, watch: _Watch) -> None:
+    def _restart_when_due(self, watch: _WatchedChild) -> None:
         if watch.restart_at is None or time.monotonic() < watch.restart_at:
             return
         watch.restart_at = None
         watch.started = time.monotonic()
-        watch.child.stop()  # what is left of its process group
+        watch.child.stop()  # the rest of its process group
         watch.child.start()
-        self.say(f"{watch.child.name} started again.")
+        self.output(f"{watch.child.name} restarted.")
 
     def _stop(self) -> None:
-        for watch in reversed(self._watches):
+        for watch in reversed(self._watched):
             watch.child.stop()
         self.stack.stop()
 
 
 def summary(settings: dict[str, str], env_file: Path) -> str:
-    """What to open, what to source, and one command that works when pasted."""
+    """The URLs, the settings file, and one command to try."""
     api = settings.get("API_URL")
     lines = [
         "",
-        "Assetdock is running. Ctrl-C stops it.",
-        *([f"  Page      {api}/ as {settings['DEMO_EMAIL']}, password {settings['DEMO_PASSWORD']}"] if api else []),
-        *([f"  API       {api}"] if api else []),
+        "Assetdock is running. Press Ctrl-C to stop it.",
+        *([f"  Page      {api}/", f"  API       {api}"] if api else []),
+        f"  Demo user {settings['DEMO_EMAIL']}, password {settings['DEMO_PASSWORD']}",
         f"  Supabase  {settings['SUPABASE_URL']}",
         f"  Postgres  {settings['DB_URL']}",
         f"  Settings  {env_file}",
-        "Try:",
+        "Try this command:",
     ]
     if api:
         lines.append(
@@ -174,4 +174,4 @@ def summary(settings: dict[str, str], env_file: Path) -> str:
 
 
 def _stop(_: int, __: FrameType | None) -> None:
-    raise _Stopped
+    raise _StopRequested

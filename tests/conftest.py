@@ -14,8 +14,8 @@ from hypothesis import settings
 from assetdock_server.config import service_settings
 from assetdock_server.identity.minting import Minter
 from devstack.ports import Ports
-from devstack.scratch import scratch_directory
 from devstack.stack import Stack
+from devstack.state_directory import temporary_state_directory
 from tests.callers import OPEN, Caller, Project, session_caller
 from tests.polling import until
 from tests.processes import Service, WorkerProcess
@@ -28,7 +28,7 @@ settings.load_profile("assetdock")
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    with scratch_directory() as directory, Stack(directory, Ports.free()) as running:
+    with temporary_state_directory() as directory, Stack(directory, Ports.free()) as running:
         yield running
 
 

@@ -1,4 +1,4 @@
-"""The admin's endpoints: users, by whoever holds the secret key."""
+"""The admin API for users; it requires the secret key."""
 
 import uuid
 from typing import Any
@@ -8,14 +8,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from devstack.auth import passwords, users
-from devstack.auth.caller import body_of, require_admin
+from devstack.auth.caller import json_body, require_admin
 from devstack.auth.errors import validation_failed
 from devstack.auth.users import Connection
 from devstack.keys import Keys
 
 
 class Admin:
-    """Every endpoint refuses a caller whose role is not `service_role`."""
+    """Every endpoint rejects a caller whose role is not in ADMIN_ROLES."""
 
     def __init__(self, pool: AsyncConnectionPool[Connection], keys: Keys) -> None:
         self.pool = pool
@@ -23,7 +23,7 @@ class Admin:
 
     async def create(self, request: Request) -> Response:
         require_admin(request, self.keys)
-        body = await body_of(request)
+        body = await json_body(request)
         email = users.email_of(body)
         if email is None:
             raise validation_failed("Cannot create a user without either an email or phone")
@@ -53,29 +53,29 @@ class Admin:
                 [size, (page - 1) * size],
             )
             rows = await cursor.fetchall()
-            found = [users.to_json(await users.require(connection, row["id"])) for row in rows]
+            listed = [users.to_json(await users.require(connection, row["id"])) for row in rows]
         total = rows[0]["total"] if rows else 0
-        return JSONResponse({"users": found, "aud": "authenticated"}, headers={"x-total-count": str(total)})
+        return JSONResponse({"users": listed, "aud": "authenticated"}, headers={"x-total-count": str(total)})
 
     async def get(self, request: Request) -> Response:
         require_admin(request, self.keys)
         async with self.pool.connection() as connection:
-            return JSONResponse(users.to_json(await users.require(connection, _id_of(request))))
+            return JSONResponse(users.to_json(await users.require(connection, _user_id(request))))
 
     async def update(self, request: Request) -> Response:
         require_admin(request, self.keys)
-        changes = await self._changes(await body_of(request))
+        changes = await self._changes(await json_body(request))
         async with self.pool.connection() as connection:
-            user = await users.require(connection, _id_of(request))
+            user = await users.require(connection, _user_id(request))
             if changes.pop("confirm", False) and user["email_confirmed_at"] is None:
                 changes["email_confirmed_at"] = user["created_at"]
             return JSONResponse(users.to_json(await users.update(connection, user, **changes)))
 
     async def delete(self, request: Request) -> Response:
         require_admin(request, self.keys)
-        body = await body_of(request)
+        body = await json_body(request)
         async with self.pool.connection() as connection:
-            user = await users.require(connection, _id_of(request))
+            user = await users.require(connection, _user_id(request))
             if body.get("should_soft_delete"):
                 await connection.execute("delete from auth.sessions where user_id = %s", [user["id"]])
                 await connection.execute("delete from auth.identities where user_id = %s", [user["id"]])
@@ -103,7 +103,7 @@ class Admin:
         return changes
 
 
-def _id_of(request: Request) -> uuid.UUID:
+def _user_id(request: Request) -> uuid.UUID:
     return _uuid(request.path_params["id"])
 
 

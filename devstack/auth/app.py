@@ -1,4 +1,4 @@
-"""Auth's URL table: everything under /auth/v1."""
+"""Auth's routes: every path under /auth/v1."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from devstack.auth import passwords, users
 from devstack.auth.admin import Admin
-from devstack.auth.caller import body_of, claims_of
+from devstack.auth.caller import claims_of, json_body
 from devstack.auth.errors import AuthError, respond, validation_failed
 from devstack.auth.sessions import Sessions
 from devstack.auth.users import Connection
@@ -22,7 +22,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Auth:
-    """The endpoints a user calls. Emails need no confirming: this stack sends none."""
+    """The endpoints for users. Emails count as confirmed, because the stack sends none."""
 
     def __init__(self, pool: Pool, keys: Keys, issuer: str) -> None:
         self.pool = pool
@@ -30,7 +30,7 @@ class Auth:
         self.sessions = Sessions(keys, issuer)
 
     async def sign_up(self, request: Request) -> Response:
-        body = await body_of(request)
+        body = await json_body(request)
         email, password = users.email_of(body), body.get("password")
         if email is None and password:
             raise validation_failed("Sign up only available with email or phone provider")
@@ -46,7 +46,7 @@ class Auth:
             return JSONResponse(await self.sessions.open(connection, user))
 
     async def token(self, request: Request) -> Response:
-        body = await body_of(request)
+        body = await json_body(request)
         match request.query_params.get("grant_type"):
             case "password":
                 return JSONResponse(await self._by_password(body))
@@ -60,7 +60,7 @@ class Auth:
             raise validation_failed("missing email or phone")
         async with self.pool.connection() as connection:
             user = await users.find_by_email(connection, email)
-        # No connection is held while bcrypt works.
+        # Holds no connection during bcrypt.
         if user is None or not await passwords.matches(str(body.get("password", "")), user["encrypted_password"]):
             raise AuthError(400, "invalid_credentials", "Invalid login credentials")
         if user["email_confirmed_at"] is None:
@@ -73,18 +73,18 @@ class Auth:
         if not token:
             raise validation_failed("refresh_token required")
         async with self.pool.connection() as connection:
-            answer = await self.sessions.refresh(connection, str(token))
-        if isinstance(answer, AuthError):
-            raise answer
-        return answer
+            refreshed = await self.sessions.refresh(connection, str(token))
+        if isinstance(refreshed, AuthError):
+            raise refreshed
+        return refreshed
 
     async def user(self, request: Request) -> Response:
         async with self.pool.connection() as connection:
-            user = await self._user_of(connection, claims_of(request, self.keys))
+            user = await self._require_user(connection, claims_of(request, self.keys))
             return JSONResponse(users.to_json(user))
 
     async def update_user(self, request: Request) -> Response:
-        claims, body = claims_of(request, self.keys), await body_of(request)
+        claims, body = claims_of(request, self.keys), await json_body(request)
         changes: dict[str, object] = {}
         if email := users.email_of(body):
             changes |= {"email": email, "is_anonymous": False}
@@ -93,7 +93,7 @@ class Auth:
         if body.get("password"):
             changes["encrypted_password"] = await passwords.hashed(str(body["password"]))
         async with self.pool.connection() as connection:
-            user = await users.update(connection, await self._user_of(connection, claims), **changes)
+            user = await users.update(connection, await self._require_user(connection, claims), **changes)
             return JSONResponse(users.to_json(user))
 
     async def log_out(self, request: Request) -> Response:
@@ -102,7 +102,7 @@ class Auth:
         if scope not in ("global", "local", "others"):
             raise validation_failed(f"Unsupported logout scope {scope!r}")
         async with self.pool.connection() as connection:
-            user = await self._user_of(connection, claims)
+            user = await self._require_user(connection, claims)
             await self.sessions.end(connection, str(user["id"]), claims.get("session_id"), scope)
         return Response(status_code=204)
 
@@ -124,7 +124,7 @@ class Auth:
     async def health(self, _: Request) -> Response:
         return JSONResponse({"version": "devstack", "name": "GoTrue", "description": "Assetdock's stand-in"})
 
-    async def _user_of(self, connection: Connection, claims: Claims) -> users.User:
+    async def _require_user(self, connection: Connection, claims: Claims) -> users.User:
         session_id = claims.get("session_id")
         if session_id is not None and not await self.sessions.exists(connection, str(session_id)):
             raise AuthError(403, "session_not_found", "Session from session_id claim in JWT does not exist")

@@ -1,4 +1,4 @@
-"""Who is calling Auth, and what they sent."""
+"""The caller's claims and the JSON body of a request."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ ADMIN_ROLES = ("service_role", "supabase_admin")
 
 
 def claims_of(request: Request, keys: Keys) -> Claims:
-    """The claims of the bearer token. Raises AuthError when there is none or it is not ours."""
+    """The claims of the bearer token. Raises AuthError for a missing or invalid token."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not token:
         raise AuthError(401, "no_authorization", "This endpoint requires a valid Bearer token")
@@ -28,8 +28,8 @@ def require_admin(request: Request, keys: Keys) -> None:
         raise AuthError(403, "not_admin", "User not allowed")
 
 
-async def body_of(request: Request) -> dict[str, Any]:
-    """The JSON object that was sent; nothing at all counts as `{}`."""
+async def json_body(request: Request) -> dict[str, Any]:
+    """The request's JSON object; an empty body counts as `{}`. Raises AuthError."""
     raw = await request.body()
     try:
         body = orjson.loads(raw or b"{}")

@@ -1,4 +1,4 @@
-"""How GoTrue says no."""
+"""GoTrue's error responses."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ API_VERSION = "2024-01-01"
 
 @dataclass
 class AuthError(Exception):
-    """``code`` is from GoTrue's own list of error codes; clients branch on it."""
+    """``code`` is one of GoTrue's error codes, on which clients branch."""
 
     status: int
     code: str
@@ -32,7 +32,7 @@ def bad_jwt(reason: str) -> AuthError:
 
 
 def respond(request: Request, error: Exception) -> Response:
-    """GoTrue has two shapes; the client chooses by the API version it sends (supabase-js sends one)."""
+    """The body has one of two forms, by the API version in the request (supabase-js sends one)."""
     if not isinstance(error, AuthError):
         raise error
     body: dict[str, object]

@@ -1,4 +1,4 @@
-"""Passwords: GoTrue's rules, and bcrypt away from the event loop."""
+"""GoTrue's password rules, and bcrypt in a thread."""
 
 import asyncio
 
@@ -7,12 +7,12 @@ import bcrypt
 from devstack.auth.errors import AuthError, validation_failed
 
 MIN_CHARACTERS = 6
-MAX_BYTES = 72  # bcrypt reads no further
+MAX_BYTES = 72  # bcrypt ignores further bytes
 COST = 10
 
 
 async def hashed(password: str) -> str:
-    """Raises AuthError for a password GoTrue would not take."""
+    """The bcrypt hash. Raises AuthError for a password that GoTrue rejects."""
     if len(password) < MIN_CHARACTERS:
         raise AuthError(
             422,

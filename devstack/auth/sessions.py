@@ -1,4 +1,4 @@
-"""Sessions: an access token of an hour, and a chain of refresh tokens each of which is good for one use."""
+"""Sessions: an access token for one hour, and a chain of refresh tokens for one use each."""
 
 import secrets
 import time
@@ -16,7 +16,7 @@ REUSE_INTERVAL = timedelta(seconds=10)
 
 
 class Sessions:
-    """Opens, refreshes and ends sessions. Each call is one piece of the caller's transaction."""
+    """Opens, refreshes and ends sessions. Every method runs in the caller's transaction."""
 
     def __init__(self, keys: Keys, issuer: str) -> None:
         """``issuer``: `{SUPABASE_URL}/auth/v1`, the ``iss`` of every access token."""
@@ -24,7 +24,7 @@ class Sessions:
         self.issuer = issuer
 
     async def open(self, connection: Connection, user: User) -> dict[str, Any]:
-        """A new session for a user who has proven to be who they are. Raises AuthError for a banned one."""
+        """A new session for an authenticated user. Raises AuthError for a banned user."""
         if users.is_banned(user):
             raise AuthError(400, "user_banned", "User is banned")
         session_id = uuid.uuid4()
@@ -35,14 +35,14 @@ class Sessions:
         )
         user = await users.update(connection, user, last_sign_in_at=datetime.now(UTC))
         refresh_token = await self._new_refresh_token(connection, user["id"], session_id, parent=None)
-        return self._answer(user, session_id, datetime.now(UTC), refresh_token)
+        return self._to_json(user, session_id, datetime.now(UTC), refresh_token)
 
     async def refresh(self, connection: Connection, token: str) -> dict[str, Any] | AuthError:
         """A new access token and the next refresh token.
 
-        A used token is taken once more within ten seconds, or when its successor has not been used (the
-        answer that carried it was lost); any other reuse revokes the session's tokens. That revocation
-        must be committed, so the error is *returned*.
+        A used token is accepted again within ten seconds, or while its successor is unused (the response with the
+        successor may have been lost). Any other reuse revokes the session's tokens. The revocation must be committed,
+        so this error is *returned*.
         """
         cursor = await connection.execute(
             """select t.id, t.token, t.revoked, t.updated_at, t.user_id, t.session_id, s.created_at as
@@ -73,7 +73,7 @@ class Sessions:
             "update auth.sessions set refreshed_at = now(), updated_at = now() where id = %s",
             [row["session_id"]],
         )
-        return self._answer(user, row["session_id"], row["opened_at"], issued)
+        return self._to_json(user, row["session_id"], row["opened_at"], issued)
 
     async def end(self, connection: Connection, user_id: str, session_id: str | None, scope: str) -> None:
         """``scope``: global (all of the user's sessions), local (this one), others (all but this one)."""
@@ -113,7 +113,7 @@ class Sessions:
         )
         return token
 
-    def _answer(self, user: User, session_id: uuid.UUID, opened_at: datetime, refresh_token: str) -> dict[str, Any]:
+    def _to_json(self, user: User, session_id: uuid.UUID, opened_at: datetime, refresh_token: str) -> dict[str, Any]:
         now = int(time.time())
         method = "anonymous" if user["is_anonymous"] else "password"
         claims = {

@@ -1,4 +1,4 @@
-"""Users: rows of auth.users, and the JSON that GoTrue makes of them."""
+"""Users: rows of auth.users and their JSON form."""
 
 import re
 import uuid
@@ -29,7 +29,7 @@ async def create(
     user_id: uuid.UUID | None = None,
     role: str = "authenticated",
 ) -> User:
-    """Inserts a user; one without an email is anonymous. Raises AuthError when the email is taken."""
+    """Inserts a user; without an email the user is anonymous. Raises AuthError when the email is taken."""
     providers = {"provider": "email", "providers": ["email"]} if email else {}
     columns = {
         "id": user_id or uuid.uuid4(),
@@ -105,15 +105,15 @@ async def find_by_email(connection: Connection, email: str) -> User | None:
 
 
 async def update(connection: Connection, user: User, **columns: object) -> User:
-    """Sets columns by name; metadata is merged, a key set to null is removed."""
+    """Sets columns by name. Metadata is merged; null removes a key."""
     for name in ("raw_app_meta_data", "raw_user_meta_data"):
-        if (given := columns.get(name)) is not None:
-            if not isinstance(given, dict):
+        if (metadata := columns.get(name)) is not None:
+            if not isinstance(metadata, dict):
                 raise validation_failed("metadata must be an object")
-            merged = {**(user[name] or {}), **given}
+            merged = {**(user[name] or {}), **metadata}
             columns[name] = Jsonb({key: value for key, value in merged.items() if value is not None})
     if columns:
-        assignments = ", ".join(f"{name} = %({name})s" for name in columns)  # names are our own, never a client's
+        assignments = ", ".join(f"{name} = %({name})s" for name in columns)  # never names from a client
         try:
             await connection.execute(
                 f"update auth.users set {assignments}, updated_at = now() where id = %(id)s".encode(),  # noqa: S608
@@ -129,7 +129,7 @@ async def update(connection: Connection, user: User, **columns: object) -> User:
 
 
 def email_of(body: dict[str, Any]) -> str | None:
-    """The email of a request, in lower case as GoTrue keeps it; None when there is none."""
+    """The email of a request in lower case, as GoTrue stores it; None without one."""
     email = body.get("email")
     if email in (None, ""):
         return None
@@ -143,7 +143,7 @@ def is_banned(user: User) -> bool:
 
 
 def banned_until(duration: object) -> datetime | None:
-    """``none`` lifts a ban; else a Go duration such as ``24h`` or ``1h30m``."""
+    """The end of a ban. ``none`` lifts the ban; other values are Go durations like ``24h`` or ``1h30m``."""
     if duration == "none":
         return None
     text = str(duration)
@@ -154,8 +154,8 @@ def banned_until(duration: object) -> datetime | None:
 
 
 def to_json(user: User) -> dict[str, Any]:
-    """A user as the API shows it."""
-    shown = {
+    """A user in the API's JSON form."""
+    json = {
         "id": str(user["id"]),
         "aud": user["aud"],
         "role": user["role"],
@@ -176,8 +176,8 @@ def to_json(user: User) -> dict[str, Any]:
         "updated_at",
     ):
         if user[name] is not None:
-            shown[name] = timestamp(user[name])
-    return shown
+            json[name] = timestamp(user[name])
+    return json
 
 
 def timestamp(instant: datetime) -> str:

@@ -1,4 +1,4 @@
--- The schemas every project has, and who may use them.
+-- The schemas of every project, and their grants.
 
 create schema extensions;
 create extension pgcrypto with schema extensions;

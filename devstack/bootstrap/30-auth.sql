@@ -1,6 +1,6 @@
--- Auth's tables: the columns that applications and the stand-in use, typed as GoTrue has them.
+-- Auth's tables, with the columns that applications and the stand-in use and with GoTrue's types.
 
-create schema auth; -- the superuser's, as on hosted
+create schema auth; -- owned by the superuser, as on hosted
 grant all on schema auth to supabase_auth_admin;
 grant usage on schema auth to postgres, anon, authenticated, service_role;
 set role supabase_auth_admin;
@@ -72,7 +72,7 @@ create table auth.refresh_tokens (
 );
 create index refresh_tokens_session_id_revoked_idx on auth.refresh_tokens (session_id, revoked);
 
--- On, with no policy: only the owner, and roles that bypass it, see a row.
+-- Without a policy only the owner and roles that bypass RLS can see the rows.
 alter table auth.users enable row level security;
 alter table auth.identities enable row level security;
 alter table auth.sessions enable row level security;
@@ -80,8 +80,8 @@ alter table auth.refresh_tokens enable row level security;
 grant all on all tables in schema auth to postgres;
 grant all on all sequences in schema auth to postgres;
 
--- Who is calling, out of what PostgREST and Storage put into the transaction. The two spellings are PostgREST's
--- old settings and its present one; `''` is what a setting reads on a pooled connection that once had it.
+-- The caller, from the settings that PostgREST and Storage make in each transaction. Older PostgREST versions use
+-- `request.jwt.claim.*`, newer ones `request.jwt.claims`. On a pooled connection an unset setting can read as ''.
 create function auth.uid() returns uuid language sql stable as $$
   select coalesce(
     nullif(current_setting('request.jwt.claim.sub', true), ''),

@@ -1,6 +1,6 @@
--- Storage's tables and the functions that policies on them are written with.
+-- Storage's tables, and the functions for policies on them.
 
-create schema storage; -- the superuser's, as on hosted
+create schema storage; -- owned by the superuser, as on hosted
 grant all on schema storage to supabase_storage_admin;
 grant usage on schema storage to anon, authenticated, service_role;
 grant usage on schema storage to postgres with grant option;
@@ -57,7 +57,7 @@ create function storage.extension(name text) returns text language sql immutable
   select reverse(split_part(reverse(storage.filename(name)), '.', 1))
 $$;
 
--- What Storage is doing, as it says in each transaction: `storage.object.upload_signed` and the like.
+-- The current operation, which Storage sets in each transaction: `storage.object.upload_signed`, for example.
 create function storage.operation() returns text language plpgsql stable as $$
 begin
   return current_setting('storage.operation', true);
@@ -84,7 +84,7 @@ create trigger update_objects_updated_at
   before update on storage.objects
   for each row execute function storage.update_updated_at_column();
 
--- A row deleted by SQL would leave its bytes behind for ever; only the Storage API may.
+-- Deleting a row in SQL would leave its bytes behind, so only the Storage API can delete.
 create function storage.protect_delete() returns trigger language plpgsql as $$
 begin
   if coalesce(current_setting('storage.allow_delete_query', true), 'false') <> 'true' then

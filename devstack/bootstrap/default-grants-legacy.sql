@@ -1,5 +1,5 @@
--- Projects from before 30 October 2026: whatever is new in `public` is open to the three API roles.
--- For the regime after it there is no file: nothing is granted, and each table asks for its own.
+-- Projects from before 30 October 2026 grant all privileges on new objects in `public` to the three API roles.
+-- Newer projects grant none by default and need no file.
 
 alter default privileges for role postgres in schema public
   grant all on tables to postgres, anon, authenticated, service_role;

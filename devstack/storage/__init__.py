@@ -1,6 +1,5 @@
 """A stand-in for Supabase Storage: signed uploads and downloads over real rows of storage.objects.
 
-What makes it honest is the order of its statements, in `uploads` and `database`: permission is asked of
-Postgres by inserts that are rolled back, as the caller, so that policies and triggers see here what they
-see on hosted.
+Like the real Storage it checks permissions with inserts that it rolls back, as the caller. Policies and triggers
+therefore see the same statements in the same order as on hosted Supabase (see `uploads` and `database`).
 """

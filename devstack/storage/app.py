@@ -1,4 +1,4 @@
-"""Storage's URL table: everything under /storage/v1."""
+"""Storage's routes: every path under /storage/v1."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,25 +12,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from devstack.keys import Keys
-from devstack.storage.answers import json_answer
+from devstack.storage.backend import Backend
 from devstack.storage.database import Connection, Database
-from devstack.storage.desk import Desk
 from devstack.storage.errors import StorageError, respond
 from devstack.storage.files import Files
-from devstack.storage.routes.buckets import Buckets
-from devstack.storage.routes.changing import Changing
-from devstack.storage.routes.reading import Reading
-from devstack.storage.routes.uploading import Uploading
+from devstack.storage.json_bodies import json_response
+from devstack.storage.routes.buckets import BucketRoutes
+from devstack.storage.routes.downloads import DownloadRoutes
+from devstack.storage.routes.objects import ObjectRoutes
+from devstack.storage.routes.uploads import UploadRoutes
 from devstack.storage.tokens import DEFAULT_UPLOAD_SECONDS, SignedUrls
 from devstack.storage.tus import protocol
-from devstack.storage.tus.admission import by_policies, by_token
-from devstack.storage.tus.partials import Partials
-from devstack.storage.tus.resumable import Resumable
-from devstack.storage.tus.turns import Turns
+from devstack.storage.tus.authorization import authorize_by_policies, authorize_by_token
+from devstack.storage.tus.endpoint import TusEndpoint
+from devstack.storage.tus.locks import UploadLocks
+from devstack.storage.tus.upload_store import UploadStore
 from devstack.storage.uploads import DEFAULT_SIZE_LIMIT, Uploads
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-SWEEP_SECONDS = 600
+CLEANUP_SECONDS = 600
 
 
 def create_app(
@@ -41,37 +41,43 @@ def create_app(
     upload_url_seconds: int = DEFAULT_UPLOAD_SECONDS,
     size_limit: int = DEFAULT_SIZE_LIMIT,
 ) -> Starlette:
-    """``pool`` connects as `supabase_storage_admin`. ``size_limit`` is in bytes. Its lifespan sweeps away
-    resumable uploads that nobody came back to.
+    """``pool`` connects as `supabase_storage_admin`. ``size_limit`` is in bytes. The lifespan deletes expired resumable
+    uploads regularly.
     """
     files = Files(directory)
     files.open()
     database = Database(pool)
     signed_urls = SignedUrls(keys.url_signing_secret, upload_url_seconds)
-    desk = Desk(database, files, keys, signed_urls, Uploads(database, files, keys, size_limit))
-    buckets, uploading, reading, changing = Buckets(desk), Uploading(desk), Reading(desk), Changing(desk)
-    partials, turns = Partials(directory / ".resumable"), Turns()
-    partials.open()
-    by_user, signed = (Resumable(desk, partials, turns, admit) for admit in (by_policies, by_token))
+    backend = Backend(database, files, keys, signed_urls, Uploads(database, files, keys, size_limit))
+    buckets, uploads, downloads, objects = (
+        BucketRoutes(backend),
+        UploadRoutes(backend),
+        DownloadRoutes(backend),
+        ObjectRoutes(backend),
+    )
+    store, locks = UploadStore(directory / ".resumable"), UploadLocks()
+    store.open()
+    tus = TusEndpoint(backend, store, locks, authorize_by_policies)
+    signed_tus = TusEndpoint(backend, store, locks, authorize_by_token)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async def sweep() -> None:
+        async def delete_expired_uploads() -> None:
             while True:
-                await asyncio.sleep(SWEEP_SECONDS)
-                partials.sweep()
+                await asyncio.sleep(CLEANUP_SECONDS)
+                store.delete_expired()
 
-        sweeping = asyncio.create_task(sweep())
+        cleanup = asyncio.create_task(delete_expired_uploads())
         yield
-        sweeping.cancel()
+        cleanup.cancel()
 
-    # In order: what stands below the first match is never asked.
+    # The first match wins.
     table: list[tuple[str, str, Endpoint]] = [
         ("GET", "/status", _status),
         *(
-            (method, f"/upload/resumable{path}", door.answer)
+            (method, f"/upload/resumable{path}", endpoint.handle)
             for method in protocol.METHODS
-            for path, door in (("/sign", signed), ("/sign/{upload}", signed), ("", by_user), ("/{upload}", by_user))
+            for path, endpoint in (("/sign", signed_tus), ("/sign/{upload}", signed_tus), ("", tus), ("/{upload}", tus))
         ),
         ("GET", "/bucket", buckets.list),
         ("POST", "/bucket", buckets.create),
@@ -79,29 +85,29 @@ def create_app(
         ("PUT", "/bucket/{bucket}", buckets.update),
         ("DELETE", "/bucket/{bucket}", buckets.delete),
         ("POST", "/bucket/{bucket}/empty", buckets.empty),
-        ("POST", "/object/upload/sign/{bucket}/{name:path}", uploading.sign),
-        ("PUT", "/object/upload/sign/{bucket}/{name:path}", uploading.signed),
-        ("POST", "/object/sign/{bucket}/{name:path}", reading.sign),
-        ("POST", "/object/sign/{bucket}", reading.sign_many),
-        ("GET", "/object/sign/{bucket}/{name:path}", reading.signed),
-        ("GET", "/object/authenticated/{bucket}/{name:path}", reading.authenticated),
-        ("GET", "/object/public/{bucket}/{name:path}", reading.public),
-        ("GET", "/object/info/authenticated/{bucket}/{name:path}", reading.info),
-        ("GET", "/object/info/{bucket}/{name:path}", reading.info),
-        ("POST", "/object/list/{bucket}", reading.list),
-        ("POST", "/object/move", changing.move),
-        ("POST", "/object/copy", changing.copy),
-        ("DELETE", "/object/{bucket}", changing.delete_many),
-        ("DELETE", "/object/{bucket}/{name:path}", changing.delete),
-        ("POST", "/object/{bucket}/{name:path}", uploading.create),
-        ("PUT", "/object/{bucket}/{name:path}", uploading.replace),
-        ("GET", "/object/{bucket}/{name:path}", reading.authenticated),
+        ("POST", "/object/upload/sign/{bucket}/{name:path}", uploads.sign),
+        ("PUT", "/object/upload/sign/{bucket}/{name:path}", uploads.signed),
+        ("POST", "/object/sign/{bucket}/{name:path}", downloads.sign),
+        ("POST", "/object/sign/{bucket}", downloads.sign_many),
+        ("GET", "/object/sign/{bucket}/{name:path}", downloads.signed),
+        ("GET", "/object/authenticated/{bucket}/{name:path}", downloads.authenticated),
+        ("GET", "/object/public/{bucket}/{name:path}", downloads.public),
+        ("GET", "/object/info/authenticated/{bucket}/{name:path}", downloads.info),
+        ("GET", "/object/info/{bucket}/{name:path}", downloads.info),
+        ("POST", "/object/list/{bucket}", downloads.list),
+        ("POST", "/object/move", objects.move),
+        ("POST", "/object/copy", objects.copy),
+        ("DELETE", "/object/{bucket}", objects.delete_many),
+        ("DELETE", "/object/{bucket}/{name:path}", objects.delete),
+        ("POST", "/object/{bucket}/{name:path}", uploads.create),
+        ("PUT", "/object/{bucket}/{name:path}", uploads.replace),
+        ("GET", "/object/{bucket}/{name:path}", downloads.authenticated),
     ]
     return Starlette(
         routes=[Route(path, endpoint, methods=[method]) for method, path, endpoint in table],
         exception_handlers={
             StorageError: respond,
-            ClientDisconnect: _gone,
+            ClientDisconnect: _client_disconnected,
             404: _no_route,
             405: _no_route,
         },
@@ -110,13 +116,13 @@ def create_app(
 
 
 async def _status(_: Request) -> Response:
-    return json_answer({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
-async def _gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=499)  # nobody is there to read it
+async def _client_disconnected(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)  # nginx's status for a closed connection
 
 
 async def _no_route(request: Request, _: Exception) -> Response:
     message = f"Route {request.method}:{request.url.path} not found"
-    return json_answer({"message": message, "error": "Not Found", "statusCode": "404"}, 404)
+    return json_response({"message": message, "error": "Not Found", "statusCode": "404"}, 404)

@@ -1,4 +1,4 @@
-"""Who is calling Storage: a role, and the claims that policies read."""
+"""The caller of a request: a role, and the claims that policies read."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from devstack.storage.errors import access_denied, invalid_request
 
 @dataclass(frozen=True)
 class Caller:
-    """``sub`` becomes ``owner`` and ``owner_id`` of what the caller uploads."""
+    """``sub`` becomes ``owner`` and ``owner_id`` of the objects that the caller uploads."""
 
     role: str
     jwt: str
@@ -24,7 +24,7 @@ class Caller:
 
     @classmethod
     def of(cls, request: Request, keys: Keys) -> "Caller":
-        """Raises StorageError for a missing, foreign or expired token (403 in the body, as the real one)."""
+        """Raises StorageError (403 in the body, as on hosted) for a missing, invalid or expired token."""
         authorization = request.headers.get("authorization")
         if authorization is None:
             raise invalid_request("headers must have required property 'authorization'")
@@ -39,6 +39,6 @@ class Caller:
 
     @classmethod
     def service(cls, keys: Keys) -> "Caller":
-        """Storage itself: `service_role`, with no subject. Good for as long as the process lives."""
+        """Storage itself: `service_role` without a subject. Its token outlives the process."""
         token = keys.role_token("service_role")
         return cls("service_role", token, keys.verify(token))

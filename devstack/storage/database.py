@@ -1,4 +1,4 @@
-"""Storage's transactions: each runs as the caller, with the settings that policies and triggers may read."""
+"""Storage's transactions: each runs as the caller, with the settings that policies and triggers can read."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from devstack.storage.errors import from_database
 Connection = AsyncConnection[DictRow]
 STATEMENT_TIMEOUT = "30s"
 
-_SCOPE = """
+_SETTINGS = """
 select
   set_config('role', %(role)s, true),
   set_config('request.jwt.claim.role', %(role)s, true),
@@ -34,8 +34,8 @@ select
 
 
 @dataclass(frozen=True)
-class Occasion:
-    """What is being done, for the settings `request.*` and `storage.operation`."""
+class Operation:
+    """The values of the settings `request.*` and `storage.operation`."""
 
     operation: str
     method: str
@@ -43,34 +43,34 @@ class Occasion:
     headers: str
 
     @classmethod
-    def of(cls, request: Request, operation: str) -> "Occasion":
+    def of(cls, request: Request, operation: str) -> "Operation":
         headers = orjson.dumps(dict(request.headers)).decode()
         return cls(f"storage.{operation}", request.method, request.url.path, headers)
 
 
 class Database:
-    """Connects as `supabase_storage_admin`, which owns the tables and may assume every API role."""
+    """Connects as `supabase_storage_admin`, which owns the tables and can assume every API role."""
 
     def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
         self.pool = pool
 
     @asynccontextmanager
     async def transaction(
-        self, caller: Caller, occasion: Occasion, *, rolled_back: bool = False
+        self, caller: Caller, operation: Operation, *, rolled_back: bool = False
     ) -> AsyncIterator[Connection]:
-        """A transaction as the caller. ``rolled_back``: what happens in it is only a question, and undone.
+        """A transaction as the caller. ``rolled_back``: a permission check, always rolled back.
 
-        Database errors leave it as StorageError.
+        Raises StorageError for database errors.
         """
-        scope = {
+        settings = {
             "role": caller.role,
             "jwt": caller.jwt,
             "sub": caller.sub or "",
             "claims": orjson.dumps(caller.claims).decode(),
-            "headers": occasion.headers,
-            "method": occasion.method,
-            "path": occasion.path,
-            "operation": occasion.operation,
+            "headers": operation.headers,
+            "method": operation.method,
+            "path": operation.path,
+            "operation": operation.operation,
             "timeout": STATEMENT_TIMEOUT,
         }
         try:
@@ -78,7 +78,7 @@ class Database:
                 self.pool.connection() as connection,
                 connection.transaction(force_rollback=rolled_back),
             ):
-                await connection.execute(_SCOPE, scope)
+                await connection.execute(_SETTINGS, settings)
                 yield connection
         except psycopg.Error as error:
             raise from_database(error) from error

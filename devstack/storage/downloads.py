@@ -1,4 +1,4 @@
-"""Sending an object's bytes: ranges, conditions, file names."""
+"""Responses with an object's bytes: ranges, conditional requests, file names."""
 
 import re
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def serve(request: Request, files: Files, row: Row, *, expires: int | None = None) -> Response:
-    """The answer to GET or HEAD for an object. ``expires``: unix seconds at which a signed URL ends."""
+    """The response to GET or HEAD for an object. ``expires``: unix seconds at which a signed URL expires."""
     path = files.path(row["bucket_id"], row["name"], row["version"])
     if not path.is_file():
         raise no_such_key()
@@ -47,7 +47,7 @@ def serve(request: Request, files: Files, row: Row, *, expires: int | None = Non
 
 
 def info(row: Row) -> dict[str, object]:
-    """The body of GET /object/info."""
+    """The response body of GET /object/info."""
     metadata = row["metadata"] or {}
     return {
         "id": str(row["id"]),
@@ -66,12 +66,12 @@ def info(row: Row) -> dict[str, object]:
 
 
 def _span(header: str, size: int) -> tuple[int, int] | None:
-    """(start, length) of a single range; None when none was asked for, or one that is not understood."""
+    """(start, length) of a single range; None without a Range header, or for one that is not supported."""
     match = _RANGE.fullmatch(header.strip())
     if match is None or match.group(1, 2) == ("", ""):
         return None
     first, last = match.group(1, 2)
-    if first == "":  # the last so many bytes
+    if first == "":  # a suffix range
         length = min(int(last), size)
         start = size - length
     else:

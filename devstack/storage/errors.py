@@ -1,4 +1,4 @@
-"""How Storage says no: the HTTP status is 400 nearly always, the real one is a string in the body."""
+"""Storage's error responses: the HTTP status is nearly always 400, the real status is a string in the body."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ RLS_MESSAGE = "new row violates row-level security policy"
 
 @dataclass
 class StorageError(Exception):
-    """``status`` is what the body says; ``http`` what the response line says."""
+    """``status`` is the status in the body; ``http`` is that of the response."""
 
     status: int
     error: str
@@ -89,9 +89,7 @@ def internal(message: str) -> StorageError:
 
 
 def from_database(error: psycopg.Error) -> StorageError:
-    """Only SQLSTATE 42501 carries a trigger's message to the client; whatever else was raised is a 500
-    without it.
-    """
+    """SQLSTATE 42501 passes a trigger's message to the client; other SQLSTATEs that a trigger raises become 500."""
     match error.sqlstate:
         case "42501":
             message = error.diag.message_primary or ""

@@ -1,4 +1,4 @@
-"""The bytes: one file a version, at bucket/name/version."""
+"""The bytes of objects: one file for each version, at bucket/name/version."""
 
 import asyncio
 import hashlib
@@ -14,12 +14,12 @@ from typing import BinaryIO
 from devstack.storage.errors import invalid_key, no_such_key
 
 CHUNK = 256 * 1024
-PIECE = 64 * 1024  # what uvicorn holds back before it makes us wait for the reader
+READ_CHUNK = 64 * 1024  # uvicorn buffers this much before it waits for the client
 
 
 @dataclass(frozen=True)
-class Received:
-    """Bytes that have arrived, not yet part of any object."""
+class ReceivedFile:
+    """A received file that is not yet part of an object."""
 
     path: Path
     size: int
@@ -27,23 +27,23 @@ class Received:
 
 
 class Files:
-    """Bytes arrive below `.incoming`, outside every bucket, and are moved to their place whole."""
+    """Bytes are received in `.incoming`, outside every bucket, and moved to their path when complete."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.incoming = directory / ".incoming"
 
     def open(self) -> None:
-        """Makes the directories; what an interrupted upload left behind goes."""
+        """Creates the directories and removes the files of interrupted uploads."""
         shutil.rmtree(self.incoming, ignore_errors=True)
         self.incoming.mkdir(parents=True, exist_ok=True)
 
     def path(self, bucket: str, name: str, version: str) -> Path:
         return self.directory.joinpath(bucket, *name.split("/"), version)
 
-    async def receive(self, body: AsyncIterator[bytes]) -> Received:
-        """Writes a stream to disk while hashing it: no more than a chunk is in memory. Undone when it
-        breaks off.
+    async def receive(self, body: AsyncIterator[bytes]) -> ReceivedFile:
+        """Writes a stream to disk and hashes it, one chunk in memory at a time. An interrupted stream leaves no
+        file.
         """
         path = self.incoming / uuid.uuid4().hex
         md5, size = hashlib.md5(usedforsecurity=False), 0
@@ -56,12 +56,10 @@ class Files:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return Received(path, size, md5.hexdigest())
+        return ReceivedFile(path, size, md5.hexdigest())
 
-    def place(self, received: Received, bucket: str, name: str, version: str) -> None:
-        """Moves received bytes to where a reader finds them. Raises StorageError for a name no file can
-        have.
-        """
+    def place(self, received: ReceivedFile, bucket: str, name: str, version: str) -> None:
+        """Moves a received file to its path. Raises StorageError for a name that is not possible as a path."""
         path = self.path(bucket, name, version)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,22 +69,22 @@ class Files:
             raise invalid_key(name) from error
 
     def copy(self, source: Path, bucket: str, name: str, version: str) -> None:
-        """Gives placed bytes a second place."""
+        """Copies a stored file to a second path."""
         self.place(self.duplicate(source), bucket, name, version)
 
-    def duplicate(self, source: Path) -> Received:
-        """Bytes that are here already, as if they had come in. Raises StorageError when they are gone."""
+    def duplicate(self, source: Path) -> ReceivedFile:
+        """A copy of a stored file, as if received. Raises StorageError when the file is gone."""
         path = self.incoming / uuid.uuid4().hex
         try:
-            os.link(source, path)  # bytes never change once placed, so a second name is a copy
+            os.link(source, path)  # stored files never change, so a hard link is a copy
         except FileNotFoundError as error:
             raise no_such_key() from error
         except OSError:
             shutil.copyfile(source, path)
-        return Received(path, path.stat().st_size, md5="")
+        return ReceivedFile(path, path.stat().st_size, md5="")
 
     def remove(self, bucket: str, name: str, version: str) -> None:
-        """Removes a version, and the directories it leaves empty. A version that is gone is no error."""
+        """Removes a version, and directories that are then empty. Ignores a missing version."""
         path = self.path(bucket, name, version)
         path.unlink(missing_ok=True)
         for parent in path.parents:
@@ -98,11 +96,12 @@ class Files:
                 return
 
     async def read(self, path: Path, start: int, length: int) -> AsyncIterator[bytes]:
-        """A piece at a time, and in this thread: it comes out of the page cache in less than a visit to another takes,
-        and a reader of media goes away after the first."""
+        """Reads in this thread, because the page cache is faster than a switch to another thread and media readers
+        often disconnect after the first chunk.
+        """
         with path.open("rb", buffering=0) as file:
             file.seek(start)
-            while length > 0 and (chunk := file.read(min(PIECE, length))):
+            while length > 0 and (chunk := file.read(min(READ_CHUNK, length))):
                 length -= len(chunk)
                 yield chunk
 
@@ -111,8 +110,8 @@ def _write(file: BinaryIO, chunk: bytes) -> None:
     file.write(chunk)
 
 
-def metadata_of(received: Received, mime_type: str, cache_control: str) -> dict[str, object]:
-    """The metadata of a landed object, as Storage writes it. ``eTag`` is what marks it as landed."""
+def metadata_of(received: ReceivedFile, mime_type: str, cache_control: str) -> dict[str, object]:
+    """The metadata of a landed object, as Storage writes it. Only landed objects have an ``eTag``."""
     modified = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "eTag": f'"{received.md5}"',

@@ -1,16 +1,16 @@
-"""What may be a bucket or an object."""
+"""Valid names of buckets and objects."""
 
 import re
 
 from devstack.storage.errors import invalid_bucket_name, invalid_key
 
-# The characters S3 calls safe, and some it tolerates.
+# The characters that S3 documents as safe, and some others that Storage accepts.
 _KEY = re.compile(r"[\w/!\-.*'() &$@=;:+,?]+", re.ASCII)
 MAX_KEY_BYTES = 1024
 
 
 def require_key(name: str) -> str:
-    """Raises StorageError for a name Storage would refuse, and for one that would leave its directory."""
+    """Raises StorageError for a name that Storage rejects, and for a path outside the bucket's directory."""
     if not _KEY.fullmatch(name) or len(name) > MAX_KEY_BYTES or {".", ".."} & set(name.split("/")):
         raise invalid_key(name)
     return name

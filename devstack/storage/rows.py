@@ -1,4 +1,4 @@
-"""The statements on storage.objects and storage.buckets, in the caller's transaction."""
+"""Statements on storage.objects and storage.buckets, run in the caller's transaction."""
 
 import uuid
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from devstack.storage.database import Connection
 from devstack.storage.errors import internal, key_already_exists, no_such_bucket
 
 Row = dict[str, Any]
-PROBE_VERSION = "1"
+PROBE_VERSION = "1"  # the version of rows that permission checks insert and roll back
 
 
 @dataclass(frozen=True)
 class ObjectRow:
-    """What an upload writes. ``owner`` is any text; only a UUID also goes into the old `owner` column."""
+    """The row of an upload. ``owner`` is any text; the deprecated column `owner` is set only for a UUID."""
 
     bucket_id: str
     name: str
@@ -77,7 +77,7 @@ async def find(connection: Connection, bucket_id: str, name: str, *, lock: str =
 
 
 async def delete(connection: Connection, bucket_id: str, names: list[str]) -> list[Row]:
-    """Deletes what the caller may delete and see, and returns it."""
+    """Deletes the objects that the caller can delete and see, and returns their rows."""
     cursor = await connection.execute(
         "delete from storage.objects where bucket_id = %s and name = any (%s) returning *", [bucket_id, names]
     )
@@ -85,7 +85,7 @@ async def delete(connection: Connection, bucket_id: str, names: list[str]) -> li
 
 
 async def lock_name(connection: Connection, bucket_id: str, name: str) -> None:
-    """Two uploads that finish together take turns."""
+    """Serializes uploads to one name that finish at the same time."""
     await connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{bucket_id}/{name}"])
 
 

@@ -1,4 +1,4 @@
-"""Signed URLs: a JWT says which object, for what, until when."""
+"""Signed URLs: a JWT names the object, the purpose and the expiry."""
 
 import time
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ DEFAULT_UPLOAD_SECONDS = 7200
 
 @dataclass(frozen=True)
 class SignedUrls:
-    """Signs with a secret of its own, which is no key of the project.
+    """Signs with a secret of its own, not with the project's signing key.
 
-    ``upload_seconds`` is one setting for the whole instance; a request cannot change it.
+    ``upload_seconds`` applies to the whole instance; a request cannot change it.
     """
 
     secret: str
@@ -30,7 +30,7 @@ class SignedUrls:
         return self._sign({"url": path, "scope": "download"}, seconds)
 
     def verify(self, token: str | None, path: str, scope: Scope) -> dict[str, Any]:
-        """The claims of a token for this very object and purpose. Raises StorageError otherwise."""
+        """The claims of a token for this object and purpose. Raises StorageError for any other token."""
         if not token:
             raise invalid_request("querystring must have required property 'token'")
         try:

@@ -11,8 +11,8 @@ from assetdock_server.config import service_settings
 from assetdock_server.identity.minting import Minter
 from devstack.child import signal_group
 from devstack.ports import Ports
-from devstack.scratch import scratch_directory
 from devstack.stack import Stack
+from devstack.state_directory import temporary_state_directory
 from tests.callers import Caller, Project, error_of, session_caller
 from tests.polling import until
 from tests.processes import Service, WorkerProcess
@@ -23,7 +23,7 @@ TIMEOUT = 20.0  # seconds for a response; the service's own time limit is half o
 @pytest.fixture(scope="module")
 def own() -> Iterator[Stack]:
     """A stack for this file alone: its tests kill servers."""
-    with scratch_directory() as directory, Stack(directory, Ports.free()) as running:
+    with temporary_state_directory() as directory, Stack(directory, Ports.free()) as running:
         yield running
 
 

@@ -4,13 +4,13 @@ import os
 import subprocess
 
 from devstack.binaries import PROJECT, find_supabase
-from devstack.scratch import scratch_directory
 from devstack.stack import Stack
+from devstack.state_directory import temporary_state_directory
 
 
 def push(stack: Stack) -> subprocess.CompletedProcess[str]:
     """`supabase db push` into a stack. `stdout` holds all output. The caller checks `returncode`."""
-    with scratch_directory() as home:
+    with temporary_state_directory() as home:
         return subprocess.run(
             [find_supabase(), "db", "push", "--db-url", f"{stack.postgres_db_url}?sslmode=disable", "--yes"],
             cwd=PROJECT,

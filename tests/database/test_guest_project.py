@@ -13,8 +13,8 @@ import pytest
 from devstack.ports import Ports
 from devstack.postgres import DefaultGrants
 from devstack.project import Project
-from devstack.scratch import scratch_directory
 from devstack.stack import Stack
+from devstack.state_directory import temporary_state_directory
 from tests import callers
 from tests.callers import Json, User
 from tests.database.snapshot import catalogue_rows, objects_of_the_host, table_rows
@@ -51,7 +51,7 @@ class Installation:
 @contextmanager
 def empty_stack(default_grants: DefaultGrants = "explicit") -> Iterator[Stack]:
     with (
-        scratch_directory() as directory,
+        temporary_state_directory() as directory,
         Stack(directory, Ports.free(), default_grants=default_grants, project=Project()) as stack,
     ):
         yield stack

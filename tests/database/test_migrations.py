@@ -9,8 +9,8 @@ from devstack import migrations
 from devstack.binaries import PROJECT
 from devstack.ports import Ports
 from devstack.project import Project
-from devstack.scratch import scratch_directory
 from devstack.stack import Stack
+from devstack.state_directory import temporary_state_directory
 from tests.catalogue import SCHEMAS
 from tests.database.supabase_cli import push
 
@@ -32,7 +32,7 @@ order by 1, 2, 3
 @pytest.fixture(scope="module")
 def empty_stack() -> Iterator[Stack]:
     """A stack without any migration."""
-    with scratch_directory() as directory, Stack(directory, Ports.free(), project=Project()) as running:
+    with temporary_state_directory() as directory, Stack(directory, Ports.free(), project=Project()) as running:
         yield running
 
 

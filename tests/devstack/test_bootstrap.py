@@ -111,8 +111,8 @@ def test_postgres_makes_roles_that_storage_can_assume(migrator: Connection) -> N
         "set role supabase_storage_admin",
         "set role supabase_auth_admin",
         "create role mine superuser",
-        "drop event trigger devstack_fence_drops",
-        "drop function devstack_fence.guard() cascade",
+        "drop event trigger devstack_ddl_guard_drops",
+        "drop function devstack_ddl_guard.reject_ddl() cascade",
     ],
 )
 def test_there_is_no_way_around_the_fence(migrator: Connection, statement: str) -> None:

@@ -44,10 +44,10 @@ def test_the_printed_command_reserves_and_the_demo_shows_the_main_job_on_what_ru
 
     assert json.loads(tried.stdout)["asset"]["state"] == "pending_upload"
     assert ended == 0
-    for shown, begins in ((on_it, "Using the stack that runs at"), (by_itself, "Starting the local stack")):
+    for shown, begins in ((on_it, "Using the running stack at"), (by_itself, "Starting the local stack")):
         assert shown.returncode == 0, shown.stdout + shown.stderr
         assert shown.stdout.startswith(begins)
-        assert shown.stdout.count("the same. Downloaded the same bytes.") == 2
+        assert shown.stdout.count("s: equal. The downloaded bytes are equal.") == 2
     assert gone(children(state))
 
 
@@ -77,4 +77,4 @@ def test_a_demo_that_loses_its_server_ends_with_one_line(state: Path, capsys: py
 
     said = capsys.readouterr().err
     assert (status, said.count("\n")) == (1, 1)
-    assert said.startswith("The demo was cut short: ConnectError")
+    assert said.startswith("The demo lost its connection to the stack: ConnectError")

@@ -259,5 +259,5 @@ def test_a_worker_that_keeps_dying_ends_it_all_with_its_last_words(
 
     assert process.returncode == 1
     assert "worker: cannot go on" in err
-    assert "worker keeps dying" in err
+    assert "worker keeps exiting" in err
     assert gone(running)

@@ -24,8 +24,8 @@ from devstack import service as programs
 from devstack.binaries import PROJECT
 from devstack.child import Child, signal_group
 from devstack.ports import Ports
-from devstack.scratch import scratch_directory
 from devstack.stack import Stack
+from devstack.state_directory import temporary_state_directory
 from tests.callers import Caller, Json, Project, session_caller
 
 ORDINARY = "worker"
@@ -155,7 +155,7 @@ class Reconciled:
 @contextmanager
 def running_site() -> Iterator[Site]:
     """A site without workers."""
-    with scratch_directory() as directory, Stack(directory, Ports.free()) as stack:
+    with temporary_state_directory() as directory, Stack(directory, Ports.free()) as stack:
         port = Ports.free().gateway
         service = programs.service(stack, port)
         # Tests are one owner who calls faster than any.

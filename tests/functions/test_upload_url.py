@@ -14,8 +14,8 @@ import pytest
 from assetdock_server.errors import CATALOGUE
 from devstack.binaries import PROJECT, find_deno
 from devstack.ports import Ports
-from devstack.scratch import scratch_directory
 from devstack.stack import Stack
+from devstack.state_directory import temporary_state_directory
 from tests.callers import Caller, Project, refused, sign_up
 from tests.contract.target import Target
 from tests.contract.tus import Tus
@@ -94,7 +94,7 @@ def test_a_banned_owner_is_refused(browser: Caller, database: psycopg.Connection
 
 def test_a_legacy_projects_session_is_verified_by_auth() -> None:
     with (
-        scratch_directory() as directory,
+        temporary_state_directory() as directory,
         Stack(directory, Ports.free(), jwt_secret="a-secret-of-at-least-thirty-two-characters") as legacy,
     ):
         user = sign_up(Project(legacy.supabase_url, legacy.publishable_key, legacy.secret_key, api_url=""))

@@ -9,8 +9,8 @@ import pytest
 
 from devstack.ports import Ports
 from devstack.postgres import DefaultGrants
-from devstack.scratch import scratch_directory
 from devstack.stack import Stack
+from devstack.state_directory import temporary_state_directory
 from tests import catalogue
 from tests.callers import Caller
 from tests.catalogue import API_ROLES, Database
@@ -147,7 +147,7 @@ def test_errors_reveal_no_row_constraint_or_sql(owner: Caller, database: Databas
 @pytest.mark.parametrize("regime", ["legacy", "explicit"])
 def test_neither_regime_of_default_grants_opens_our_schemas(regime: DefaultGrants) -> None:
     new = {"assetdock.scratch": API_ROLES, "assetdock_private.scratch": API_ROLES}
-    with scratch_directory() as directory, Stack(directory, Ports.free(), default_grants=regime) as stack:
+    with temporary_state_directory() as directory, Stack(directory, Ports.free(), default_grants=regime) as stack:
         with psycopg.connect(stack.db_url) as connection:
             assert catalogue.executable_functions(connection) == EXECUTABLE_FUNCTIONS
             assert catalogue.readable_relations(connection) == READABLE_RELATIONS

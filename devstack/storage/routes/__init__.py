@@ -1,1 +1,1 @@
-"""The endpoints under /storage/v1, by what they handle."""
+"""The endpoints under /storage/v1, by resource."""

@@ -1,4 +1,4 @@
-"""Buckets: by whoever the policies on storage.buckets admit; without any, the secret key alone."""
+"""Buckets. Policies on storage.buckets decide who has access; without policies only the secret key has."""
 
 import re
 from typing import Any
@@ -8,15 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from devstack.storage import rows
-from devstack.storage.answers import body_of, json_answer, required
-from devstack.storage.database import Occasion
-from devstack.storage.desk import Desk
+from devstack.storage.backend import Backend
+from devstack.storage.database import Operation
 from devstack.storage.errors import (
     bucket_already_exists,
     bucket_not_empty,
     invalid_request,
     no_such_bucket,
 )
+from devstack.storage.json_bodies import json_body, json_response, required_property
 from devstack.storage.names import require_bucket_name
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB)?", re.IGNORECASE)
@@ -27,29 +27,29 @@ from storage.buckets
 """
 
 
-class Buckets:
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+class BucketRoutes:
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
 
     async def list(self, request: Request) -> Response:
-        occasion = Occasion.of(request, "bucket.list")
-        async with self.desk.database.transaction(self.desk.caller(request), occasion) as connection:
+        operation = Operation.of(request, "bucket.list")
+        async with self.backend.database.transaction(self.backend.caller(request), operation) as connection:
             cursor = await connection.execute(_SELECT + b" order by name")
-            return json_answer(await cursor.fetchall())
+            return json_response(await cursor.fetchall())
 
     async def get(self, request: Request) -> Response:
-        occasion = Occasion.of(request, "bucket.get")
-        async with self.desk.database.transaction(self.desk.caller(request), occasion) as connection:
+        operation = Operation.of(request, "bucket.get")
+        async with self.backend.database.transaction(self.backend.caller(request), operation) as connection:
             cursor = await connection.execute(_SELECT + b" where id = %s", [request.path_params["bucket"]])
             bucket = await cursor.fetchone()
         if bucket is None:
             raise no_such_bucket()
-        return json_answer(bucket)
+        return json_response(bucket)
 
     async def create(self, request: Request) -> Response:
-        caller, body = self.desk.caller(request), await body_of(request)
-        name = require_bucket_name(required(body, "name", str))
-        async with self.desk.database.transaction(caller, Occasion.of(request, "bucket.create")) as connection:
+        caller, body = self.backend.caller(request), await json_body(request)
+        name = require_bucket_name(required_property(body, "name", str))
+        async with self.backend.database.transaction(caller, Operation.of(request, "bucket.create")) as connection:
             try:
                 await connection.execute(
                     """insert into storage.buckets
@@ -68,29 +68,29 @@ class Buckets:
                 )
             except errors.UniqueViolation as error:
                 raise bucket_already_exists() from error
-        return json_answer({"name": name})
+        return json_response({"name": name})
 
     async def update(self, request: Request) -> Response:
-        caller, body = self.desk.caller(request), await body_of(request)
+        caller, body = self.backend.caller(request), await json_body(request)
         changes: dict[str, Any] = {
             name: body[name] for name in ("public", "file_size_limit", "allowed_mime_types") if name in body
         }
         if "file_size_limit" in changes:
             changes["file_size_limit"] = _size(changes["file_size_limit"])
         assignments = ", ".join(f"{name} = %({name})s" for name in changes) or "id = id"
-        async with self.desk.database.transaction(caller, Occasion.of(request, "bucket.update")) as connection:
+        async with self.backend.database.transaction(caller, Operation.of(request, "bucket.update")) as connection:
             cursor = await connection.execute(
                 f"update storage.buckets set {assignments}, updated_at = now() where id = %(id)s".encode(),  # noqa: S608
                 {**changes, "id": request.path_params["bucket"]},
             )
         if cursor.rowcount == 0:
             raise no_such_bucket()
-        return json_answer({"message": "Successfully updated"})
+        return json_response({"message": "Successfully updated"})
 
     async def delete(self, request: Request) -> Response:
         bucket_id = request.path_params["bucket"]
-        async with self.desk.database.transaction(
-            self.desk.caller(request), Occasion.of(request, "bucket.delete")
+        async with self.backend.database.transaction(
+            self.backend.caller(request), Operation.of(request, "bucket.delete")
         ) as connection:
             await rows.find_bucket(connection, bucket_id)
             try:
@@ -99,12 +99,12 @@ class Buckets:
                 raise bucket_not_empty() from error
             if cursor.rowcount == 0:
                 raise no_such_bucket()
-        return json_answer({"message": "Successfully deleted"})
+        return json_response({"message": "Successfully deleted"})
 
     async def empty(self, request: Request) -> Response:
         bucket_id = request.path_params["bucket"]
-        async with self.desk.database.transaction(
-            self.desk.caller(request), Occasion.of(request, "bucket.empty")
+        async with self.backend.database.transaction(
+            self.backend.caller(request), Operation.of(request, "bucket.empty")
         ) as connection:
             await rows.find_bucket(connection, bucket_id)
             cursor = await connection.execute(
@@ -112,12 +112,12 @@ class Buckets:
             )
             deleted = await cursor.fetchall()
         for row in deleted:
-            self.desk.files.remove(bucket_id, row["name"], row["version"])
-        return json_answer({"message": "Successfully emptied"})
+            self.backend.files.remove(bucket_id, row["name"], row["version"])
+        return json_response({"message": "Successfully emptied"})
 
 
 def _size(limit: object) -> int | None:
-    """Bytes, from a number or from text such as `20MB`."""
+    """A number of bytes, from a number or text such as `20MB`."""
     if limit is None:
         return None
     match = _SIZE.fullmatch(str(limit).strip())

@@ -1,5 +1,5 @@
-"""Resumable uploads: TUS 1.0.0, as the real Storage speaks it.
+"""Resumable uploads (TUS 1.0.0) as Supabase Storage implements them.
 
-It differs from the rest of Storage in its manners: real HTTP statuses, plain text, and no row of
-storage.objects before the last byte.
+Unlike the rest of Storage these endpoints use real HTTP statuses and plain-text bodies, and no row of storage.objects
+exists before the last byte.
 """

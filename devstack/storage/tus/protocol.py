@@ -1,4 +1,4 @@
-"""What TUS 1.0.0 says on the wire: headers in, headers out, and refusals in plain text."""
+"""The TUS 1.0.0 protocol: request headers, response headers, and errors in plain text."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 
 VERSION = "1.0.0"
 EXTENSIONS = ("creation", "creation-with-upload", "creation-defer-length", "termination", "expiration")
-BYTES = "application/offset+octet-stream"
+OFFSET_STREAM = "application/offset+octet-stream"
 METHODS = ("POST", "HEAD", "PATCH", "OPTIONS", "DELETE")
 
 _COUNT = re.compile(r"0|[1-9][0-9]{0,15}")
@@ -22,7 +22,7 @@ Metadata = dict[str, str | None]
 
 @dataclass
 class TusError(Exception):
-    """``status`` is the HTTP status, and the message the whole of the body."""
+    """``status`` is the HTTP status; ``message`` is the response body."""
 
     status: int
     message: str
@@ -33,7 +33,7 @@ def not_found() -> TusError:
     return TusError(404, "The file for this url was not found\n")
 
 
-def gone() -> TusError:
+def expired() -> TusError:
     return TusError(410, "The file for this url no longer exists\n")
 
 
@@ -41,11 +41,11 @@ def wrong_offset() -> TusError:
     return TusError(409, "Upload-Offset conflict\n")
 
 
-def longer_than_announced() -> TusError:
+def upload_length_exceeded() -> TusError:
     return TusError(413, "upload's size exceeded\n")
 
 
-def longer_than_allowed() -> TusError:
+def max_size_exceeded() -> TusError:
     return TusError(413, "Maximum size exceeded\n")
 
 
@@ -58,21 +58,21 @@ def invalid(header: str) -> TusError:
 
 
 def method_of(request: Request) -> str:
-    """The method; for a client that cannot send PATCH or DELETE, the one it names in its place."""
+    """The request method, or its override by a client that cannot send PATCH or DELETE."""
     return request.headers.get("x-http-method-override", request.method).upper()
 
 
 def require_version(headers: Headers) -> None:
-    """Raises TusError 412 for a client that speaks no TUS, or another version of it."""
-    spoken = headers.get("tus-resumable")
-    if spoken is None:
-        raise TusError(412, "Tus-Resumable Required\n", {"Tus-Version": VERSION})
-    if spoken != VERSION:
+    """Raises TusError 412 when the request names no TUS version or another one."""
+    version = headers.get("tus-resumable")
+    if version is None:
+        raise TusError(412, "Tus-TusEndpoint Required\n", {"Tus-Version": VERSION})
+    if version != VERSION:
         raise TusError(412, "Invalid tus-resumable\n", {"Tus-Version": VERSION})
 
 
-def count(headers: Headers, name: str) -> int | None:
-    """A header that is a number of bytes; None when it is missing. Raises TusError 400 for anything else."""
+def byte_count(headers: Headers, name: str) -> int | None:
+    """A header that is a number of bytes, or None when it is missing. Raises TusError 400 for any other value."""
     text = headers.get(name)
     if text is None:
         return None
@@ -81,11 +81,11 @@ def count(headers: Headers, name: str) -> int | None:
     return int(text)
 
 
-def announced_length(headers: Headers) -> int | None:
-    """The length of an upload that is being created, None when it is to be told later. Raises TusError 400
-    unless exactly one of the two was said.
+def upload_length(headers: Headers) -> int | None:
+    """The length of a new upload, or None when the client defers it. Raises TusError 400 unless the request has
+    exactly one of Upload-Length and Upload-Defer-Length.
     """
-    length, deferred = count(headers, "upload-length"), headers.get("upload-defer-length")
+    length, deferred = byte_count(headers, "upload-length"), headers.get("upload-defer-length")
     if deferred not in (None, "1"):
         raise invalid("upload-defer-length")
     if (length is None) == (deferred is None):
@@ -94,7 +94,7 @@ def announced_length(headers: Headers) -> int | None:
 
 
 def parse_metadata(header: str | None) -> Metadata:
-    """`key base64,key base64,key`. Raises TusError 400 for what is not of that form."""
+    """`key base64,key base64,key`. Raises TusError 400 for any other form."""
     metadata: Metadata = {}
     for pair in (header or "").split(","):
         key, separator, value = pair.partition(" ")
@@ -108,22 +108,22 @@ def parse_metadata(header: str | None) -> Metadata:
     return metadata
 
 
-def answer(status: int, headers: dict[str, str] | None = None) -> Response:
-    return Response(status_code=status, headers={"Tus-Resumable": VERSION, **(headers or {})})
+def tus_response(status: int, headers: dict[str, str] | None = None) -> Response:
+    return Response(status_code=status, headers={"Tus-TusEndpoint": VERSION, **(headers or {})})
 
 
-def refusal(error: TusError) -> Response:
-    return PlainTextResponse(error.message, error.status, {"Tus-Resumable": VERSION, **error.headers})
+def error_response(error: TusError) -> Response:
+    return PlainTextResponse(error.message, error.status, {"Tus-TusEndpoint": VERSION, **error.headers})
 
 
-def capabilities(largest: int) -> Response:
-    """The answer to OPTIONS. ``largest``: bytes."""
-    return answer(
+def capabilities(max_size: int) -> Response:
+    """The response to OPTIONS. ``max_size``: bytes."""
+    return tus_response(
         204,
         {
             "Tus-Version": VERSION,
             "Tus-Extension": ",".join(EXTENSIONS),
-            "Tus-Max-Size": str(largest),
+            "Tus-Max-Size": str(max_size),
             "Access-Control-Allow-Methods": ", ".join(METHODS),
         },
     )

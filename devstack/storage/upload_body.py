@@ -1,4 +1,4 @@
-"""An upload as it comes in: raw, or a file in a multipart form. Nothing of it is held in memory."""
+"""The body of an upload: raw, or a file in a multipart form. It is streamed, never held in memory."""
 
 import base64
 import binascii
@@ -18,10 +18,9 @@ FIELD_LIMIT = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Incoming:
-    """``length`` is the request's Content-Length, None for a chunked one. ``limited``: whether the size
-    limit holds while the bytes come in; for a raw body the real Storage trusts Content-Length, and a
-    chunked one passes.
+class UploadBody:
+    """``length`` is Content-Length, or None for a chunked request. ``limited``: whether the size limit applies while
+    bytes arrive. For raw bodies the real Storage checks only Content-Length, so a chunked one passes.
     """
 
     mime_type: str
@@ -31,12 +30,12 @@ class Incoming:
     limited: bool
     chunks: AsyncIterator[bytes]
 
-    def refuse_over(self, limit: int) -> None:
-        """Raises StorageError when Content-Length alone shows that the file is too large."""
+    def check_content_length(self, limit: int) -> None:
+        """Raises StorageError when Content-Length exceeds the limit."""
         if not self.limited and self.length is not None and self.length > limit:
             raise entity_too_large()
 
-    async def within(self, limit: int) -> AsyncIterator[bytes]:
+    async def limited_chunks(self, limit: int) -> AsyncIterator[bytes]:
         size = 0
         async for chunk in self.chunks:
             size += len(chunk)
@@ -45,13 +44,13 @@ class Incoming:
             yield chunk
 
 
-async def of(request: Request) -> Incoming:
-    """Reads as far as the first byte of the file. Raises StorageError for a form without a file."""
+async def read(request: Request) -> UploadBody:
+    """Reads up to the first byte of the file. Raises StorageError for a form without a file."""
     content_type = request.headers.get("content-type", "")
     length_text = request.headers.get("content-length", "")
     length = int(length_text) if length_text.isdecimal() else None
     if not content_type.startswith("multipart/form-data"):
-        return Incoming(
+        return UploadBody(
             mime_type=content_type or "application/octet-stream",
             cache_control=request.headers.get("cache-control", "no-cache"),
             user_metadata=_encoded_metadata(request.headers.get("x-metadata")),
@@ -62,7 +61,7 @@ async def of(request: Request) -> Incoming:
     form = _Form(content_type, request.stream())
     await form.read_until_file()
     seconds = form.fields.get("cacheControl")
-    return Incoming(
+    return UploadBody(
         mime_type=form.mime_type or "application/octet-stream",
         cache_control=f"max-age={seconds}" if seconds else "no-cache",
         user_metadata=_metadata(form.fields.get("metadata")),
@@ -82,7 +81,7 @@ def _encoded_metadata(header: str | None) -> dict[str, Any] | None:
 
 
 def _metadata(text: str | None) -> dict[str, Any] | None:
-    """The uploader's own metadata. What is no JSON object is ignored, as the real Storage ignores it."""
+    """The uploader's own metadata. Anything but a JSON object is ignored, as on the real Storage."""
     if not text:
         return None
     try:
@@ -95,8 +94,7 @@ def _metadata(text: str | None) -> dict[str, Any] | None:
 class _Form:
     """A multipart form, parsed as it arrives: the fields before the file, then the file's bytes.
 
-    A part with a file name is the file; so is one called "" or "file", which some clients send without a
-    name.
+    The file is the part with a file name, or the part named "" or "file" (some clients send no file name).
     """
 
     def __init__(self, content_type: str, stream: AsyncIterator[bytes]) -> None:
@@ -138,11 +136,11 @@ class _Form:
                 break
             if not await self._feed():
                 raise invalid_request("multipart: the form ended inside its file")
-        async for _ in self._stream:  # the rest is read, or the client would not listen to the answer
+        async for _ in self._stream:  # a client that is still sending would not see the response
             pass
 
     async def _feed(self) -> bool:
-        """False at the end of the request."""
+        """Parses the next chunk. Returns False at the end of the request."""
         try:
             chunk = await anext(self._stream)
             self._parser.write(chunk)

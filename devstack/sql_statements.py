@@ -1,4 +1,4 @@
-"""Cuts an SQL script into its statements, each with the line it begins on."""
+"""Splits an SQL script into statements with their line numbers."""
 
 import re
 from collections.abc import Iterator
@@ -20,17 +20,15 @@ _NESTED = re.compile(r"/\*|\*/")
 
 @dataclass(frozen=True)
 class Statement:
-    """``text`` has neither its semicolon nor the blank around it; ``line`` is where ``text`` begins, from
-    1.
-    """
+    """``text`` is without the semicolon and surrounding whitespace; ``line`` is the line of its start, from 1."""
 
     text: str
     line: int
 
 
 def split(script: str) -> list[Statement]:
-    """Comments stay with the statement that follows them; a last comment is a statement of its own, as it
-    is to the Supabase CLI. An empty statement (`;;`) is none.
+    """Comments belong to the statement that follows. A comment at the end is a statement of its own, as in the Supabase
+    CLI. Empty statements (`;;`) are skipped.
     """
     edges = [-1, *_ends(script), len(script)]
     found = [_statement(script, start + 1, end) for start, end in pairwise(edges)]
@@ -44,8 +42,8 @@ def _statement(script: str, start: int, end: int) -> Statement:
 
 
 def _ends(script: str) -> Iterator[int]:
-    """Yields the position of every semicolon that ends a statement: not those inside strings, dollar quotes,
-    parentheses, comments and `begin atomic … end`.
+    """Yields the position of every semicolon that ends a statement. Semicolons inside strings, dollar quotes,
+    parentheses, comments and `begin atomic … end` do not.
     """
     position = parentheses = blocks = 0
     previous = ""
@@ -73,7 +71,7 @@ def _ends(script: str) -> Iterator[int]:
 
 
 def _after_comment(script: str, position: int) -> int:
-    """The position after a block comment, which may hold others."""
+    """The position after a block comment, which can contain nested comments."""
     depth = 1
     while depth and (edge := _NESTED.search(script, position)):
         depth += 1 if edge.group() == "/*" else -1

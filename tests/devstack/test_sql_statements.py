@@ -2,7 +2,7 @@
 
 import pytest
 
-from devstack.statements import split
+from devstack.sql_statements import split
 
 SCRIPT = """-- first; of all
 /* nested /* ; */ ; */

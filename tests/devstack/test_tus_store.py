@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from devstack.stack import Stack
-from devstack.storage.tus.partials import Partial, Partials
-from devstack.storage.tus.protocol import TusError, longer_than_announced
-from devstack.storage.tus.turns import Turns
+from devstack.storage.tus.locks import UploadLocks
+from devstack.storage.tus.protocol import TusError, upload_length_exceeded
+from devstack.storage.tus.upload_store import PartialUpload, UploadStore
 from tests.contract.tus import encoded
 
 DAY = 24 * 3600
@@ -35,14 +35,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def partials(tmp_path: Path, clock: Clock) -> Partials:
-    made = Partials(tmp_path, clock=clock)
+def store(tmp_path: Path, clock: Clock) -> UploadStore:
+    made = UploadStore(tmp_path, clock=clock)
     made.open()
     return made
 
 
-def create(partials: Partials) -> Partial:
-    return partials.create("assets", "a.bin", str(uuid.uuid4()), 10, "")
+def create(store: UploadStore) -> PartialUpload:
+    return store.create("assets", "a.bin", str(uuid.uuid4()), 10, "")
 
 
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -50,57 +50,57 @@ async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def test_an_abandoned_upload_is_gone_after_a_day_and_its_bytes_with_it(partials: Partials, clock: Clock) -> None:
-    abandoned = create(partials)
-    asyncio.run(partials.append(abandoned, stream(b"bytes"), 10, longer_than_announced()))
+def test_an_abandoned_upload_is_gone_after_a_day_and_its_bytes_with_it(store: UploadStore, clock: Clock) -> None:
+    abandoned = create(store)
+    asyncio.run(store.append(abandoned, stream(b"bytes"), 10, upload_length_exceeded()))
     clock.now += DAY - 1
-    partials.sweep()
-    assert partials.offset(partials.find("assets", "a.bin", abandoned.version)) == 5
+    store.delete_expired()
+    assert store.offset(store.find("assets", "a.bin", abandoned.version)) == 5
 
     clock.now += 1
     with pytest.raises(TusError, match="no longer exists"):
-        partials.find("assets", "a.bin", abandoned.version)
-    partials.sweep()
+        store.find("assets", "a.bin", abandoned.version)
+    store.delete_expired()
 
-    assert list(partials.directory.iterdir()) == []
+    assert list(store.directory.iterdir()) == []
 
 
-def test_bytes_without_a_note_are_swept_once_their_note_cannot_come_any_more(partials: Partials, clock: Clock) -> None:
-    stray = partials.directory / f"{uuid.uuid4()}.part"
+def test_bytes_without_a_note_are_swept_once_their_note_cannot_come_any_more(store: UploadStore, clock: Clock) -> None:
+    stray = store.directory / f"{uuid.uuid4()}.part"
     for age, stays in ((5, True), (100, False)):
         stray.touch()
         os.utime(stray, (clock.now - age, clock.now - age))
-        partials.sweep()
+        store.delete_expired()
 
         assert stray.exists() is stays
 
 
-def test_an_upload_is_found_only_under_its_own_name(partials: Partials) -> None:
-    version = create(partials).version
+def test_an_upload_is_found_only_under_its_own_name(store: UploadStore) -> None:
+    version = create(store).version
 
     for bucket, name, given in (
         ("other", "a.bin", version), ("assets", "b.bin", version), ("assets", "a.bin", "../keys"),
         ("assets", "a.bin", str(uuid.uuid4())),
     ):  # fmt: skip
         with pytest.raises(TusError, match="not found"):
-            partials.find(bucket, name, given)
+            store.find(bucket, name, given)
 
 
-def test_a_chunk_too_many_is_refused_and_the_bytes_before_it_stay(partials: Partials) -> None:
-    partial = create(partials)
+def test_a_chunk_too_many_is_refused_and_the_bytes_before_it_stay(store: UploadStore) -> None:
+    partial = create(store)
 
     with pytest.raises(TusError, match="exceeded"):
-        asyncio.run(partials.append(partial, stream(b"12345", b"678901"), 10, longer_than_announced()))
+        asyncio.run(store.append(partial, stream(b"12345", b"678901"), 10, upload_length_exceeded()))
 
-    assert partials.offset(partial) == 5
+    assert store.offset(partial) == 5
 
 
 def test_a_holder_that_does_not_let_go_keeps_the_newcomer_out() -> None:
     async def meet() -> int:
-        turns = Turns(wait_seconds=0.05, drain_seconds=0.01)
-        async with turns.at("upload"):  # landing, say: it reads nothing that could be broken off
+        locks = UploadLocks(wait_seconds=0.05, drain_seconds=0.01)
+        async with locks.acquire("upload"):  # landing, say: it reads nothing that could be broken off
             try:
-                async with turns.at("upload"):
+                async with locks.acquire("upload"):
                     return 200
             except TusError as error:
                 return error.status
@@ -110,16 +110,16 @@ def test_a_holder_that_does_not_let_go_keeps_the_newcomer_out() -> None:
 
 def test_a_holder_that_waits_for_bytes_is_broken_off_for_the_newcomer() -> None:
     async def meet() -> bool:
-        turns, reading = Turns(wait_seconds=5, drain_seconds=0.01), asyncio.Event()
+        locks, reading = UploadLocks(wait_seconds=5, drain_seconds=0.01), asyncio.Event()
 
         async def hold() -> None:
-            async with turns.at("upload") as turn, turn.reading():
+            async with locks.acquire("upload") as lock, lock.reading():
                 reading.set()
                 await asyncio.Event().wait()
 
         holder = asyncio.create_task(hold())
         await reading.wait()
-        async with turns.at("upload"):
+        async with locks.acquire("upload"):
             with pytest.raises(TusError, match="aborted"):
                 await holder
             return True

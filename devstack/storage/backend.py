@@ -1,4 +1,4 @@
-"""What every endpoint of Storage needs at hand."""
+"""The services that every endpoint of Storage uses."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from devstack.storage.uploads import Uploads
 
 
 @dataclass(frozen=True)
-class Desk:
+class Backend:
     database: Database
     files: Files
     keys: Keys
@@ -21,9 +21,9 @@ class Desk:
     uploads: Uploads
 
     def caller(self, request: Request) -> Caller:
-        """Raises StorageError for a missing, foreign or expired token."""
+        """Raises StorageError for a missing, invalid or expired token."""
         return Caller.of(request, self.keys)
 
     def service(self) -> Caller:
-        """Storage itself."""
+        """The caller `service_role`, as which Storage itself acts."""
         return self.uploads.service

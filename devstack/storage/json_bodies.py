@@ -1,4 +1,4 @@
-"""Bodies in and out."""
+"""JSON bodies of requests and responses."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from starlette.responses import Response
 from devstack.storage.errors import StorageError, invalid_request
 
 
-def json_answer(content: object, status: int = 200) -> Response:
+def json_response(content: object, status: int = 200) -> Response:
     body = orjson.dumps(content, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
     return Response(body, status, media_type="application/json")
 
 
-async def body_of(request: Request) -> dict[str, Any]:
-    """The JSON object that was sent; nothing at all counts as `{}`. Raises StorageError."""
+async def json_body(request: Request) -> dict[str, Any]:
+    """The request's JSON object; an empty body counts as `{}`. Raises StorageError."""
     try:
         body = orjson.loads(await request.body() or b"{}")
     except orjson.JSONDecodeError as error:
@@ -25,25 +25,25 @@ async def body_of(request: Request) -> dict[str, Any]:
     return body
 
 
-def required(body: dict[str, Any], name: str, kind: type) -> Any:
-    """A property of the body. Raises StorageError when it is missing or of another kind."""
+def required_property(body: dict[str, Any], name: str, expected: type) -> Any:
+    """A property of the body. Raises StorageError when it is missing or of another type."""
     if name not in body:
         raise invalid_request(f"body must have required property '{name}'")
-    if not isinstance(body[name], kind) or isinstance(body[name], bool):
-        raise invalid_request(f"body/{name} must be {kind.__name__}")
+    if not isinstance(body[name], expected) or isinstance(body[name], bool):
+        raise invalid_request(f"body/{name} must be {expected.__name__}")
     return body[name]
 
 
 async def drain(request: Request) -> None:
-    """Reads what is left of the request, so that a client still sending it gets to see the answer."""
+    """Reads the rest of the request, because a client that is still sending would not see the response."""
     try:
         async for _ in request.stream():
             pass
-    except RuntimeError:  # read to its end before
+    except RuntimeError:  # already read to the end
         pass
 
 
 async def drained(request: Request, error: StorageError) -> StorageError:
-    """The error, to be raised once the request has been read."""
+    """Drains the request and returns the error, for the caller to raise."""
     await drain(request)
     return error

@@ -1,4 +1,4 @@
-"""A part of the gateway that another server answers: passed on as it comes, in both directions."""
+"""Forwards requests under one path prefix of the gateway to another server, streaming both bodies."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,23 +19,24 @@ HOP_BY_HOP = {
     "transfer-encoding",
     "upgrade",
 }
-SMALL = 64 * 1024  # bytes of a body that is passed on in one piece
+MAX_BUFFERED_BODY = 64 * 1024  # bytes; larger bodies are streamed
 
 
-class Forwarding:
-    """To the server at ``base_url``; ``prefix`` is not passed on, nor are the headers ``withheld``. A server that is
-    down is 503, as from the real gateway. Between `connected` only.
+class ReverseProxy:
+    """Forwards to the server at ``base_url``, without ``prefix`` and the headers ``removed_headers``.
+
+    An unreachable server is a 503, as on the real gateway. Usable only inside `connected`.
     """
 
-    def __init__(self, base_url: str, prefix: str, withheld: frozenset[str] = frozenset()) -> None:
+    def __init__(self, base_url: str, prefix: str, removed_headers: frozenset[str] = frozenset()) -> None:
         self.base_url = base_url
         self.prefix = prefix
-        self.withheld = HOP_BY_HOP | {"host"} | withheld
+        self.removed_headers = HOP_BY_HOP | {"host"} | removed_headers
         self._session: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
-        """Holds connections to the server, and closes them."""
+        """Opens the connection pool and closes it at the end."""
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=100),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60),
@@ -51,43 +52,43 @@ class Forwarding:
         headers = CIMultiDict(
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in request.headers.raw
-            if name.decode("latin-1") not in self.withheld
+            if name.decode("latin-1") not in self.removed_headers
         )
         path = request.scope["raw_path"].decode("latin-1").removeprefix(self.prefix)
         query = request.scope["query_string"].decode("latin-1")
         try:
-            answer = await self._session.request(
+            upstream = await self._session.request(
                 request.method,
                 URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True),
                 headers=headers,
-                data=await _sent(request),
+                data=await _request_body(request),
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError, ClientDisconnect):
             return JSONResponse({"message": "name resolution failed"}, 503)
-        if answer.content_length is not None and answer.content_length <= SMALL:
+        if upstream.content_length is not None and upstream.content_length <= MAX_BUFFERED_BODY:
             try:
-                response = Response(await answer.read(), answer.status)
+                response = Response(await upstream.read(), upstream.status)
             except (aiohttp.ClientError, TimeoutError):
                 return JSONResponse({"message": "name resolution failed"}, 503)
         else:
-            response = StreamingResponse(_received(answer), answer.status)
+            response = StreamingResponse(_response_body(upstream), upstream.status)
         response.raw_headers = [
             (name.lower(), value)
-            for name, value in answer.raw_headers
+            for name, value in upstream.raw_headers
             if name.decode("latin-1").lower() not in HOP_BY_HOP
         ]
         return response
 
 
-async def _sent(request: Request) -> bytes | AsyncIterator[bytes] | None:
+async def _request_body(request: Request) -> bytes | AsyncIterator[bytes] | None:
     length = request.headers.get("content-length")
     if length is None:
         return request.stream() if "transfer-encoding" in request.headers else None
-    return await request.body() if int(length) <= SMALL else request.stream()
+    return await request.body() if int(length) <= MAX_BUFFERED_BODY else request.stream()
 
 
-async def _received(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    async with answer:
-        async for chunk in answer.content.iter_any():
+async def _response_body(upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async with upstream:
+        async for chunk in upstream.content.iter_any():
             yield chunk
