@@ -66,7 +66,7 @@ def require_version(headers: Headers) -> None:
     """Raises TusError 412 when the request names no TUS version or another one."""
     version = headers.get("tus-resumable")
     if version is None:
-        raise TusError(412, "Tus-TusEndpoint Required\n", {"Tus-Version": VERSION})
+        raise TusError(412, "Tus-Resumable Required\n", {"Tus-Version": VERSION})
     if version != VERSION:
         raise TusError(412, "Invalid tus-resumable\n", {"Tus-Version": VERSION})
 
@@ -109,11 +109,11 @@ def parse_metadata(header: str | None) -> Metadata:
 
 
 def tus_response(status: int, headers: dict[str, str] | None = None) -> Response:
-    return Response(status_code=status, headers={"Tus-TusEndpoint": VERSION, **(headers or {})})
+    return Response(status_code=status, headers={"Tus-Resumable": VERSION, **(headers or {})})
 
 
 def error_response(error: TusError) -> Response:
-    return PlainTextResponse(error.message, error.status, {"Tus-TusEndpoint": VERSION, **error.headers})
+    return PlainTextResponse(error.message, error.status, {"Tus-Resumable": VERSION, **error.headers})
 
 
 def capabilities(max_size: int) -> Response:
