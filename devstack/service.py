@@ -47,7 +47,7 @@ def worker(stack: Stack) -> Child:
 def allow_loopback_webhooks(stack: Stack) -> None:
     """Allows webhook receivers on this machine without TLS. In production this would be a security hole."""
     with psycopg.connect(stack.db_url) as connection:
-        connection.execute("update assetdock_private.settings set loopback_webhooks = true where the_only_row")
+        connection.execute("update assetdock_private.settings set loopback_webhooks = true where singleton")
 
 
 def _child(stack: Stack, name: str, command: str, settings: dict[str, str], ready: Callable[[], bool]) -> Child:

@@ -85,7 +85,7 @@ class Scene:
         cursors = [
             _one(
                 connection,
-                "select assetdock_private.cursor_after(owner_id, id) from assetdock_app.assets where owner_id = %s"
+                "select assetdock_private.encode_cursor(owner_id, id) from assetdock_app.assets where owner_id = %s"
                 " order by id"
                 " offset (select count(*) * (100 + %s) / 200 from assetdock_app.assets where owner_id = %s) limit 1",
                 owners[turn % number], turn if number == 1 else 0, owners[turn % number],

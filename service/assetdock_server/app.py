@@ -56,7 +56,7 @@ def create_app(settings: ServiceSettings, leaving: Callable[[], bool] = lambda: 
                 ),
                 jwks=jwks,
                 rate_limit=RateLimit(settings.requests_per_minute),
-                waiting_room=WaitingRoom(directory.settled_assets, leaving),
+                waiting_room=WaitingRoom(directory.finished_assets, leaving),
             )
             app.state.readiness = Readiness()
             app.state.page = Page.read(connection)

@@ -40,7 +40,7 @@ EXECUTABLE_FUNCTIONS = {
     "assetdock.retry_job": ["assetdock_worker"],
     "assetdock.ping": ["assetdock_gateway"],
     "assetdock.resolve_api_key": ["assetdock_gateway"],
-    "assetdock.settled_assets": ["assetdock_gateway"],
+    "assetdock.finished_assets": ["assetdock_gateway"],
     # Helpers of policies and views.
     "assetdock_private.is_ready": ["authenticated"],
     "assetdock_private.may_purge": ["assetdock_worker"],

@@ -15,7 +15,7 @@ insert into public.assets (title) values ('a chair');
 
 create table app.jobs (id uuid primary key default gen_random_uuid(), kind text not null default 'probe');
 insert into app.jobs default values;
-create table private.settings (the_only_row boolean primary key default true, secret text);
+create table private.settings (singleton boolean primary key default true, secret text);
 insert into private.settings values (true, 'theirs');
 create table private.uploads (name text, at timestamptz not null default now());
 

@@ -21,7 +21,6 @@ def test_every_schema_and_role_carries_our_name(kind: str) -> None:
     assert [name for name in created if not name.startswith("assetdock")] == []
 
 
-@pytest.mark.xfail(reason="the migrations are being rewritten")
 def test_every_policy_and_trigger_carries_our_name(database: Database) -> None:
     names = database.execute(
         "select polname from pg_policy union all"
@@ -34,6 +33,5 @@ def test_every_policy_and_trigger_carries_our_name(database: Database) -> None:
     assert [name for (name,) in names if not name.startswith("assetdock")] == []
 
 
-@pytest.mark.xfail(reason="the migrations are being rewritten")
 def test_the_migrations_name_the_bucket_in_one_place() -> None:
     assert SOURCES.count("'assets'") == 1

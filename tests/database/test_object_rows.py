@@ -25,7 +25,7 @@ def insert_object(database: Database, asset_id: str, metadata: Json) -> None:
     ("broken", "message"),
     [
         # The guard reads the owner's limits. Landing queues a job and adds the bytes to the owner's usage.
-        ("alter function assetdock_private.limits_of(uuid) rename to lost", "could not be checked"),
+        ("alter function assetdock_private.effective_limits(uuid) rename to lost", "could not be checked"),
         ("alter table assetdock_private.jobs rename to lost", "could not be recorded"),
         ("alter table assetdock_private.usage rename to lost", "could not be recorded"),
     ],
@@ -47,7 +47,7 @@ def test_the_triggers_turn_every_internal_error_into_42501(
 
 @pytest.mark.parametrize("size", ["many", "-1", "1e3", None])
 def test_landed_bytes_without_a_valid_size_are_refused(owner: Caller, database: Database, size: Any) -> None:
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="did not say how large"):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="did not report the size"):
         insert_object(database, owner.reserve()["asset"]["id"], {"eTag": '"x"', "size": size, "mimetype": "audio/wav"})
 
 

@@ -54,7 +54,7 @@ def lease_counting(
         "select assetdock.lease_jobs(%s, %s, 60, %s, %s)", [worker, max_jobs, list(kinds), idle]
     ).fetchone()
     assert row is not None
-    return row[0]["jobs"], row[0]["buried"]
+    return row[0]["jobs"], row[0]["exhausted"]
 
 
 def state(database: Database, asset_id: str) -> Any:
@@ -166,7 +166,7 @@ def test_a_postponed_job_waits_longer_each_time_and_costs_no_attempt(database: D
 
 def test_a_job_postponed_for_longer_than_patience_is_given_up(database: Database, asset_id: str) -> None:
     [job] = lease(database)
-    database.execute("update assetdock_private.settings set patience = '0' where the_only_row")
+    database.execute("update assetdock_private.settings set retry_window = '0' where singleton")
 
     assert postpone(database, job) == {"outcome": "dead"}
 
@@ -230,7 +230,7 @@ def test_a_file_that_kills_its_workers_fails_none_of_those_that_were_held_with_i
     alone, deaths = [], 0
     while jobs := lease(database, max_jobs=4):
         held = {job["asset"]["id"]: job for job in jobs}
-        alone += [job["asset"]["id"] for job in jobs if job["alone"]]
+        alone += [job["asset"]["id"] for job in jobs if job["exclusive"]]
         if asset_id in held:
             deaths += 1
             come_round(database)
@@ -258,16 +258,16 @@ def test_a_suspect_comes_alone_to_an_empty_handed_worker_and_holds_the_others_ba
 
     assert lease(database, max_jobs=4, kinds=kinds, idle=False) == []
     [suspect] = lease(database, max_jobs=4, kinds=kinds)
-    assert (suspect["asset"]["id"], suspect["alone"]) == (asset_id, True)
+    assert (suspect["asset"]["id"], suspect["exclusive"]) == (asset_id, True)
     others = lease(database, max_jobs=4, kinds=kinds, idle=False)
-    assert [(job["kind"], job["alone"]) for job in others] == [("probe", False), ("purge", False)]
+    assert [(job["kind"], job["exclusive"]) for job in others] == [("probe", False), ("purge", False)]
 
 
 def test_the_last_attempt_is_made_alone_however_few_there_are(database: Database, asset_id: str) -> None:
-    database.execute("update assetdock_private.settings set max_attempts = 1 where the_only_row")
+    database.execute("update assetdock_private.settings set max_attempts = 1 where singleton")
 
     assert lease(database, idle=False) == []
-    assert [job["alone"] for job in lease(database)] == [True]
+    assert [job["exclusive"] for job in lease(database)] == [True]
 
 
 def test_an_asset_deleted_meanwhile_stays_deleted_and_its_worker_finds_the_lease_gone(
@@ -374,7 +374,7 @@ def test_pruning_an_asset_finds_its_jobs_by_index(database: Database, owner: Cal
 
     cascade = [scan for scan in scans if scan.table == "jobs" and scan.statement.startswith("DELETE FROM ONLY")]
     assert left is None
-    assert {scan.index for scan in cascade} == {"jobs_of_an_asset"}
+    assert {scan.index for scan in cascade} == {"jobs_by_asset"}
     assert all(scan.index_condition for scan in cascade)
 
 

@@ -44,7 +44,7 @@ def test_accepts_bounded_writes_row_locks_and_upserts(source: str) -> None:
         ("begin return summary(own(require('x'), id)); end", []),
         ("begin return f(id); end", None),
         ("begin if a then require('x'); end if; end", ["if"]),
-        ("declare l r := limits_of(id); c r := require('x'); begin end", [")"]),
+        ("declare l r := effective_limits(id); c r := require('x'); begin end", [")"]),
         ("begin delete from t where id = 1; perform require('x'); end", ["delete", "from", "perform"]),
     ],
 )

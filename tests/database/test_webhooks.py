@@ -100,7 +100,7 @@ def test_an_event_finds_the_endpoints_of_its_owner_by_index(asset_id: str, datab
     scans = executed_scans(database, "select assetdock_private.delete_asset(%s, now())", [asset_id])
 
     on_endpoints = [scan for scan in scans if scan.table == "webhook_endpoints"]
-    assert [scan.index for scan in on_endpoints] == ["webhook_endpoints_of_an_owner"]
+    assert [scan.index for scan in on_endpoints] == ["webhook_endpoints_by_owner"]
     assert all("owner_id" in (scan.index_condition or "") for scan in on_endpoints)
 
 
@@ -224,7 +224,7 @@ def test_what_an_owner_is_owed_is_sent_oldest_first_in_the_end_all_of_it(
 
 def test_tests_and_replays_have_a_rate_of_their_own(owner: Caller, hook: Json, database: Database) -> None:
     with database.transaction(force_rollback=True):
-        database.execute("update assetdock_private.settings set webhook_requests_per_minute = 2 where the_only_row")
+        database.execute("update assetdock_private.settings set webhook_requests_per_minute = 2 where singleton")
         database.execute(
             "select set_config('request.jwt.claims', %s, true)",
             [f'{{"role": "authenticated", "sub": "{owner.owner_id}"}}'],
@@ -237,7 +237,7 @@ def test_tests_and_replays_have_a_rate_of_their_own(owner: Caller, hook: Json, d
         for call_again, arguments in ((test, [hook["id"]]), (replay, [hook["id"], row[0]])):
             with pytest.raises(psycopg.Error, match="rate_limited") as refusal, database.transaction():
                 database.execute(call_again, arguments)
-            assert "2 tests and replays of webhooks in a minute" in str(refusal.value)
+            assert "2 tests and replays of webhooks in one minute" in str(refusal.value)
         database.execute("update assetdock_private.webhook_requests set minute = minute - interval '1 min'")
         database.execute(replay, [hook["id"], row[0]])
 
@@ -245,7 +245,7 @@ def test_tests_and_replays_have_a_rate_of_their_own(owner: Caller, hook: Json, d
 def test_a_delivery_is_not_put_off_like_a_probe(hook: Json, asset_id: str, database: Database) -> None:
     delete(database, asset_id)
     job = leased(database)
-    database.execute("update assetdock_private.settings set patience = '0' where the_only_row")
+    database.execute("update assetdock_private.settings set retry_window = '0' where singleton")
 
     with pytest.raises(psycopg.Error, match="record_delivery"), database.transaction():
         call(database, "retry_job", job, "no")

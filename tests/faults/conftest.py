@@ -22,9 +22,9 @@ def site(whole_site: Site) -> Iterator[Site]:
     settings = whole_site.rows("select to_jsonb(s) from assetdock_private.settings s")[0][0]
     yield whole_site
     whole_site.rows(
-        "update assetdock_private.settings s set (deletion_grace, max_attempts, patience, retry_base, retry_cap) ="
-        " (select r.deletion_grace, r.max_attempts, r.patience, r.retry_base, r.retry_cap"
-        "  from jsonb_populate_record(null::assetdock_private.settings, %s::jsonb) r) where s.the_only_row",
+        "update assetdock_private.settings s set (deletion_grace, max_attempts, retry_window, retry_base, retry_cap) ="
+        " (select r.deletion_grace, r.max_attempts, r.retry_window, r.retry_base, r.retry_cap"
+        "  from jsonb_populate_record(null::assetdock_private.settings, %s::jsonb) r) where s.singleton",
         json.dumps(settings),
     )
 

@@ -110,7 +110,7 @@ def test_a_file_that_kills_its_worker_every_time_fails_and_takes_no_other_with_i
     site: Site, owner: Caller, tmp_path: Path
 ) -> None:
     """The fake stands for a hole in ffprobe that reaches its parent."""
-    site.rows("update assetdock_private.settings set max_attempts = 3 where the_only_row")
+    site.rows("update assetdock_private.settings set max_attempts = 3 where singleton")
     good = [owner.land(tone(0.5)) for _ in range(2)]
     bad = site.owner().land(tone(0.5))
     good.append(owner.land(tone(0.5)))
@@ -129,7 +129,7 @@ def test_a_file_that_kills_its_worker_every_time_fails_and_takes_no_other_with_i
     )
 
     assert [owner.finished(asset_id)["state"] for asset_id in good] == ["ready"] * 3
-    until(lambda: "probes_buried" in last.tail(500), "the last worker to give it up")
+    until(lambda: "probes_exhausted" in last.tail(500), "the last worker to give it up")
     counted = httpx.get(f"http://127.0.0.1:{last.env['ASSETDOCK_WORKER_METRICS_PORT']}/metrics").text
     assert 'assetdock_worker_failed_assets_total{code="probe_crashed"} 1.0' in counted
     assert site.rows("select state, error_code from assetdock_app.assets where id = %s", bad) == [
@@ -145,7 +145,7 @@ def test_a_trouble_beyond_the_file_fails_no_asset_however_often_it_is_met(
     program = tmp_path / "ffprobe"
     program.write_text('#!/bin/sh\ncase "$*" in *http://*) exit 127;; *) echo "ffprobe version x" >&2;; esac\n')
     program.chmod(0o755)
-    site.rows("update assetdock_private.settings set retry_base = '10 ms', retry_cap = '10 ms' where the_only_row")
+    site.rows("update assetdock_private.settings set retry_base = '10 ms', retry_cap = '10 ms' where singleton")
     asset_id = owner.land(tone(1.0))
     site.worker("broken", ASSETDOCK_FFPROBE=str(program))
     postponed = "select postponed > 6 from assetdock_private.jobs where asset_id = %s"

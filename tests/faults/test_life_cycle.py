@@ -50,7 +50,7 @@ def test_a_restored_asset_that_was_never_probed_is_probed(site: Site, owner: Cal
 
 
 def test_the_bytes_stay_for_the_grace_and_are_purged_after_it(working: Site, owner: Caller) -> None:
-    working.rows("update assetdock_private.settings set deletion_grace = '3 seconds' where the_only_row")
+    working.rows("update assetdock_private.settings set deletion_grace = '3 seconds' where singleton")
     data = tone(1.0)
     asset_id = owner.land(data)
     url = owner.finished(asset_id)["download_url"]

@@ -137,7 +137,7 @@ class Lives(RuleBasedStateMachine):
         jobs = leased["jobs"]
         for job in jobs:
             assert job["kind"] in kinds
-            assert not job["alone"] or (idle and len(jobs) == 1)
+            assert not job["exclusive"] or (idle and len(jobs) == 1)
             assert job["id"] not in live, "a job was leased twice"
             self.leases.append(job)
 
@@ -221,7 +221,7 @@ class Lives(RuleBasedStateMachine):
         "update assetdock_private.jobs set available_at = now() where lease_token is not null and finished_at is null",
         "update assetdock_private.jobs set available_at = now() where lease_token is null and finished_at is null",
         "update assetdock_app.assets set upload_expires_at = now(), finish_by = now() where state = 'pending_upload'",
-        "update assetdock_private.settings set patience = '0' where the_only_row",
+        "update assetdock_private.settings set retry_window = '0' where singleton",
     ]))  # fmt: skip
     def time_passes(self, what: str) -> None:
         self.database.do(what)
@@ -289,9 +289,9 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def nothing_is_wrong_with_anything(self) -> None:
         wrong = self.database.rows(
-            "select w from (select assetdock_private.wrong_with_asset(a) as w from assetdock_app.assets a where owner_id::text = any (%s)"
-            " union all select assetdock_private.wrong_with_object(o) from storage.objects o where o.name = any (%s)"
-            " union all select assetdock_private.wrong_with_owner(o::uuid) from unnest(%s::text[]) o) x where w is not null",
+            "select w from (select assetdock_private.asset_discrepancy(a) as w from assetdock_app.assets a where owner_id::text = any (%s)"
+            " union all select assetdock_private.object_discrepancy(o) from storage.objects o where o.name = any (%s)"
+            " union all select assetdock_private.owner_discrepancy(o::uuid) from unnest(%s::text[]) o) x where w is not null",
             [*OWNERS], [asset for _, asset in self.assets], [*OWNERS],
         )  # fmt: skip
         assert wrong == []

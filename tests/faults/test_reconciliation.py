@@ -130,7 +130,7 @@ def test_assets_stuck_in_a_state_move_on(sound: Site, owner: Caller) -> None:
         0,
         [
             ("deleted_without_purge", "repaired"),
-            ("pending_past_its_end", "repaired"),
+            ("pending_past_deadline", "repaired"),
             ("processing_without_probe", "repaired"),
         ],
     )
@@ -158,7 +158,7 @@ def test_jobs_that_nobody_gets_done_are_given_another_chance(sound: Site, owner:
 
     found, repaired = sound.reconcile(), sound.reconcile("--repair")
 
-    assert [kind for kind, _ in found.kinds] == ["lease_long_gone", "purge_failing"]
+    assert [kind for kind, _ in found.kinds] == ["lease_expired", "purge_failing"]
     assert {line["details"]["last_error"] for line in found.found} == {None, "Storage: no"}
     assert repaired.code == 0
     sound.work()
@@ -173,7 +173,7 @@ def test_what_is_counted_for_an_owner_is_counted_anew(sound: Site, owner: Caller
 
     found, repaired = sound.reconcile(), sound.reconcile("--repair")
 
-    assert (found.code, found.kinds) == (1, [("usage_differs", "found")])
+    assert (found.code, found.kinds) == (1, [("usage_mismatch", "found")])
     assert found.found[0]["details"] == {"counted_bytes": 7, "stored_bytes": len(data)}
     assert (repaired.code, sound.rows(USED, owner.owner_id)) == (0, [(len(data),)])
 
@@ -202,7 +202,7 @@ def test_an_owner_deleted_while_the_trigger_was_off_is_noticed(sound: Site, owne
 
     repaired = sound.reconcile("--repair")
 
-    assert (repaired.code, repaired.kinds) == (0, [("owner_gone", "repaired")])
+    assert (repaired.code, repaired.kinds) == (0, [("owner_deleted", "repaired")])
     sound.work()
     purged = "select purged_at is not null from assetdock_app.assets where id = %s"
     until(lambda: sound.rows(purged, asset_id) == [(True,)], "the purge")

@@ -65,7 +65,7 @@ ALLOWED = {
     "queue_stats": "assetdock_worker assetdock_gateway",
     "ping": "assetdock_gateway",
     "resolve_api_key": "assetdock_gateway",
-    "settled_assets": "assetdock_gateway",
+    "finished_assets": "assetdock_gateway",
     # views
     "api_keys": "api_keys:read",
     "asset_events": "assets:read",

@@ -114,14 +114,14 @@ def test_lists_of_values_match_the_database(database: Any) -> None:
         row = database.execute("select pg_get_constraintdef(oid) from pg_constraint where conname = %s", [constraint])
         return set(re.findall(r"'([a-z_:]+)'::text", row.fetchone()[0]))
 
-    scopes = database.execute("select assetdock_private.every_scope()").fetchone()[0]
+    def values(function: str) -> list[str]:
+        return list(database.execute(f"select assetdock_private.{function}()").fetchone()[0])
 
-    assert set(STATES) == check("assets_state_check") == set(get_args(State))
-    assert set(TYPES) == check("assets_type_check") == set(get_args(AssetType))
+    assert list(STATES) == values("asset_states") == list(get_args(State))
+    assert list(TYPES) == values("asset_types") == list(get_args(AssetType))
     assert guide_codes("waiting", "| `error_code`") == check("assets_error_code_check") == set(get_args(FailureCode))
-    events = database.execute("select assetdock_private.webhook_event_types()").fetchone()[0]
-    assert list(EVENT_TYPES) == events == list(get_args(EventType))
-    assert list(SCOPES) == scopes == list(get_args(Scope))
+    assert list(EVENT_TYPES) == values("webhook_event_types") == list(get_args(EventType))
+    assert list(SCOPES) == values("all_scopes") == list(get_args(Scope))
     assert set(get_args(Access)) - {"public"} <= set(SCOPES)
 
 

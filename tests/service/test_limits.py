@@ -65,7 +65,7 @@ def test_creation_refuses_what_cannot_fit_and_landing_what_does_not(
     assert owner.upload(one, wav).status_code == 200
     late = owner.upload(other, wav)
     assert (late.status_code, late.json()["statusCode"]) == (400, "403")
-    assert "no room left" in late.json()["message"]
+    assert "storage quota" in late.json()["message"]
     assert owner.asset(other["asset"]["id"])["state"] == "pending_upload"
     assert stored(database, owner) == len(wav)
 

@@ -46,11 +46,11 @@ def test_the_body_may_be_left_out(owner: Caller) -> None:
 
 def test_after_a_day_no_target_is_given_any_more(owner: Caller, database: Database) -> None:
     asset_id = owner.reserve()["asset"]["id"]
-    database.execute("update assetdock_private.settings set renewable_for = '1 millisecond' where the_only_row")
+    database.execute("update assetdock_private.settings set renewal_window = '1 millisecond' where singleton")
     try:
         answer = owner.http.post(f"/assets/{asset_id}/upload-url")
     finally:
-        database.execute("update assetdock_private.settings set renewable_for = default where the_only_row")
+        database.execute("update assetdock_private.settings set renewal_window = default where singleton")
 
     refused(answer, 410, "upload_expired")
 

@@ -259,7 +259,7 @@ def test_deleting_makes_room_until_ten_times_the_limit_is_remembered(owner: Call
 
     error = refused(owner.http.post("/webhook-endpoints", json=WISH), 409, "conflict")
 
-    assert "remembered" in error["message"]
+    assert "including deleted ones" in error["message"]
 
 
 def test_an_anonymous_user_cannot_have_endpoints(owner: Caller, database: Database) -> None:

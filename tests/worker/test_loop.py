@@ -11,8 +11,8 @@ from assetdock_server.worker.queue import Job
 from tests.polling import comes_about
 
 
-def job(name: str, *, alone: bool = False) -> Job:
-    return Job(id=name, kind="probe", attempt=1, lease_token="t", owner_id=None, subject=None, alone=alone)
+def job(name: str, *, exclusive: bool = False) -> Job:
+    return Job(id=name, kind="probe", attempt=1, lease_token="t", owner_id=None, subject=None, exclusive=exclusive)
 
 
 class Leasing:
@@ -32,7 +32,7 @@ class Leasing:
 
 
 def test_a_worker_says_whether_its_hands_are_empty_and_takes_nothing_beside_a_job_that_is_alone() -> None:
-    queue = Leasing([[job("ordinary")], [], [job("suspect", alone=True)], []])
+    queue = Leasing([[job("ordinary")], [], [job("suspect", exclusive=True)], []])
     gates = {name: asyncio.Event() for name in ("ordinary", "suspect")}
 
     async def hand(held: Job) -> str:

@@ -16,7 +16,7 @@ from assetdock_server.worker.queue import Job, Subject
 from tests.worker.storage import Storage
 
 SUBJECT = Subject(id="a", type="audio", content_type=None, size_bytes=1, sha256=None)
-JOB = Job(id="j", kind="probe", attempt=1, lease_token="t", owner_id=None, subject=SUBJECT, alone=False)
+JOB = Job(id="j", kind="probe", attempt=1, lease_token="t", owner_id=None, subject=SUBJECT, exclusive=False)
 
 
 class Away:

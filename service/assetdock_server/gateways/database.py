@@ -130,10 +130,10 @@ class KeyDirectory:
         )
         return ResolvedKey(found["api_key_id"], found["owner_id"], found["prefix"])
 
-    async def settled_assets(self, asset_ids: list[str]) -> list[str]:
+    async def finished_assets(self, asset_ids: list[str]) -> list[str]:
         """Which of these assets are neither pending_upload nor processing any more."""
         settled: list[str] = await self._call(
-            "settled_assets", {"asset_ids": asset_ids}, token=self._minter.for_gateway(), idempotent=True
+            "finished_assets", {"asset_ids": asset_ids}, token=self._minter.for_gateway(), idempotent=True
         )
         return settled
 

@@ -128,7 +128,7 @@ def _serving_metrics(settings: WorkerSettings) -> Iterator[None]:
 
 
 class Worker:
-    """Keeps up to `concurrency` jobs in hand until `stopping` is set; one that is `alone` by itself. While all in hand
+    """Keeps up to `concurrency` jobs in hand until `stopping` is set; one that is `exclusive` by itself. While all in hand
     go fast, as many again of the kinds `ahead`, which wait for their turns by themselves."""
 
     def __init__(
@@ -172,7 +172,7 @@ class Worker:
     @property
     def _room(self) -> tuple[int, Sequence[str]]:
         """How many jobs may be asked for, and of which kinds."""
-        if any(job.alone for job, _ in self._in_hand.values()):
+        if any(job.exclusive for job, _ in self._in_hand.values()):
             return 0, ()
         free = self._concurrency - len(self._in_hand)
         if free > 0:
@@ -183,7 +183,7 @@ class Worker:
 
     async def _lease(self, room: int, kinds: Sequence[str]) -> list[Job]:
         try:
-            jobs, buried = await self._queue.lease_jobs(room, kinds, idle=not self._in_hand)
+            jobs, exhausted = await self._queue.lease_jobs(room, kinds, idle=not self._in_hand)
         except ApiError as error:
             self._failures += 1
             if self._failures == 1:
@@ -192,9 +192,9 @@ class Worker:
         if self._failures:
             log.info("queue_reached", after_failures=self._failures)
             self._failures = 0
-        if buried:
-            counters.failures.labels("probe_crashed").inc(buried)
-            log.warning("probes_buried", count=buried)
+        if exhausted:
+            counters.failures.labels("probe_crashed").inc(exhausted)
+            log.warning("probes_exhausted", count=exhausted)
         if jobs:
             self._last_job = time.monotonic()
         return jobs

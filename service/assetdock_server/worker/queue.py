@@ -30,7 +30,7 @@ class Job:
     lease_token: str = field(repr=False)
     owner_id: str | None
     subject: Subject | None
-    alone: bool  # it may have killed workers: its holder takes nothing else, which would die of it too
+    exclusive: bool  # it may have crashed workers: its holder must hold no other job
 
     @classmethod
     def read(cls, row: dict[str, Any]) -> "Job":
@@ -42,7 +42,7 @@ class Job:
             attempt=row["attempt"],
             lease_token=row["lease_token"],
             owner_id=row["owner_id"],
-            alone=row["alone"],
+            exclusive=row["exclusive"],
             subject=asset
             and Subject(
                 id=asset["id"],
@@ -73,7 +73,7 @@ class Queue:
     async def lease_jobs(self, max_jobs: int, kinds: Sequence[str], *, idle: bool) -> tuple[list[Job], int]:
         """Up to `max_jobs` jobs of these kinds, the first kind first, for this worker alone until their lease ends; and
         how many probes the call gave up because all who held them died. Only who is `idle`, holding no job of
-        these kinds, is given a job that is `alone`."""
+        these kinds, is given a job that is `exclusive`."""
         answer = await self._call(
             "lease_jobs",
             {
@@ -84,7 +84,7 @@ class Queue:
                 "idle": idle,
             },
         )
-        return [Job.read(row) for row in answer["jobs"]], int(answer["buried"])
+        return [Job.read(row) for row in answer["jobs"]], int(answer["exhausted"])
 
     async def extend_lease(self, job: Job) -> None:
         """Keeps a job for another lease from now."""
