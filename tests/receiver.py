@@ -1,5 +1,6 @@
-"""Somebody's server that receives webhooks, well or badly."""
+"""A webhook receiver whose behaviour a test chooses."""
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from tests.polling import until
 
 @dataclass(frozen=True)
 class Received:
-    """One request, as it came in."""
+    """One request."""
 
     path: str
     headers: dict[str, str]  # names in lower case
@@ -28,7 +29,7 @@ class Received:
 
 @dataclass
 class Answer:
-    """How the receiver answers from now on."""
+    """What the receiver responds with from now on."""
 
     status: int = 204
     headers: dict[str, str] = field(default_factory=dict)
@@ -36,13 +37,15 @@ class Answer:
 
 
 class Receiver:
-    """Listens on a free port of 127.0.0.1. `hold` keeps answers back until `let_go` is set."""
+    """Listens on a free port of 127.0.0.1. With `hold`, it responds only after
+    `let_go` is set; with `hold_after_body`, it keeps the connection open until then."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
         self.answer = Answer()
-        self.sent = 0  # bytes of bodies that a client took
+        self.sent = 0  # bytes of bodies that were written
         self.hold = False
+        self.hold_after_body = False
         self.let_go = threading.Event()
         receiver = self
 
@@ -57,13 +60,15 @@ class Receiver:
                 try:
                     receiver.reply(self)
                 except OSError:
-                    self.close_connection = True  # the client left
+                    self.close_connection = True  # the client disconnected
 
             def log_message(self, *_: Any) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
@@ -76,13 +81,15 @@ class Receiver:
         to.end_headers()
         for start in range(0, len(answer.body), 65536):
             self.sent += to.wfile.write(answer.body[start : start + 65536])
+        if self.hold_after_body:
+            self.let_go.wait(60)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hook?tenant=7"
 
     def of(self, event_type: str, asset_id: str | None = None) -> list[Received]:
-        """What came in of a type, about an asset."""
+        """The requests with this event type, of this asset if one is given."""
         return [
             each
             for each in list(self.received)
@@ -101,8 +108,9 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    receiver = Receiver()
+def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """A running receiver."""
+    receiver = Receiver(tls)
     try:
         yield receiver
     finally:

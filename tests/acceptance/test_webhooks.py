@@ -160,7 +160,7 @@ def test_a_delivery_is_retried_with_the_same_id_and_body_until_the_receiver_acce
     receiver.answer = Answer(200)
     delivered = finished(owner, endpoint, "asset.deleted")
 
-    assert retrying["error"] == "Answered 500. <b>out of order</b>"
+    assert retrying["error"] == "Responded with 500. <b>out of order</b>"
     assert failing is not None
     assert (delivered["state"], delivered["attempts"], delivered["response_status"]) == ("delivered", 3, 200)
     attempts = receiver.of("asset.deleted")
@@ -254,7 +254,7 @@ def test_the_worker_does_not_connect_to_a_host_with_a_private_address(
         database.execute("update assetdock_private.settings set loopback_webhooks = true")
 
     assert (failed["state"], failed["response_status"]) == ("failed", None)
-    assert failed["error"] == "The host leads to an address that is not public."
+    assert failed["error"] == "The host resolves to an address that is not public."
 
 
 def test_a_delivery_is_sent_again_when_the_worker_is_killed_while_sending(

@@ -13,16 +13,14 @@ from assetdock_server.identity import jwks as jwks_module
 from assetdock_server.identity.jwks import Jwks
 from assetdock_server.identity.session import SessionVerifier
 from tests.security.test_jwks import ISSUER, Auth
-from tests.service.test_hot_calls import Upstream, http
+from tests.service.scripted_upstream import always, last_response, upstream
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 401, 404, 500])
 def test_storage_is_ready_only_when_it_says_so(status: int) -> None:
     async def ask() -> None:
-        server = await asyncio.start_server(Upstream(http(f"{status} Status", b"")).serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/storage/v1/"
-        async with server, http_pool() as pool:
-            await Storage(pool, url=url, publishable_key="sb_publishable_x").check()
+        async with upstream(always(last_response(f"{status} Status", b""))) as served, http_pool() as pool:
+            await Storage(pool, url=f"{served.url}/storage/v1/", publishable_key="sb_publishable_x").check()
 
     if status < 300:
         asyncio.run(ask())

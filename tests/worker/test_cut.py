@@ -118,7 +118,7 @@ def test_a_tail_made_to_be_read_again_and_again_is_read_once(monkeypatch: pytest
 def _asked(storage: Storage, name: str, container: str, size: int) -> bool:
     async def ask() -> bool:
         async with http_pool() as pool:
-            return await cut_off(pool.clients, storage.url(name), Media(container, (), size))
+            return await cut_off(pool.downloads, storage.url(name), Media(container, (), size))
 
     return asyncio.run(ask())
 

@@ -25,7 +25,7 @@ def _large(ffprobe: Ffprobe, storage: Storage, limits: Limits, name: str) -> Rep
     async def ask() -> Report:
         async with http_pool() as pool:
             url = storage.url(name)
-            look = partial(piece, pool.clients, url)
+            look = partial(piece, pool.downloads, url)
             return await probe(url, ffprobe=ffprobe, limits=limits, declared="audio/mpeg", size=size, look=look)
 
     return asyncio.run(ask())

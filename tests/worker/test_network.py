@@ -223,8 +223,10 @@ def test_https_is_read_only_from_a_server_that_proves_its_name(
     make("sound.flac", media)
     certificate = localhost_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    trusting = asyncio.run(find(media, {"ASSETDOCK_FFPROBE": str(ffprobe.path), "SSL_CERT_FILE": str(certificate)}))
+    context.load_cert_chain(certificate.chain)
+    trusting = asyncio.run(
+        find(media, {"ASSETDOCK_FFPROBE": str(ffprobe.path), "SSL_CERT_FILE": str(certificate.authority)})
+    )
     with serving(media, tls=context) as storage:
         url = storage.url("sound.flac", host="localhost")
         if ffprobe.static:

@@ -1,4 +1,4 @@
-"""Where webhooks may go."""
+"""The addresses that webhooks may be sent to."""
 
 import asyncio
 import socket
@@ -11,8 +11,8 @@ from assetdock_server.webhooks.sending import send
 from assetdock_server.webhooks.target import UnusableTargetError, is_allowed, resolve
 from tests.receiver import Receiver, receiving
 
-INWARD = [
-    "0.0.0.0",  # noqa: S104 - an address to refuse
+INTERNAL = [
+    "0.0.0.0",  # noqa: S104 - refused, not bound
     "10.1.2.3",
     "100.64.0.1",
     "100.100.100.200",
@@ -45,18 +45,18 @@ INWARD = [
 ]
 
 
-@pytest.mark.parametrize("address", INWARD)
-def test_an_address_that_leads_inwards_is_refused(address: str) -> None:
+@pytest.mark.parametrize("address", INTERNAL)
+def test_refuses_an_internal_address(address: str) -> None:
     assert not is_allowed(ip_address(address), loopback=False)
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "172.32.0.1", "2606:4700:4700::1111", "::ffff:1.1.1.1"])
-def test_a_public_address_is_allowed(address: str) -> None:
+def test_allows_a_public_address(address: str) -> None:
     assert is_allowed(ip_address(address), loopback=False)
 
 
-@pytest.mark.parametrize("address", INWARD)
-def test_the_setting_for_local_stacks_opens_loopback_and_nothing_else(address: str) -> None:
+@pytest.mark.parametrize("address", INTERNAL)
+def test_the_loopback_setting_allows_only_loopback(address: str) -> None:
     parsed = ip_address(address)
     mapped = getattr(parsed, "ipv4_mapped", None) or parsed
 
@@ -66,7 +66,7 @@ def test_the_setting_for_local_stacks_opens_loopback_and_nothing_else(address: s
 @pytest.mark.parametrize(
     "addresses", [["127.0.0.1"], ["10.0.0.1"], ["1.1.1.1", "127.0.0.1"], ["2606:4700::1", "fe80::1%eth0"], []]
 )
-def test_a_name_is_refused_when_any_of_its_addresses_leads_inwards(addresses: list[str]) -> None:
+def test_refuses_a_name_if_any_of_its_addresses_is_internal(addresses: list[str]) -> None:
     def look_up(*_: Any, **__: Any) -> list[tuple[Any, ...]]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
 
@@ -75,11 +75,11 @@ def test_a_name_is_refused_when_any_of_its_addresses_leads_inwards(addresses: li
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0", "[::1]"])
-def test_nothing_connects_to_this_machine_however_it_is_spelt(receiver: Receiver, host: str) -> None:
+def test_refuses_every_spelling_of_loopback(receiver: Receiver, host: str) -> None:
     attempt = asyncio.run(send(f"http://{host}:{receiver.port}/", b"{}", {}))
 
     assert attempt.status is None
-    assert attempt.error == "The host leads to an address that is not public."
+    assert attempt.error == "The host resolves to an address that is not public."
     assert receiver.received == []
 
 

@@ -14,7 +14,7 @@ class Database:
 
     def __init__(self, postgrest: Postgrest) -> None:
         self._call = postgrest.call
-        self._hot = postgrest.call_hot
+        self._hot = postgrest.call_directly
 
     async def create_upload(self, token: str, reservation: Json, idempotency_key: str | None) -> Json:
         """`{asset, bucket, object_name, upload_expires_at}`; `{asset, upload_expires_at: null}` for a repeated request
@@ -120,7 +120,7 @@ class KeyDirectory:
 
     def __init__(self, postgrest: Postgrest, minter: Minter) -> None:
         self._call = postgrest.call
-        self._hot = postgrest.call_hot
+        self._hot = postgrest.call_directly
         self._minter = minter
 
     async def resolve_api_key(self, sha256: str) -> ResolvedKey:

@@ -1,4 +1,4 @@
-"""The connections of a process, the two ways to use them, and what their failures mean."""
+"""The HTTP connections of the process, and how failures of an upstream call are retried and reported."""
 
 import asyncio
 import random
@@ -6,103 +6,112 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
-import aiohttp
 import httpx
 import orjson
-from httpx_aiohttp import AiohttpTransport
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.compatibility.httpx import HttpxTransport
+from pyreqwest.exceptions import ConnectTimeoutError, PoolTimeoutError, PyreqwestError
 
 from assetdock_server import metrics
 from assetdock_server.errors import ApiError
-from assetdock_server.gateways import wire
+from assetdock_server.http_client import client_builder, failed_to_connect
 
-# A little over eight seconds, the statement_timeout of `authenticated` on hosted: the database gives up first.
-TIMEOUT = httpx.Timeout(10.0, connect=3.0, pool=3.0)
-MAX_CONNECTIONS = 200  # of the hot calls
-MAX_OF_CLIENTS = 50  # beside those
 T = TypeVar("T")
 
 UNAVAILABLE = (502, 503)
-TIMED_OUT = (504, 544)  # 544: Supabase Storage's own word for a database that took too long
-TROUBLE = (httpx.TransportError, OSError)  # of transport; TimeoutError is an OSError
+TIMED_OUT = (504, 544)  # 544: Supabase Storage's status for a database that took too long
+TRANSPORT_ERRORS = (PyreqwestError, httpx.RequestError, OSError)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of the calls to PostgREST, Storage and Auth. Times in seconds."""
+
+    max_connections: int = 200
+    connect_timeout: float = 3.0
+    pool_timeout: float = 3.0
+    # Longer than the statement_timeout of `authenticated` on hosted Supabase (8 s): the database times out first.
+    total_timeout: float = 10.0
+    # Shorter than the idle timeout of any server or proxy in between.
+    pool_idle_timeout: float = 4.0
+
+
+DOWNLOAD_READ_TIMEOUT = timedelta(seconds=15)
+MAX_DOWNLOADS = 50
 
 
 @dataclass(frozen=True)
 class Pool:
-    """`clients` is what the Supabase clients are built around. A call through them costs many times what one straight
-    to a `server` does (docs/decisions/0080), so what nearly every request calls is called that way.
+    """`supabase` is the client to build Supabase's clients around. A call through them costs several times as much as
+    one through `client`, on the same connections (docs/decisions/0090). `downloads` reads objects: its calls have a
+    time limit for each read and none in total.
     """
 
-    clients: httpx.AsyncClient
-    _server: Callable[[str], wire.Server]
+    client: Client
+    supabase: httpx.AsyncClient
+    downloads: Client
 
-    def server(self, url: str) -> "Straight":
-        """The server at this URL, to be called directly."""
-        return Straight(self._server(url))
+    async def post(self, url: str, document: bytes, headers: Mapping[str, str]) -> tuple[int, Any]:
+        """Posts JSON. Returns the status and the decoded JSON of the response, None for an empty body.
 
-
-@dataclass(frozen=True)
-class Straight:
-    """A server that takes JSON and answers with JSON."""
-
-    _server: wire.Server
-
-    async def post(self, path: str, document: bytes, headers: Mapping[str, str]) -> tuple[int, Any]:
-        """The status and the JSON that came back, None for a body that is none.
-
-        Raises ApiError for answers that mean "not now", TimeoutError and wire.BrokenError.
+        Raises ApiError for a temporary failure or a successful response that is not JSON, PyreqwestError for a failure
+        of transport, ValueError for an invalid header.
         """
-        status, body = await self._server.post(path, document, headers)
-        _refuse_unavailable(status)
+        request = self.client.post(url).headers({**headers, "Content-Type": "application/json"}).body_bytes(document)
+        response = await request.build().send()
+        status = response.status
+        raise_temporary_failure(status)
+        body = memoryview(await response.bytes())
+        if not body:
+            return status, None
         try:
             return status, orjson.loads(body)
         except orjson.JSONDecodeError:
+            if 200 <= status < 300:  # also a body without a length that was truncated
+                raise ApiError("upstream_error") from None
             return status, None
 
 
 @asynccontextmanager
-async def http_pool() -> AsyncIterator[Pool]:
-    """The process's connections, closed afterwards.
+async def http_pool(limits: Limits | None = None) -> AsyncIterator[Pool]:
+    """The connections of the process. Closes them at the end.
 
-    Building a client costs a TLS context, so there is one for the process. The Supabase clients built around it cost
-    next to nothing and must never be closed: that would close the pool.
+    Supabase's clients are cheap to build around `Pool.supabase`. Do not close them: that would close the pool.
     """
-    metrics.connection_limit.set(MAX_CONNECTIONS)
-    tls = httpx.create_ssl_context(trust_env=False)
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MAX_OF_CLIENTS, keepalive_timeout=4.0, ssl=tls),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,  # httpx does it, and would do it twice
-        skip_auto_headers=("User-Agent", "Accept-Encoding"),
-    ) as session:
-        transport = AiohttpTransport(client=session, verify=tls)
-        async with httpx.AsyncClient(
-            transport=transport, timeout=TIMEOUT, event_hooks={"response": [_look_at]}, trust_env=False
-        ) as clients:
-            servers: list[wire.Server] = []
-            places = asyncio.Semaphore(MAX_CONNECTIONS)
-
-            def server(url: str) -> wire.Server:
-                found = wire.Server(
-                    url, tls=tls, places=places, seconds=TIMEOUT.read or 0, connect_seconds=TIMEOUT.connect or 0
-                )
-                servers.append(found)
-                return found
-
-            try:
-                yield Pool(clients, server)
-            finally:
-                for each in servers:
-                    each.close()
+    limits = limits or Limits()
+    metrics.connection_limit.set(limits.max_connections)
+    total_timeout = timedelta(seconds=limits.total_timeout)
+    calls = _builder(limits).timeout(total_timeout).pool_timeout(timedelta(seconds=limits.pool_timeout))
+    downloads = _builder(limits).read_timeout(DOWNLOAD_READ_TIMEOUT).pool_timeout(DOWNLOAD_READ_TIMEOUT)
+    async with (
+        calls.max_connections(limits.max_connections).build() as client,
+        downloads.max_connections(MAX_DOWNLOADS).build() as download_client,
+        httpx.AsyncClient(
+            transport=HttpxTransport(client, close_client=False),
+            timeout=None,  # noqa: S113 - `client` has the limits; the transport would add httpx's up to one
+            event_hooks={"response": [_check_status]},
+            trust_env=False,
+        ) as supabase,
+    ):
+        yield Pool(client, supabase, download_client)
 
 
-async def _look_at(response: httpx.Response) -> None:
-    _refuse_unavailable(response.status_code)
+def _builder(limits: Limits) -> ClientBuilder:
+    builder = client_builder().connect_timeout(timedelta(seconds=limits.connect_timeout))
+    return builder.pool_idle_timeout(timedelta(seconds=limits.pool_idle_timeout))
 
 
-def _refuse_unavailable(status: int) -> None:
-    # The Supabase clients drop the status, and bodies from a proxy in between say nothing reliable.
+async def _check_status(response: httpx.Response) -> None:
+    raise_temporary_failure(response.status_code)
+
+
+def raise_temporary_failure(status: int) -> None:
+    """Raises ApiError for a status that asks to try again. The body is not read: a proxy may have written it, and
+    Supabase's clients drop the status.
+    """
     if status in UNAVAILABLE:
         raise unavailable()
     if status in TIMED_OUT:
@@ -110,28 +119,30 @@ def _refuse_unavailable(status: int) -> None:
 
 
 def unavailable() -> ApiError:
-    """503: try again in a moment."""
+    """503, with a Retry-After header."""
     return ApiError("upstream_unavailable", headers={"Retry-After": "2"})
 
 
 async def attempt(call: Callable[[], Awaitable[T]], *, server: str, operation: str, idempotent: bool) -> T:
-    """Awaits a call upstream, once more after a broken connection if it is idempotent.
+    """Awaits an upstream call. Retries an idempotent call once after a broken connection, but not after a timeout.
 
-    `server` and `operation` are for the metrics. Raises ApiError `upstream_timeout` or `upstream_unavailable` for
-    failures of transport.
+    `server` and `operation` are labels of the metrics. Raises ApiError `upstream_timeout` or `upstream_unavailable`
+    for failures of transport.
     """
     started = time.perf_counter()
-    once_more = idempotent
+    retry = idempotent
     metrics.calls_in_flight.inc()
     try:
         while True:
             try:
                 return await call()
-            except TROUBLE as error:
-                refusal = _translated(error)
-                if not (once_more and _broke(error)) or refusal.status == 504:
-                    raise refusal from error
-            once_more = False
+            except TRANSPORT_ERRORS as error:
+                cause = error.__cause__ or error  # httpx's errors wrap pyreqwest's
+                if _is_call_timeout(cause):
+                    raise ApiError("upstream_timeout") from error
+                if not retry or isinstance(cause, PoolTimeoutError):  # a retry would only add to the load
+                    raise unavailable() from error
+            retry = False
             await asyncio.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - jitter, not a secret
     except ApiError as error:
         metrics.upstream_failures.labels(server, error.code).inc()
@@ -141,14 +152,8 @@ async def attempt(call: Callable[[], Awaitable[T]], *, server: str, operation: s
         metrics.upstream_seconds_of(server, operation).observe(time.perf_counter() - started)
 
 
-def _broke(error: Exception) -> bool:
-    if isinstance(error, wire.CrowdedError):
-        return False  # asking again would only crowd it more
-    return isinstance(error, httpx.TransportError | wire.BrokenError)
-
-
-def _translated(error: Exception) -> ApiError:
-    # httpx-aiohttp says ConnectTimeout of a connection that closed under us, too.
-    if isinstance(error, httpx.TimeoutException | TimeoutError) and not isinstance(error, httpx.ConnectTimeout):
-        return ApiError("upstream_timeout")
-    return unavailable()
+def _is_call_timeout(error: BaseException) -> bool:
+    """Whether the request may have reached the server, which did not respond in time."""
+    if isinstance(error, ConnectTimeoutError):
+        return not failed_to_connect(error)
+    return isinstance(error, TimeoutError) and not isinstance(error, PoolTimeoutError)

@@ -26,7 +26,7 @@ class Postgrest:
     def __init__(self, pool: Pool, *, url: str, publishable_key: str) -> None:
         self._pool = pool
         self._url = url
-        self._server = pool.server(url)
+        self._rpc_url = f"{url.rstrip('/')}/rpc/"
         self._publishable_key = publishable_key
 
     async def call(
@@ -47,7 +47,7 @@ class Postgrest:
             self._url,
             schema=SCHEMA,
             headers={"apikey": self._publishable_key, "Authorization": f"Bearer {token}"},
-            http_client=self._pool.clients,
+            http_client=self._pool.supabase,
             retry_enabled=False,
         )
         try:
@@ -58,7 +58,7 @@ class Postgrest:
             raise translated(error, function, inputs) from error
         return answer.data
 
-    async def call_hot(
+    async def call_directly(
         self,
         function: str,
         arguments: dict[str, Any],
@@ -75,7 +75,7 @@ class Postgrest:
             "Content-Profile": SCHEMA,
         }
         status, answer = await attempt(
-            lambda: self._server.post(f"rpc/{function}", document, headers),
+            lambda: self._pool.post(self._rpc_url + function, document, headers),
             server="database",
             operation=function,
             idempotent=idempotent,

@@ -34,7 +34,6 @@ class Storage:
     def __init__(self, pool: Pool, *, url: str, publishable_key: str) -> None:
         self._pool = pool
         self._url = url
-        self._server = pool.server(url)
         self._publishable_key = publishable_key
 
     @property
@@ -57,7 +56,7 @@ class Storage:
 
     async def remove(self, token: str, bucket: str, name: str) -> None:
         """Asks Storage to delete an object. Returns whether or not it did: Storage answers both alike."""
-        client = AsyncStorageClient(self._url, self._headers(token), http_client=self._pool.clients)
+        client = AsyncStorageClient(self._url, self._headers(token), http_client=self._pool.supabase)
         try:
             await attempt(
                 lambda: client.from_(bucket).remove([name]), server="storage", operation="remove", idempotent=True
@@ -71,7 +70,7 @@ class Storage:
         """Returns when Storage says that it is well. Raises ApiError."""
         headers = {"apikey": self._publishable_key}
         answer = await attempt(
-            lambda: self._pool.clients.get(f"{self._url}status", headers=headers),
+            lambda: self._pool.supabase.get(f"{self._url}status", headers=headers),
             server="storage",
             operation="status",
             idempotent=True,
@@ -83,7 +82,10 @@ class Storage:
         # Not through storage3: nearly every request signs something (see Pool).
         headers = self._headers(token)
         status, answer = await attempt(
-            lambda: self._server.post(path, wish, headers), server="storage", operation=operation, idempotent=True
+            lambda: self._pool.post(self._url + path, wish, headers),
+            server="storage",
+            operation=operation,
+            idempotent=True,
         )
         try:
             if status == 200:

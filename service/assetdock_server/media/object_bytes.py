@@ -4,37 +4,36 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 
-import httpx
+from pyreqwest.client import Client
+from pyreqwest.exceptions import PyreqwestError
 
-from assetdock_server.errors import ApiError
 from assetdock_server.media.report import TransientError
 
 CHUNK = 256 * 1024
 SLOWEST = 1024 * 1024  # bytes a second below which Storage counts as being in trouble
 LEAST_SECONDS = 60.0
-STALL = httpx.Timeout(15.0, connect=3.0, pool=15.0)
 
 
-async def sha256(pool: httpx.AsyncClient, url: str, size: int) -> str:
+async def sha256(client: Client, url: str, size: int) -> str:
     """The digest of an object of `size` bytes, in lower-case hexadecimal. Raises TransientError."""
     digest = hashlib.sha256()
-    received = await _read(pool, url, digest.update, enough=size + 1)
+    received = await _read(client, url, digest.update, enough=size + 1)
     if received != size:
         raise TransientError(f"Storage sent {'more' if received > size else 'fewer'} bytes than it has")
     return digest.hexdigest()
 
 
-async def piece(pool: httpx.AsyncClient, url: str, start: int, length: int) -> bytes:
+async def piece(client: Client, url: str, start: int, length: int) -> bytes:
     """`length` bytes of an object that has them, from `start` on. Raises TransientError."""
     received = bytearray()
     wanted = {"Range": f"bytes={start}-{start + length - 1}"}
-    if await _read(pool, url, received.extend, enough=length, headers=wanted) < length:
+    if await _read(client, url, received.extend, enough=length, headers=wanted) < length:
         raise TransientError("Storage sent fewer bytes than it has")
     return bytes(received[:length])
 
 
 async def _read(
-    pool: httpx.AsyncClient,
+    client: Client,
     url: str,
     receive: Callable[[bytes], object],
     *,
@@ -49,19 +48,15 @@ async def _read(
         async with (
             asyncio.timeout(LEAST_SECONDS + enough / SLOWEST),
             # As stored: a compressing proxy in between would change what is read.
-            pool.stream(
-                "GET", url, headers={"Accept-Encoding": "identity", **(headers or {})}, timeout=STALL
-            ) as answer,
+            client.get(url).headers({"Accept-Encoding": "identity", **(headers or {})}).build_streamed() as answer,
         ):
-            if answer.status_code != (206 if headers else 200):
-                raise TransientError(f"Storage answered HTTP {answer.status_code}")
-            async for chunk in answer.aiter_raw(CHUNK):
-                receive(chunk)
+            if answer.status != (206 if headers else 200):
+                raise TransientError(f"Storage answered HTTP {answer.status}")
+            while received < enough and (chunk := await answer.body_reader.read(CHUNK)) is not None:
+                receive(chunk.to_bytes())
                 received += len(chunk)
-                if received >= enough:
-                    break
     except TimeoutError as error:
         raise TransientError("Storage sent the bytes too slowly") from error
-    except (httpx.HTTPError, httpx.StreamError, ApiError, OSError) as error:
+    except (PyreqwestError, OSError) as error:
         raise TransientError("the connection to Storage broke") from error
     return received

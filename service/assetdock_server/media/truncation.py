@@ -4,7 +4,7 @@ The sizes read here are what the file says of itself; nothing is allocated or sk
 were read.
 """
 
-import httpx
+from pyreqwest.client import Client
 
 from assetdock_server.media.object_bytes import piece
 from assetdock_server.media.report import Media
@@ -22,17 +22,17 @@ SLIP = 1024  # bytes nobody hears; some programs count the header as sound
 IN_DS64 = 0xFFFFFFFF  # RF64 and BW64: the size stands elsewhere (EBU Tech 3306)
 
 
-async def cut_off(pool: httpx.AsyncClient, url: str, media: Media) -> bool:
+async def cut_off(client: Client, url: str, media: Media) -> bool:
     """Whether the file holds less than it says. Reads 64 KiB of a WAV or Ogg, and nothing of others.
 
     Raises TransientError.
     """
     size = media.size or 0
     if media.container == "wav":
-        return wav_lacks(await piece(pool, url, 0, min(size, WAV_HEAD)), size)
+        return wav_lacks(await piece(client, url, 0, min(size, WAV_HEAD)), size)
     if media.container == "ogg":
         length = min(size, OGG_PAGE)
-        return ogg_stops_within_a_page(await piece(pool, url, size - length, length))
+        return ogg_stops_within_a_page(await piece(client, url, size - length, length))
     return False
 
 

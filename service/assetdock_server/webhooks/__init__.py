@@ -1,1 +1,1 @@
-"""Signs and sends one webhook. Knows no queue and no database."""
+"""Signs and sends one webhook. Independent of the queue and the database."""

@@ -1,10 +1,10 @@
-"""The secret that signs what is sent to one webhook endpoint."""
+"""The secret that signs the webhooks of one endpoint."""
 
 import base64
 import secrets
 
 PREFIX = "whsec_"
-BYTES = 32  # Standard Webhooks asks for 24 to 64
+BYTES = 32  # Standard Webhooks requires 24 to 64
 
 
 def make() -> str:

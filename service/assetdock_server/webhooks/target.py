@@ -1,7 +1,7 @@
-"""Where a webhook may go: names are resolved once, here, and only what was judged is connected to.
+"""The addresses a webhook may be sent to. A host is resolved once, here, and the connection goes to a checked address.
 
-The URLs are other people's. Without this a caller could have the worker speak to what only the worker can reach: the
-cloud's metadata, a database's port, its own machine (server-side request forgery).
+This prevents server-side request forgery: callers choose the URLs, and the worker can reach what they cannot (the
+cloud's metadata service, a database's port, its own machine).
 """
 
 import asyncio
@@ -11,20 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-
 Address = IPv4Address | IPv6Address
 
-# ipaddress knows the registries of special addresses, but each Python release knows them a little differently; and
-# some addresses that are global on paper lead inwards.
-NEVER = tuple(
+# Python's releases differ in the special addresses that ipaddress knows, and some global addresses lead to internal
+# services.
+FORBIDDEN = tuple(
     ip_network(network)
     for network in (
         "0.0.0.0/8",
         "10.0.0.0/8",
         "100.64.0.0/10",  # carrier-grade NAT, where some clouds keep their metadata
         "127.0.0.0/8",
-        "168.63.129.16/32",  # Azure's platform, reachable from inside every machine there
+        "168.63.129.16/32",  # Azure's platform, reachable from every machine there
         "169.254.0.0/16",  # link-local, with the metadata of most clouds
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -37,36 +35,37 @@ NEVER = tuple(
         "224.0.0.0/3",  # multicast, reserved, broadcast
         "2001::/23",  # Teredo, ORCHID and others
         "2001:db8::/32",
-        "2002::/16",  # 6to4: an IPv4 address in disguise
+        "2002::/16",  # 6to4 embeds an IPv4 address
         "3fff::/20",
     )
 )
-GLOBAL_UNICAST = ip_network("2000::/3")  # all else in IPv6 is special: loopback, ULA, link-local, NAT64, multicast
+GLOBAL_UNICAST = ip_network("2000::/3")  # the rest of IPv6 is special: loopback, ULA, link-local, NAT64, multicast
 
-# Threads of their own: a name server that hangs must not keep the process's other look-ups waiting.
+# A pool of its own: a name server that hangs must not block the process's other look-ups.
 _lookups = ThreadPoolExecutor(max_workers=16, thread_name_prefix="webhook-dns")
 
 LookUp = Callable[..., list[tuple[Any, ...]]]
 
 
 class UnusableTargetError(Exception):
-    """Nothing was connected to; the message is for the endpoint's owner."""
+    """The target was refused before a connection. The message is for the owner of the endpoint."""
 
 
 def is_allowed(address: Address, *, loopback: bool) -> bool:
-    """Whether a webhook may go to this address: public ones, and loopback where a setting allows it."""
+    """Whether a webhook may be sent to this address: a public one, or loopback if `loopback` allows it."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     if address.is_loopback:
         return loopback
     if address.version == 6 and address not in GLOBAL_UNICAST:
         return False
-    return address.is_global and not address.is_multicast and not any(address in network for network in NEVER)
+    return address.is_global and not address.is_multicast and not any(address in network for network in FORBIDDEN)
 
 
 async def resolve(host: str, port: int, *, loopback: bool, look_up: LookUp = socket.getaddrinfo) -> list[Address]:
-    """The addresses of a host, which may be an address itself. Raises UnusableTargetError when there is none, or when
-    one of them is not allowed: a name that leads outwards and inwards at once is a trick."""
+    """The addresses of a host name or address. Raises UnusableTargetError when there is none, or when any of them is
+    not allowed: a name with public and internal addresses is an attack.
+    """
     running = asyncio.get_running_loop()
     try:
         found = await running.run_in_executor(_lookups, lambda: look_up(host, port, type=socket.SOCK_STREAM))
@@ -76,32 +75,5 @@ async def resolve(host: str, port: int, *, loopback: bool, look_up: LookUp = soc
     if not addresses:
         raise UnusableTargetError("The host name can't be resolved.")
     if not all(is_allowed(address, loopback=loopback) for address in addresses):
-        raise UnusableTargetError("The host leads to an address that is not public.")
+        raise UnusableTargetError("The host resolves to an address that is not public.")
     return addresses
-
-
-class Pinned(AbstractResolver):
-    """Answers with addresses that were judged already, whatever the name would lead to by now."""
-
-    def __init__(self, addresses: list[Address]) -> None:
-        self._addresses = addresses
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The addresses, as aiohttp wants them. The name stays what TLS is checked against."""
-        return [
-            ResolveResult(
-                hostname=host,
-                host=str(address),
-                port=port,
-                family=socket.AF_INET if address.version == 4 else socket.AF_INET6,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in self._addresses
-            if family in (socket.AF_UNSPEC, socket.AF_INET if address.version == 4 else socket.AF_INET6)
-        ]
-
-    async def close(self) -> None:
-        """Nothing to close."""

@@ -94,13 +94,13 @@ class Prober:
                 limits=self._limits,
                 declared=asset.content_type,
                 size=asset.size_bytes,
-                look=partial(piece, self._pool.clients, signed.url),
+                look=partial(piece, self._pool.downloads, signed.url),
             )
         verdict = judge(asset.type, report, asset.content_type)
         if (
             isinstance(report, Media)
             and isinstance(verdict, Ready)
-            and await cut_off(self._pool.clients, signed.url, report)
+            and await cut_off(self._pool.downloads, signed.url, report)
         ):
             return NOT_READ["cut_off"]
         if isinstance(verdict, Failed) or asset.sha256 is None:
@@ -110,7 +110,7 @@ class Prober:
             return NOT_READ["missing"]
         return (
             verdict
-            if await sha256(self._pool.clients, signed.url, asset.size_bytes or 0) == asset.sha256
+            if await sha256(self._pool.downloads, signed.url, asset.size_bytes or 0) == asset.sha256
             else OTHER_BYTES
         )
 

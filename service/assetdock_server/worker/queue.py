@@ -150,4 +150,4 @@ class Queue:
         return await self._call(function, {"job_id": job.id, "lease_token": job.lease_token, **arguments})
 
     async def _call(self, function: str, arguments: dict[str, Any]) -> Any:
-        return await self._postgrest.call_hot(function, arguments, token=self._token)
+        return await self._postgrest.call_directly(function, arguments, token=self._token)

@@ -1,0 +1,363 @@
+"""Direct calls to an upstream server: what they send, what they accept, and their limits."""
+
+import asyncio
+import contextlib
+import gzip
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assetdock_server import metrics
+from assetdock_server.errors import ApiError
+from assetdock_server.gateways.pool import http_pool
+from assetdock_server.gateways.postgrest import Postgrest
+from assetdock_server.gateways.storage import Storage
+from devstack.ports import Ports
+from tests.certificate import localhost_certificate
+from tests.polling import comes_about
+from tests.service.scripted_upstream import (
+    SLOW_ECHO,
+    Script,
+    Upstream,
+    call,
+    client,
+    echoing,
+    last_response,
+    response,
+    upstream,
+)
+
+pytestmark = pytest.mark.usefixtures("either_loop")
+
+CHUNKED = b'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n4\r\n": 1\r\n1\r\n}\r\n0\r\n\r\n'
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+
+
+def responding(*responses: bytes) -> Script:
+    """Responds with these in turn, a few bytes at a time."""
+    left = list(responses)
+
+    async def script(served: Upstream, _: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while left:
+            await served.request(reader)
+            data = left.pop(0)
+            for start in range(0, len(data), 5):
+                writer.write(data[start : start + 5])
+                await writer.drain()
+                await asyncio.sleep(0)
+        await reader.read()
+
+    return script
+
+
+async def silent(served: Upstream, _: int, reader: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+    await served.request(reader)
+    await reader.read()
+
+
+def code_of(error: pytest.ExceptionInfo[ApiError]) -> str:
+    return error.value.code
+
+
+def test_calls_share_a_connection_and_accept_every_framing() -> None:
+    script = responding(
+        response(b'{"n":1}'), CHUNKED, response(b"", b"204 No Content"), EARLY_HINTS + response(b"[]", b"200 OK")
+    )
+
+    async def run() -> tuple[list[Any], Upstream]:
+        async with upstream(script) as served, client(served.url) as postgrest:
+            return [await call(postgrest, "é") for _ in range(4)], served
+
+    results, served = asyncio.run(run())
+
+    assert results == [{"n": 1}, {"a": 1}, None, []]
+    assert served.connections == 1
+    head, _, body = served.requests[0].partition(b"\r\n\r\n")
+    line, *headers = head.split(b"\r\n")
+    assert line == b"POST /rest/v1/rpc/f HTTP/1.1"
+    assert {header for header in headers if not header.lower().startswith((b"accept: ", b"user-agent: "))} == {
+        b"Host: localhost:%d" % served.port,
+        b"Apikey: key",
+        b"Authorization: Bearer token",
+        b"Content-Profile: assetdock",
+        b"Content-Type: application/json",
+        b"Content-Length: 10",
+    }
+    assert body == b'{"n":"\xc3\xa9"}'
+
+
+def test_concurrent_calls_use_at_most_max_connections() -> None:
+    async def run() -> Upstream:
+        async with upstream(SLOW_ECHO) as served, client(served.url, max_connections=3) as postgrest:
+            results = await asyncio.gather(*(call(postgrest, number) for number in range(9)))
+            assert [result["n"] for result in results] == list(range(9))
+            return served
+
+    assert asyncio.run(run()).connections == 3
+
+
+def test_direct_and_official_calls_share_max_connections() -> None:
+    async def run() -> None:
+        release = asyncio.Event()
+        async with (
+            upstream(echoing(release.wait)) as served,
+            client(served.url, max_connections=1, pool_timeout=0.2) as postgrest,
+        ):
+            first = asyncio.create_task(postgrest.call("f", {"n": 1}, token="token"))
+            await comes_about(lambda: served.requests)
+            with pytest.raises(ApiError) as error:
+                await call(postgrest, 2)
+            assert code_of(error) == "upstream_unavailable"
+            release.set()
+            assert await first == {"n": 1}
+
+    asyncio.run(run())
+
+
+def test_a_call_without_a_connection_in_time_is_unavailable_and_not_retried() -> None:
+    async def run() -> None:
+        release = asyncio.Event()
+        async with (
+            upstream(echoing(release.wait)) as served,
+            client(served.url, max_connections=1, pool_timeout=0.5) as postgrest,
+        ):
+            first = asyncio.create_task(call(postgrest, 1))
+            await comes_about(lambda: served.requests)
+            started = time.monotonic()
+            with pytest.raises(ApiError) as error:
+                await call(postgrest, 2, idempotent=True)
+            assert code_of(error) == "upstream_unavailable"
+            assert 0.4 < time.monotonic() - started < 0.95  # one pool timeout, not two
+            release.set()
+            assert await first == {"n": 1}
+            assert await call(postgrest, 3) == {"n": 3}
+            assert len(served.requests) == 2
+
+    asyncio.run(run())
+
+
+def test_retries_broken_connections_of_idempotent_calls_once() -> None:
+    async def closing(served: Upstream, _: int, reader: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        await served.request(reader)
+
+    async def requests(*, idempotent: bool) -> int:
+        async with upstream(closing) as served, client(served.url) as postgrest:
+            with pytest.raises(ApiError) as error:
+                await call(postgrest, idempotent=idempotent)
+            assert code_of(error) == "upstream_unavailable"
+            return len(served.requests)
+
+    assert asyncio.run(requests(idempotent=True)) == 2
+    assert asyncio.run(requests(idempotent=False)) == 1
+
+
+def test_concurrent_calls_each_have_their_own_total_timeout() -> None:
+    async def run() -> list[str]:
+        timed_out = []
+
+        async def time_out(postgrest: Postgrest, name: str) -> None:
+            with pytest.raises(ApiError) as error:
+                await call(postgrest, idempotent=True)
+            assert code_of(error) == "upstream_timeout"
+            timed_out.append(name)
+
+        async with (
+            upstream(silent) as served,
+            client(served.url, total_timeout=0.9) as slow,
+            client(served.url, total_timeout=0.3) as fast,
+            asyncio.timeout(10),
+        ):
+            async with asyncio.TaskGroup() as calls:
+                calls.create_task(time_out(slow, "slow"))
+                calls.create_task(time_out(fast, "fast"))
+                await asyncio.sleep(0.2)
+                calls.create_task(time_out(slow, "later"))
+            assert len(served.requests) == 3  # a timeout is not retried
+        return timed_out
+
+    assert asyncio.run(run()) == ["fast", "slow", "later"]
+
+
+def test_the_total_timeout_includes_the_wait_for_a_connection() -> None:
+    async def run() -> float:
+        async with (
+            upstream(echoing(lambda: asyncio.sleep(0.5))) as served,
+            client(served.url, max_connections=1, total_timeout=0.8, pool_timeout=5) as postgrest,
+        ):
+            started = time.monotonic()
+            first = asyncio.create_task(call(postgrest, 1))
+            await comes_about(lambda: served.requests)
+            with pytest.raises(ApiError) as error:
+                await call(postgrest, 2)
+            assert code_of(error) == "upstream_timeout"
+            assert await first == {"n": 1}
+            return time.monotonic() - started
+
+    assert asyncio.run(run()) < 1.25
+
+
+@pytest.fixture
+def full_listener() -> Iterator[int]:
+    """The port of a listener that completes no further handshake: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+def test_a_connect_timeout_is_unavailable(full_listener: int) -> None:
+    async def run() -> float:
+        started = time.monotonic()
+        async with client(f"http://127.0.0.1:{full_listener}", connect_timeout=0.3) as postgrest:
+            with pytest.raises(ApiError) as error:
+                await call(postgrest)
+        assert code_of(error) == "upstream_unavailable"
+        return time.monotonic() - started
+
+    assert 0.2 < asyncio.run(run()) < 2
+
+
+@pytest.mark.parametrize("token", ["t\r\nX-Forged: yes", "t\n", "t\r"])
+def test_rejects_a_token_that_would_add_a_header(token: str) -> None:
+    async def run() -> int:
+        async with upstream(SLOW_ECHO) as served, client(served.url) as postgrest:
+            with pytest.raises(ValueError, match="header"):
+                await postgrest.call_directly("f", {}, token=token)
+            return served.connections
+
+    assert asyncio.run(run()) == 0
+
+
+@pytest.mark.parametrize("name", ["x HTTP/1.1\r\nX-Forged: yes", "x\r\n", "\N{SNOWMAN}", "x y"])
+def test_a_name_cannot_change_the_request_beyond_its_path(name: str) -> None:
+    async def run() -> bytes:
+        async with upstream(SLOW_ECHO) as served, http_pool() as pool:
+            with pytest.raises(ApiError):
+                await Storage(pool, url=f"{served.url}/storage/v1/", publishable_key="key").sign_upload(
+                    "\N{SNOWMAN}", "assets", name
+                )
+            return served.requests[0]
+
+    head = asyncio.run(run()).partition(b"\r\n\r\n")[0]
+    line, *headers = head.split(b"\r\n")
+    assert line.startswith(b"POST /storage/v1/object/upload/sign/assets/")
+    assert line.count(b" ") == 2
+    assert not any(header.lower().startswith(b"x-forged") for header in headers)
+
+
+def test_uses_no_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    async def run() -> tuple[Any, Any]:
+        async with upstream(SLOW_ECHO) as served, client(served.url) as postgrest:
+            return await call(postgrest, 1), await postgrest.call("f", {"n": 2}, token="token")
+
+    assert asyncio.run(run()) == ({"n": 1}, {"n": 2})
+
+
+def test_follows_no_redirect_and_keeps_no_cookie() -> None:
+    redirect = response(b"", b"307 Temporary Redirect", b"Location: /elsewhere\r\nSet-Cookie: a=b; Path=/\r\n")
+
+    async def run() -> Upstream:
+        async with upstream(responding(redirect, response(b"1"))) as served, client(served.url) as postgrest:
+            with pytest.raises(ApiError) as error:
+                await call(postgrest)
+            assert code_of(error) == "upstream_error"
+            assert await call(postgrest) == 1
+            return served
+
+    served = asyncio.run(run())
+    assert [request.split(b" ")[1] for request in served.requests] == [b"/rest/v1/rpc/f"] * 2
+    assert b"cookie" not in served.requests[1].lower()
+
+
+def test_neither_asks_for_nor_decompresses_compressed_responses() -> None:
+    compressed = response(gzip.compress(b'{"n":1}'), extra=b"Content-Encoding: gzip\r\n")
+
+    async def run() -> Upstream:
+        async with upstream(responding(compressed)) as served, client(served.url) as postgrest:
+            with pytest.raises(ApiError) as error:
+                await call(postgrest)
+            assert code_of(error) == "upstream_error"
+            return served
+
+    assert b"accept-encoding" not in asyncio.run(run()).requests[0].lower()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2"])
+def test_verifies_the_certificate_and_the_name_of_the_server(
+    host: str, trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = localhost_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.chain)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority))
+
+    async def run() -> Any:
+        async with upstream(SLOW_ECHO, context) as served, client(f"https://{host}:{served.port}") as postgrest:
+            return await call(postgrest, 1)
+
+    if trusted and host != "127.0.0.2":
+        assert asyncio.run(run()) == {"n": 1}
+    else:
+        with pytest.raises(ApiError) as error:
+            asyncio.run(run())
+        assert code_of(error) == "upstream_unavailable"
+
+
+def test_a_server_that_is_down_is_unavailable() -> None:
+    async def run() -> None:
+        async with client(f"http://localhost:{Ports.free().gateway}") as postgrest:
+            await call(postgrest)
+
+    with pytest.raises(ApiError) as error:
+        asyncio.run(run())
+    assert code_of(error) == "upstream_unavailable"
+
+
+def test_metrics_count_calls_in_flight_failures_and_seconds() -> None:
+    def sample(name: str, **labels: str) -> float:
+        return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
+
+    failures = {"server": "database", "code": "upstream_unavailable"}
+    seconds = {"server": "database", "operation": "f"}
+    failed = sample("assetdock_upstream_failures_total", **failures)
+    observed = sample("assetdock_upstream_seconds_count", **seconds)
+    in_flight = sample("assetdock_upstream_calls_in_flight")
+
+    async def run() -> None:
+        release = asyncio.Event()
+
+        async def script(
+            served: Upstream, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            await served.request(reader)
+            await release.wait()
+            writer.write(last_response("503 Service Unavailable", b"") if number == 1 else response(b"1"))
+
+        async with upstream(script) as served, client(served.url, max_connections=1) as postgrest:
+            assert sample("assetdock_upstream_connection_limit") == 1
+            calls = [asyncio.create_task(call(postgrest)) for _ in range(2)]
+            await comes_about(lambda: served.requests)
+            assert sample("assetdock_upstream_calls_in_flight") == in_flight + 2  # one of them waits for a connection
+            release.set()
+            await asyncio.gather(*calls, return_exceptions=True)
+
+    asyncio.run(run())
+
+    assert sample("assetdock_upstream_failures_total", **failures) == failed + 1
+    assert sample("assetdock_upstream_seconds_count", **seconds) == observed + 2
+    assert sample("assetdock_upstream_calls_in_flight") == in_flight
