@@ -1,4 +1,4 @@
-"""A small file that asks for a lot of memory."""
+"""A decompression bomb: a small media file that makes a parser allocate a lot of memory."""
 
 import zlib
 
@@ -6,9 +6,12 @@ MIB = 1024 * 1024
 
 
 def bomb(unpacked: int = 64, claimed: int = 1_900_000_000) -> bytes:
-    """A QuickTime file whose compressed index (`cmov`) claims 1.9 GB and unpacks to 64 MiB from 64 kB."""
-    packer = zlib.compressobj(9)
-    packed = b"".join(packer.compress(bytes(MIB)) for _ in range(unpacked)) + packer.flush()
+    """A QuickTime file with a compressed index (`cmov`) of 64 kB that expands to `unpacked` MiB.
+
+    Its header claims that the index expands to `claimed` bytes.
+    """
+    compressor = zlib.compressobj(9)
+    packed = b"".join(compressor.compress(bytes(MIB)) for _ in range(unpacked)) + compressor.flush()
 
     def box(kind: bytes, body: bytes) -> bytes:
         return (len(body) + 8).to_bytes(4, "big") + kind + body

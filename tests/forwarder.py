@@ -1,4 +1,4 @@
-"""A TCP forwarder that counts the HTTP requests on their way."""
+"""A TCP forwarder that counts the HTTP requests that pass through it."""
 
 import re
 import socket
@@ -11,7 +11,7 @@ HEAD = re.compile(rb"(?:^|\r\n\r\n|\})(GET|POST|PUT|DELETE) (/[^ ?]*)[^ ]* HTTP/
 
 
 class Forwarder:
-    """Listens on a free port of 127.0.0.1 and passes everything on to `port`. `requests`: how many of which path."""
+    """Listens on a free port of 127.0.0.1 and forwards to `port`. `requests` counts the requests by path."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -22,7 +22,7 @@ class Forwarder:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Cuts every connection."""
+        """Closes every connection."""
         for each in self._sockets:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -31,16 +31,16 @@ class Forwarder:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._port))
-                self._sockets += [near, far]
-                threading.Thread(target=self._pump, args=(near, far, True), daemon=True).start()
-                threading.Thread(target=self._pump, args=(far, near, False), daemon=True).start()
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._port))
+                self._sockets += [client, server]
+                threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket, counting: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
-                # The requests that are counted are small and wait for their answer: each comes in one piece.
+                # Each counted request is small and its client waits for the response, so one read returns it whole.
                 if counting:
                     self.requests.update(path.decode() for _, path in HEAD.findall(data))
                 target.sendall(data)
@@ -50,7 +50,7 @@ class Forwarder:
 
 @contextmanager
 def forwarder(port: int) -> Iterator[Forwarder]:
-    """One that is closed afterwards."""
+    """A forwarder that is closed at the end."""
     running = Forwarder(port)
     try:
         yield running

@@ -1,4 +1,4 @@
-"""One site for all fault tests: they kill and freeze, so nobody else's stack may be it."""
+"""One site for all fault tests. They kill and freeze processes, so they do not use the shared stack."""
 
 import json
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ def whole_site() -> Iterator[Site]:
 
 @pytest.fixture
 def site(whole_site: Site) -> Iterator[Site]:
-    """The site, where nobody works until a test says so, with the settings it came with."""
-    whole_site.rest()
+    """The site without a running worker. The settings are restored after the test."""
+    whole_site.pause_workers()
     settings = whole_site.rows("select to_jsonb(s) from assetdock_private.settings s")[0][0]
     yield whole_site
     whole_site.rows(
@@ -30,10 +30,8 @@ def site(whole_site: Site) -> Iterator[Site]:
 
 
 @pytest.fixture
-def working(site: Site) -> Site:
-    """The site with its worker at work."""
-    site.work()
-    return site
+def running_worker(site: Site) -> None:
+    site.run_worker()
 
 
 @pytest.fixture

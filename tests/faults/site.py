@@ -1,4 +1,4 @@
-"""A whole installation on free ports whose every process can be killed and started again."""
+"""A whole installation on free ports. Tests can kill and restart each of its processes."""
 
 import asyncio
 import io
@@ -29,12 +29,12 @@ from devstack.state_directory import temporary_state_directory
 from tests.callers import Caller, Json, Project, session_caller
 
 ORDINARY = "worker"
-LEASE_SECONDS = 5  # the shortest there is: what a killed worker held comes round again soon
+LEASE_SECONDS = 5  # the shortest lease that is allowed, so that the jobs of a killed worker are available again soon
 
 
 @dataclass
 class Site:
-    """A stack, a service and its workers. Start its processes from the main thread: they die with their starter."""
+    """A stack, a service and its workers. Start processes from the main thread: they end with their parent thread."""
 
     stack: Stack
     service: Child
@@ -59,13 +59,13 @@ class Site:
         return session_caller(self.project)
 
     def worker(self, name: str, concurrency: int = 2, **settings: str) -> Child:
-        """A worker that takes jobs, started if it doesn't run. `settings` are environment variables."""
+        """A running worker, started if necessary. `settings` are environment variables."""
         if name not in self.workers or not self.workers[name].running:
-            self.hire(name, concurrency, **settings).wait_ready()
+            self.start_worker(name, concurrency, **settings).wait_ready()
         return self.workers[name]
 
-    def hire(self, name: str, concurrency: int, **settings: str) -> Child:
-        """A worker only just started, which may have died by now of what it took."""
+    def start_worker(self, name: str, concurrency: int, **settings: str) -> Child:
+        """Starts a worker without waiting until it is ready. Its first job may crash it."""
         child = programs.worker(self.stack)
         child.name = name
         child.log = self.stack.state_dir / f"logs/{name}.log"
@@ -76,8 +76,8 @@ class Site:
         child.start()
         return child
 
-    def rest(self) -> None:
-        """Nobody works: hired workers go, and the ordinary one sleeps. Quicker than starting it anew."""
+    def pause_workers(self) -> None:
+        """Freezes the ordinary worker, which is quicker than restarting it, and kills all other workers."""
         for name in tuple(self.workers):
             if name != ORDINARY:
                 child = self.workers.pop(name)
@@ -86,24 +86,24 @@ class Site:
         if ORDINARY in self.workers and self.workers[ORDINARY].running:
             freeze(self.workers[ORDINARY])
 
-    def work(self) -> Child:
-        """The ordinary worker works."""
+    def run_worker(self) -> Child:
+        """Starts or resumes the ordinary worker."""
         child = self.worker(ORDINARY)
         thaw(child)
         return child
 
     def database(self) -> psycopg.Connection[Any]:
-        """As superuser, committing each statement."""
+        """A connection as superuser that commits each statement."""
         return psycopg.connect(self.stack.db_url, autocommit=True)
 
     def rows(self, query: str, *parameters: object) -> list[Any]:
-        """What a query answers."""
+        """The rows that a statement returns, or an empty list."""
         with self.database() as connection:
             cursor = connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
 
     def reconcile(self, *arguments: str) -> "Reconciled":
-        """What `python -m assetdock_server reconcile` does, in this process: starting one takes longer than the work."""
+        """Runs `python -m assetdock_server reconcile` in this process, which is quicker than starting another one."""
         settings = worker_settings(self.worker_environment)
         connection, report, summary = settings.connection, io.StringIO(), io.StringIO()
 
@@ -118,7 +118,7 @@ class Site:
         return Reconciled.read(asyncio.run(run()), report.getvalue(), summary.getvalue())
 
     def reconcile_command(self, *arguments: str) -> "Reconciled":
-        """`python -m assetdock_server reconcile` itself."""
+        """Runs `python -m assetdock_server reconcile` as a command."""
         ended = subprocess.run(
             [sys.executable, "-W", "error", "-m", "assetdock_server", "reconcile", *arguments],
             env=self.worker_environment,
@@ -129,14 +129,14 @@ class Site:
         )
         return Reconciled.read(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
-    def object_file(self, asset_id: str) -> list[Path]:
-        """Where the Storage stand-in keeps the bytes of an asset."""
-        return [path for path in (self.stack.storage_dir).rglob("*") if path.is_file() and asset_id in str(path)]
+    def object_files(self, asset_id: str) -> list[Path]:
+        """The files in which the Storage stand-in keeps the bytes of an asset."""
+        return [path for path in self.stack.storage_dir.rglob("*") if path.is_file() and asset_id in str(path)]
 
 
 @dataclass(frozen=True)
 class Reconciled:
-    """How a reconciliation ended: its exit code, its lines, its summary."""
+    """The result of a reconciliation: exit code, discrepancies and summary."""
 
     code: int
     found: list[Json]
@@ -148,7 +148,7 @@ class Reconciled:
 
     @property
     def kinds(self) -> list[tuple[str, str]]:
-        """What was found, and what came of it."""
+        """Kind and outcome of each discrepancy."""
         return sorted((line["kind"], line["outcome"]) for line in self.found)
 
 
@@ -158,7 +158,7 @@ def running_site() -> Iterator[Site]:
     with temporary_state_directory() as directory, Stack(directory, Ports.free()) as stack:
         port = Ports.free().gateway
         service = programs.service(stack, port)
-        # Tests are one owner who calls faster than any.
+        # A test calls faster than any owner.
         service.env = {**service.env, "ASSETDOCK_RATE_LIMIT": "off"}
         site = Site(stack, service, port)
         try:
@@ -166,7 +166,7 @@ def running_site() -> Iterator[Site]:
             service.wait_ready()
             yield site
         finally:
-            site.rest()
+            site.pause_workers()
             for worker in site.workers.values():
                 worker.kill()
                 worker.stop()
@@ -174,15 +174,15 @@ def running_site() -> Iterator[Site]:
 
 
 def freeze(child: Child) -> None:
-    """Stops a process as a laptop's lid does."""
+    """Suspends a process, as closing a laptop's lid does."""
     signal_group(child.pid, signal.SIGSTOP)
 
 
 def thaw(child: Child) -> None:
-    """Lets it go on."""
+    """Resumes a frozen process."""
     signal_group(child.pid, signal.SIGCONT)
 
 
 def soaking() -> bool:
-    """Whether the long form was asked for."""
+    """Whether `make soak` runs the long form of the tests."""
     return os.environ.get("SOAK") == "1"

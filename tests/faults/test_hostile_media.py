@@ -1,4 +1,4 @@
-"""Files that mean harm, through the whole of it: each ends failed with its code, and in time."""
+"""Hostile and broken files, from the upload to the failed asset: each fails with its error code, in bounded time."""
 
 import hashlib
 import random
@@ -16,7 +16,7 @@ from tests.polling import until
 from tests.tone import tone
 from tests.worker.storage import serving
 
-BOUNDED = 20.0  # seconds from landing to failed, on a busy machine
+MAX_SECONDS = 20.0  # seconds from landing to failed, on a busy machine
 PROBE_SECONDS = 2
 
 
@@ -26,18 +26,18 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fails(working: Site, owner: Caller) -> Callable[..., str]:
-    """Lands a file; the error_code it fails with, in bounded time."""
+def land_failing(site: Site, running_worker: None, owner: Caller) -> Callable[..., str]:
+    """Uploads a file and returns the error_code with which its asset fails, in bounded time."""
 
     def land(data: bytes, content_type: str = "video/mp4", **fields: str) -> str:
         started = time.monotonic()
         asset_id = owner.land(data, **{"type": "video", "content_type": content_type, **fields})
         asset = owner.finished(asset_id)
-        assert time.monotonic() - started < BOUNDED
+        assert time.monotonic() - started < MAX_SECONDS
         assert asset["state"] == "failed", asset
         assert asset["error_message"]
         assert asset["download_url"] is None
-        assert working.rows("select attempts from assetdock_private.jobs where asset_id = %s", asset_id) == [(1,)]
+        assert site.rows("select attempts from assetdock_private.jobs where asset_id = %s", asset_id) == [(1,)]
         return str(asset["error_code"])
 
     return land
@@ -52,8 +52,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize(("data", "code"), HOSTILE.values(), ids=HOSTILE)
-def test_what_is_no_media_ends_failed(fails: Callable[..., str], data: Callable[[], bytes], code: str) -> None:
-    assert fails(data()) == code
+def test_a_file_that_is_not_media_fails(land_failing: Callable[..., str], data: Callable[[], bytes], code: str) -> None:
+    assert land_failing(data()) == code
 
 
 @pytest.mark.parametrize("target", ["a local file", "a loopback listener"])
@@ -62,23 +62,29 @@ def test_what_is_no_media_ends_failed(fails: Callable[..., str], data: Callable[
     ["#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{url}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile '{url}'\n"],
     ids=["HLS", "concat"],
 )
-def test_a_playlist_named_mp4_opens_nothing(fails: Callable[..., str], media: Path, text: str, target: str) -> None:
+def test_a_playlist_named_mp4_makes_ffprobe_open_no_other_file_or_url(
+    land_failing: Callable[..., str], media: Path, text: str, target: str
+) -> None:
     secret = make("moov-first.mp4", media)
     with serving(media) as listener:
         url = secret.as_uri() if target == "a local file" else listener.url(secret.name)
 
-        assert fails(text.format(url=url).encode(), filename="film.mp4") == "unreadable_media"
+        assert land_failing(text.format(url=url).encode(), filename="film.mp4") == "unreadable_media"
 
         assert listener.requests == []
 
 
 @pytest.mark.parametrize("name", ["recorded.webm", "live.mkv", "fragments.mp4", "constant-no-xing.mp3", "film.avi"])
-def test_a_cut_in_what_counts_nothing_fails_by_its_checksum(fails: Callable[..., str], media: Path, name: str) -> None:
-    """Without checksum and size it is a recording that was stopped: ready, with the time it really lasts."""
+def test_a_truncated_file_of_a_format_without_a_length_fails_by_its_checksum(
+    land_failing: Callable[..., str], media: Path, name: str
+) -> None:
+    """Without a reserved checksum or size, it would be a shorter recording that is ready."""
     whole, sample = make(name, media).read_bytes(), SAMPLES[name]
     kind = sample.content_type.split("/")[0]
 
-    code = fails(whole[: len(whole) * 2 // 3], sample.content_type, type=kind, sha256=hashlib.sha256(whole).hexdigest())
+    code = land_failing(
+        whole[: len(whole) * 2 // 3], sample.content_type, type=kind, sha256=hashlib.sha256(whole).hexdigest()
+    )
 
     assert code == "checksum_mismatch"
 
@@ -90,26 +96,28 @@ def test_a_cut_in_what_counts_nothing_fails_by_its_checksum(fails: Callable[...,
         *("sound.wav", "sound.aiff", "sound.ogg", "sound.flac"),
     ],
 )
-def test_a_file_cut_short_fails_by_itself(fails: Callable[..., str], media: Path, name: str) -> None:
+def test_a_truncated_file_of_a_format_with_a_length_fails_without_a_checksum(
+    land_failing: Callable[..., str], media: Path, name: str
+) -> None:
     whole, sample = make(name, media).read_bytes(), SAMPLES[name]
 
-    code = fails(whole[: len(whole) * 2 // 3], sample.content_type, type=sample.content_type.split("/")[0])
+    code = land_failing(whole[: len(whole) * 2 // 3], sample.content_type, type=sample.content_type.split("/")[0])
 
     assert code == "unreadable_media"
 
 
 @pytest.fixture
-def ffprobe_that(site: Site, tmp_path: Path) -> Iterator[Callable[[str], None]]:
-    """Hires a worker whose ffprobe is a script."""
+def start_with_ffprobe(site: Site, tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Starts a worker whose ffprobe is a script."""
 
-    def hire(script: str) -> None:
+    def start(script: str) -> None:
         program = tmp_path / "ffprobe"
         program.write_text(f'#!/bin/sh\ncase "$*" in *http://*) {script};; *) echo "ffprobe version x" >&2;; esac\n')
         program.chmod(0o755)
-        site.worker("deceived", ASSETDOCK_FFPROBE=str(program), ASSETDOCK_PROBE_SECONDS=str(PROBE_SECONDS))
+        site.worker("scripted", ASSETDOCK_FFPROBE=str(program), ASSETDOCK_PROBE_SECONDS=str(PROBE_SECONDS))
 
-    yield hire
-    site.rest()
+    yield start
+    site.pause_workers()
 
 
 @pytest.mark.parametrize(
@@ -120,17 +128,17 @@ def ffprobe_that(site: Site, tmp_path: Path) -> Iterator[Callable[[str], None]]:
         ("while :; do echo endless >&2; done", "unreadable_media"),
         ("kill -SEGV $$", "probe_crashed"),
     ],
-    ids=["hangs", "prints without end", "complains without end", "segfaults"],
+    ids=["hangs", "prints endlessly to stdout", "prints endlessly to stderr", "segfaults"],
 )
-def test_an_ffprobe_gone_wrong_costs_one_asset_and_not_the_worker(
-    site: Site, owner: Caller, ffprobe_that: Callable[[str], None], script: str, code: str
+def test_a_misbehaving_ffprobe_fails_the_asset_and_the_worker_keeps_running(
+    site: Site, owner: Caller, start_with_ffprobe: Callable[[str], None], script: str, code: str
 ) -> None:
-    ffprobe_that(script)
+    start_with_ffprobe(script)
     started = time.monotonic()
     asset_id = owner.land(tone(1.0))
 
-    until(lambda: owner.asset(asset_id)["state"] == "failed", "the asset to fail", BOUNDED)
+    until(lambda: owner.asset(asset_id)["state"] == "failed", "the asset to fail", MAX_SECONDS)
 
     assert owner.asset(asset_id)["error_code"] == code
-    assert time.monotonic() - started < BOUNDED
-    assert site.workers["deceived"].running
+    assert time.monotonic() - started < MAX_SECONDS
+    assert site.workers["scripted"].running

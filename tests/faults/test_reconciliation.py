@@ -35,13 +35,13 @@ def end(site: Site, owner: Caller, *ids: str) -> None:
         "update assetdock_private.jobs set available_at = now() where asset_id = any (%s) and finished_at is null",
         [*ids],
     )
-    site.work()
+    site.run_worker()
     purged = "select count(*) from assetdock_app.assets where id = any (%s) and purged_at is null"
     until(lambda: site.rows(purged, [*ids]) == [(0,)], "the purge")
 
 
 def test_nothing_is_found_where_nothing_is_wrong(sound: Site, owner: Caller) -> None:
-    sound.work()
+    sound.run_worker()
     owner.finished(owner.land(tone(0.5)))
 
     answer = sound.reconcile_command()
@@ -68,15 +68,15 @@ def test_objects_without_an_asset_are_deleted_through_storage(sound: Site, owner
     assert {line["subject"] for line in found.found} == {asset_id, "folder/readme.txt"}
     assert (repaired.code, repaired.kinds) == (0, [("object_without_asset", "repaired")] * 2)
     assert sound.rows("select count(*) from storage.objects where name = %s", asset_id) == [(0,)]
-    assert not sound.object_file(asset_id)
+    assert not sound.object_files(asset_id)
 
 
 def test_assets_without_their_object_are_failed_or_reported(sound: Site, owner: Caller) -> None:
     data = tone(0.5)
-    sound.work()
+    sound.run_worker()
     ready, failed = owner.land(data), owner.land(b"no media at all")
     assert (owner.finished(ready)["state"], owner.finished(failed)["state"]) == ("ready", "failed")
-    sound.rest()
+    sound.pause_workers()
     processing = owner.land(data)
     past_the_triggers(sound, "delete from storage.objects where name = any (%s)", [ready, failed, processing])
 
@@ -103,7 +103,7 @@ def test_assets_without_their_object_are_failed_or_reported(sound: Site, owner: 
 def test_a_probe_that_finds_no_object_stops_counting_its_bytes(sound: Site, owner: Caller) -> None:
     asset_id = owner.land(tone(0.5))
     past_the_triggers(sound, "delete from storage.objects where name = %s", asset_id)
-    sound.work()
+    sound.run_worker()
 
     asset = owner.finished(asset_id)
 
@@ -137,7 +137,7 @@ def test_assets_stuck_in_a_state_move_on(sound: Site, owner: Caller) -> None:
     assert owner.asset(pending)["state"] == "expired"
     in_30_days = "select available_at > now() + interval '29 days' from assetdock_private.jobs where asset_id = %s"
     assert sound.rows(f"{in_30_days} and finished_at is null", deleted) == [(True,)]
-    sound.work()
+    sound.run_worker()
     assert owner.finished(processing)["state"] == "ready"
 
 
@@ -161,7 +161,7 @@ def test_jobs_that_nobody_gets_done_are_given_another_chance(sound: Site, owner:
     assert [kind for kind, _ in found.kinds] == ["lease_expired", "purge_failing"]
     assert {line["details"]["last_error"] for line in found.found} == {None, "Storage: no"}
     assert repaired.code == 0
-    sound.work()
+    sound.run_worker()
     assert owner.finished(left)["state"] == "ready"
     end(sound, owner, left)
 
@@ -189,7 +189,7 @@ def test_a_job_that_no_worker_ever_took_is_reported(sound: Site, owner: Caller) 
 
     assert (repaired.code, repaired.kinds) == (1, [("job_overdue", "not_repairable")])
     assert "Start a worker" in repaired.found[0]["advice"]
-    sound.work()
+    sound.run_worker()
     assert owner.finished(asset_id)["state"] == "ready"
 
 
@@ -203,7 +203,7 @@ def test_an_owner_deleted_while_the_trigger_was_off_is_noticed(sound: Site, owne
     repaired = sound.reconcile("--repair")
 
     assert (repaired.code, repaired.kinds) == (0, [("owner_deleted", "repaired")])
-    sound.work()
+    sound.run_worker()
     purged = "select purged_at is not null from assetdock_app.assets where id = %s"
     until(lambda: sound.rows(purged, asset_id) == [(True,)], "the purge")
 
