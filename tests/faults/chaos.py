@@ -1,4 +1,4 @@
-"""Clients that upload, and a driver that kills what they upload through."""
+"""Clients that upload, and a driver that kills the processes that they use."""
 
 import queue
 import random
@@ -19,13 +19,13 @@ from tests.faults.site import Site
 from tests.polling import until
 from tests.tone import tone
 
-PATIENCE = 90.0  # seconds a client goes on trying for one upload, and the site has to recover
-PIECES = 12  # of a body, so that a PUT lasts long enough to be hit
+DEADLINE = 90.0  # seconds for one upload with all its retries, and for the site to recover
+CHUNKS = 12  # of one body, so that a fault can occur during a PUT
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is done: every kind of fault happens `rounds` times."""
+    """The size of a run. Each kind of fault occurs `rounds` times."""
 
     uploads: int
     clients: int
@@ -35,7 +35,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Table:
-    """What became of the assets."""
+    """The results: a table to print, and the assets that break a promise."""
 
     text: str
     lost: list[str]
@@ -46,23 +46,27 @@ class Table:
 
 @dataclass
 class Chaos:
-    """One run. Processes are started from the thread that calls `run`."""
+    """One run. The thread that calls `run` starts the processes.
+
+    acknowledged: asset → expected duration, for each upload whose PUT got a 200 or that is known to have landed.
+    unconfirmed: those of them that landed without a response while Postgres was shut down.
+    """
 
     site: Site
     plan: Plan
     chance: random.Random
     faults: Counter[str] = field(default_factory=Counter)
-    acknowledged: dict[str, str] = field(default_factory=dict)  # asset → duration, for every PUT answered with 200
-    unheard: set[str] = field(default_factory=set)  # of them, those whose PUT met the end of Postgres and landed
-    _ends_of_postgres: list[float] = field(default_factory=list)  # time.monotonic
-    outside_the_envelope: list[str] = field(default_factory=list)
-    answers: Counter[str] = field(default_factory=Counter)
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    unconfirmed: set[str] = field(default_factory=set)
+    _postgres_shutdowns: list[float] = field(default_factory=list)  # time.monotonic
+    invalid_responses: list[str] = field(default_factory=list)
+    responses: Counter[str] = field(default_factory=Counter)
     _tickets: "queue.Queue[int | None]" = field(default_factory=queue.Queue)
     _errors: list[BaseException] = field(default_factory=list)
 
     @property
     def kinds(self) -> dict[str, Callable[[], None]]:
-        """The faults, by the names they have in the table."""
+        """The faults by their names in the table."""
         children = self.site.stack.children
         return {
             "worker killed": lambda: self._kill(self.site.workers[self.chance.choice(["one", "two"])]),
@@ -73,7 +77,7 @@ class Chaos:
         }
 
     def run(self) -> None:
-        """Lets the clients loose, kills, and waits until everything has come to rest."""
+        """Starts the clients, causes the faults, and waits until the queue is empty."""
         for name in ("one", "two"):
             self.site.worker(name)
         callers = [self.site.owner() for _ in range(self.plan.clients)]
@@ -82,25 +86,25 @@ class Chaos:
             thread.start()
         faults = [kill for kill in self.kinds.items() for _ in range(self.plan.rounds)]
         self.chance.shuffle(faults)
-        # Each fault meets its share of the uploads, at some point of their way.
+        # Each fault occurs during its share of the uploads, after a random delay.
         shares = [list(range(self.plan.uploads))[n :: len(faults)] for n in range(len(faults))]
         for (kind, kill), share in zip(faults, shares, strict=True):
             for upload in share:
                 self._tickets.put(upload)
-            time.sleep(self.chance.uniform(0.05, 0.8))  # the fault's place on the uploads' way
+            time.sleep(self.chance.uniform(0.05, 0.8))
             kill()
             self.faults[kind] += 1
         for _ in threads:
             self._tickets.put(None)
         for thread in threads:
-            thread.join(2 * PATIENCE)
+            thread.join(2 * DEADLINE)
         if self._errors:
             raise self._errors[0]
-        assert not [thread for thread in threads if thread.is_alive()], "a client never came to an end"
+        assert not [thread for thread in threads if thread.is_alive()], "a client did not finish"
         self._settle()
 
     def table(self) -> Table:
-        """Faults by kind, and what is true of the assets now."""
+        """Counts the faults, the responses and the states of the assets."""
         ids = [*self.acknowledged]
         found = {
             asset: (state, duration, ready, landed)
@@ -113,14 +117,14 @@ class Chaos:
             )
         }
         states = {asset: found.get(asset, ("absent",))[0] for asset in ids}
-        # Storage takes back the bytes of a landing that its database refused. One that dies as it commits has told
-        # Storage nothing, so the row may stand without its bytes: no PUT had a 200, and the asset says what to do.
-        bare = self._bare()
-        taken = [asset for asset in self.unheard & bare if states[asset] == "failed: bytes_missing"]
+        # Storage deletes the bytes when its database rejects the row. If Postgres shuts down during the commit, Storage
+        # deletes the bytes although the row may exist. No PUT got a 200 then, and the asset fails as bytes_missing.
+        without_bytes = self._assets_without_bytes()
+        deleted = [asset for asset in self.unconfirmed & without_bytes if states[asset] == "failed: bytes_missing"]
         lost = [
             f"{asset} {state}"
             for asset, state in states.items()
-            if state not in ("ready", "processing") and asset not in taken
+            if state not in ("ready", "processing") and asset not in deleted
         ]
         stuck = [asset for asset, state in states.items() if state == "processing"]
         doubled = [asset for asset, (_, _, ready, landed) in found.items() if ready > 1 or landed > 1]
@@ -129,25 +133,21 @@ class Chaos:
             for asset, duration in self.acknowledged.items()
             if asset in found and found[asset][0] == "ready" and found[asset][1] != duration
         ]
-        rows = [*sorted(self.faults.items()), *sorted(self.answers.items())]
+        rows = [*sorted(self.faults.items()), *sorted(self.responses.items())]
         rows += [
             ("uploads planned", self.plan.uploads),
             ("assets acknowledged", len(ids)),
             ("lost", len(lost)),
-            ("taken back by Storage, and failed", len(taken)),
+            ("failed as bytes_missing", len(deleted)),
             ("doubled", len(doubled)),
             ("stuck", len(stuck)),
-            ("answers outside the envelope", len(self.outside_the_envelope)),
-            ("files without an object", self._orphans()),
+            ("invalid responses", len(self.invalid_responses)),
+            ("files without an object", len(self._files() - self._recorded())),
         ]
         return Table("\n".join(f"{name:<36}{number:>6}" for name, number in rows), lost, doubled, stuck, wrong)
 
-    def _orphans(self) -> int:
-        """Bytes whose Storage died between writing and recording them: reachable for nobody."""
-        return len(self._files() - self._recorded())
-
-    def _bare(self) -> set[str]:
-        """Assets of which Storage has the row, but not the bytes."""
+    def _assets_without_bytes(self) -> set[str]:
+        """Assets whose row exists in Storage and whose bytes do not."""
         return {version.partition("/")[0] for version in self._recorded() - self._files()}
 
     def _recorded(self) -> set[str]:
@@ -163,10 +163,10 @@ class Chaos:
         child.restart()
 
     def _shut_postgres_down(self) -> None:
-        """SIGQUIT: no checkpoint, no goodbye; the log is replayed at the next start."""
+        """An immediate shutdown (SIGQUIT) writes no checkpoint. The next start replays the log."""
         child = self.site.stack.children["postgres"]
         assert child.process
-        self._ends_of_postgres.append(time.monotonic())
+        self._postgres_shutdowns.append(time.monotonic())
         child.process.send_signal(signal.SIGQUIT)
         child.process.wait(20)
         signal_group(child.pid, signal.SIGKILL)
@@ -177,73 +177,74 @@ class Chaos:
             "select count(*) from assetdock_private.jobs where finished_at is null"
             " and (kind = 'probe' or lease_token is not null)"
         )
-        until(lambda: self.site.rows(open_jobs) == [(0,)], "the queue to be worked off", PATIENCE)
+        until(lambda: self.site.rows(open_jobs) == [(0,)], "the queue to be empty", DEADLINE)
 
     def _client(self, caller: Caller) -> None:
         try:
             while (ticket := self._tickets.get()) is not None:
                 self._upload(caller, random.Random(self.plan.seed + ticket))  # noqa: S311
-        except BaseException as error:  # raised again by the thread that waits for this one
+        except BaseException as error:  # `run` raises it again
             self._errors.append(error)
 
     def _upload(self, caller: Caller, chance: random.Random) -> None:
-        """One asset: reserved, sent (cut off first, now and then), confirmed. Goes on until it is acknowledged."""
+        """Reserves, uploads and confirms one asset, with retries. Some uploads begin with an aborted PUT."""
         data, duration = _recording(chance)
-        reservation = self._ask(lambda: caller.http.post("/assets/upload-url", json=_wish(data)), 201).json()
+        body = {"type": "audio", "content_type": "audio/wav", "size_bytes": len(data)}
+        reservation = self._call(lambda: caller.http.post("/assets/upload-url", json=body), 201).json()
         asset: str = reservation["asset"]["id"]
         if chance.random() < 0.3:
-            self._cut_off(reservation["upload"], data)
+            self._abort_put(reservation["upload"], data)
         first = time.monotonic()
         while True:
-            assert time.monotonic() < first + PATIENCE, f"asset {asset} could not be uploaded"
+            assert time.monotonic() < first + DEADLINE, f"asset {asset} could not be uploaded"
             try:
                 sent = httpx.put(
                     reservation["upload"]["url"],
                     headers={**reservation["upload"]["headers"], "Content-Length": str(len(data))},
-                    content=_in_pieces(data),
+                    content=_slowly(data),
                     timeout=10,
                 )
             except httpx.TransportError:
-                self.answers["PUTs broken off by a fault"] += 1
+                self.responses["PUTs interrupted by a fault"] += 1
                 continue
             if sent.status_code == 200:
                 self.acknowledged[asset] = duration
                 break
             if "already has its bytes" in sent.text or sent.json().get("statusCode") == "409":
-                # An earlier PUT landed although its answer never came: as good as acknowledged.
+                # An earlier PUT landed although its response did not arrive.
                 self.acknowledged[asset] = duration
-                if any(first <= end for end in self._ends_of_postgres):
-                    self.unheard.add(asset)
-                self.answers["PUTs that landed unheard"] += 1
+                if any(first <= shutdown for shutdown in self._postgres_shutdowns):
+                    self.unconfirmed.add(asset)
+                self.responses["PUTs that landed without a response"] += 1
                 break
-            self.answers["PUTs refused during a fault"] += 1
-        self._ask(lambda: caller.http.post(f"/assets/{asset}/confirm"), 200)
+            self.responses["PUTs rejected during a fault"] += 1
+        self._call(lambda: caller.http.post(f"/assets/{asset}/confirm"), 200)
 
-    def _ask(self, call: Callable[[], httpx.Response], status: int) -> httpx.Response:
-        """Asks the service until it answers so; whatever else it says must be an error in its envelope."""
-        deadline = time.monotonic() + PATIENCE
+    def _call(self, call: Callable[[], httpx.Response], status: int) -> httpx.Response:
+        """Calls the service until it responds with the status. Every other response must be a documented error."""
+        deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline:
             try:
-                answer = call()
+                response = call()
             except httpx.TransportError:
-                self.answers["calls broken off by a fault"] += 1
+                self.responses["calls interrupted by a fault"] += 1
                 time.sleep(0.05)
                 continue
-            if answer.status_code == status:
-                return answer
+            if response.status_code == status:
+                return response
             try:
-                code = error_of(answer)["code"]
+                code = error_of(response)["code"]
             except (AssertionError, ValueError, KeyError):
-                self.outside_the_envelope.append(f"{answer.status_code} {answer.text[:300]}")
+                self.invalid_responses.append(f"{response.status_code} {response.text[:300]}")
                 continue
-            self.answers[f"calls answered {answer.status_code} {code}"] += 1
-            if answer.status_code not in (503, 504):
-                self.outside_the_envelope.append(f"unexpected {answer.status_code} {answer.text[:300]}")
+            self.responses[f"responses {response.status_code} {code}"] += 1
+            if response.status_code not in (503, 504):
+                self.invalid_responses.append(f"unexpected {response.status_code} {response.text[:300]}")
             time.sleep(0.1)
-        raise AssertionError(f"no {status} in {PATIENCE} s")
+        raise AssertionError(f"no {status} in {DEADLINE} s")
 
-    def _cut_off(self, target: Json, data: bytes) -> None:
-        """A client that dies in the middle of its PUT."""
+    def _abort_put(self, target: Json, data: bytes) -> None:
+        """Disconnects in the middle of a PUT."""
         parts = urlsplit(target["url"])
         head = (
             f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(data)}\r\n"
@@ -254,21 +255,17 @@ class Chaos:
                 connection.sendall(head.encode() + data[: len(data) // 2])
         except OSError:
             pass
-        self.answers["PUTs cut off by their client"] += 1
+        self.responses["PUTs aborted by their client"] += 1
 
 
 def _recording(chance: random.Random) -> tuple[bytes, str]:
-    """A WAV of some length, and the length."""
+    """A WAV file of random length, and its duration."""
     milliseconds = chance.randrange(500, 6000)
     return tone(milliseconds / 1000), f"{milliseconds / 1000:.3f}"
 
 
-def _wish(data: bytes) -> Json:
-    return {"type": "audio", "content_type": "audio/wav", "size_bytes": len(data)}
-
-
-def _in_pieces(data: bytes) -> Iterator[bytes]:
-    step = -(-len(data) // PIECES)
+def _slowly(data: bytes) -> Iterator[bytes]:
+    step = -(-len(data) // CHUNKS)
     for start in range(0, len(data), step):
         yield data[start : start + step]
-        time.sleep(0.01)  # the speed of the line
+        time.sleep(0.01)  # imitates a slow connection

@@ -1,4 +1,4 @@
-"""Uploads go on while every part of the installation is killed at random, and in the end nothing is lost."""
+"""Clients upload while every process of the installation is killed at random, and no upload is lost."""
 
 import random
 from collections import Counter
@@ -12,9 +12,11 @@ SHORT = Plan(uploads=40, clients=8, rounds=1)
 LONG = Plan(uploads=200, clients=8, rounds=10)
 
 
-def test_nothing_acknowledged_is_lost_whatever_is_killed(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_acknowledged_upload_is_lost_when_processes_are_killed(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = LONG if soaking() else SHORT
-    chaos = Chaos(site, plan, random.Random(plan.seed))  # noqa: S311 - chance that can be had again
+    chaos = Chaos(site, plan, random.Random(plan.seed))  # noqa: S311 - a repeatable sequence
 
     chaos.run()
 
@@ -27,6 +29,6 @@ def test_nothing_acknowledged_is_lost_whatever_is_killed(site: Site, capsys: pyt
     assert table.doubled == []
     assert table.stuck == []
     assert table.wrong_durations == []
-    assert chaos.outside_the_envelope == []
+    assert chaos.invalid_responses == []
     assert site.rows("select id from assetdock_private.jobs where lease_token is not null") == []
     assert site.reconcile().found == []
