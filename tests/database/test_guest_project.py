@@ -93,7 +93,6 @@ def test_push_changes_no_object_of_the_host_project(installation: Installation) 
     assert installation.before.catalogue - installation.after.catalogue == set()
 
 
-@pytest.mark.xfail(reason="the migrations are being rewritten")
 def test_push_creates_only_objects_that_carry_our_name(installation: Installation) -> None:
     assert installation.after.objects - installation.before.objects == set()
 
@@ -162,7 +161,6 @@ def test_triggers_and_tables_of_the_host_project_still_work(installation: Instal
     assert [row["title"] for row in rest("GET", "/assets").json()] == ["a lamp"]
 
 
-@pytest.mark.xfail(reason="the migrations are being rewritten")
 def test_push_refuses_a_bucket_of_our_name_with_objects_and_adopts_it_once_it_is_empty() -> None:
     """An empty bucket becomes private, because policies do not apply to a public one. It keeps its other properties."""
     properties = "select file_size_limit, allowed_mime_types, public from storage.buckets where id = 'assets'"
