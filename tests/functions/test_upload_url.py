@@ -1,4 +1,4 @@
-"""The Edge Function beside the service: what only it has, and what both must say alike."""
+"""The Edge Function: its own behaviour, and its lists, which must agree with the service and the database."""
 
 import json
 import os
@@ -12,6 +12,9 @@ import psycopg
 import pytest
 
 from assetdock_server.errors import CATALOGUE
+from assetdock_server.identity.session import LONGEST_TOKEN as MAX_TOKEN
+from assetdock_server.routes.parsing import LARGEST_BODY as MAX_BODY
+from assetdock_server.routes.uploads import CHUNK_SIZE
 from devstack.binaries import PROJECT, find_deno
 from devstack.ports import Ports
 from devstack.stack import Stack
@@ -23,7 +26,7 @@ from tests.contract.tus import Tus
 FUNCTIONS = PROJECT / "supabase/functions"
 
 
-def test_its_own_tests_pass() -> None:
+def test_unit_tests_of_the_function_pass() -> None:
     deno = find_deno()
     assert deno is not None
     options = ["--no-remote", "--cached-only", "--no-lock", "--node-modules-dir=manual", "--no-prompt"]
@@ -35,7 +38,7 @@ def test_its_own_tests_pass() -> None:
         "DENO_NO_UPDATE_CHECK": "1",
         "NO_COLOR": "1",
     }
-    ran = subprocess.run(
+    result = subprocess.run(
         [deno, "test", *options, *config, str(FUNCTIONS / "tests")],
         env=environment,
         check=False,
@@ -44,18 +47,18 @@ def test_its_own_tests_pass() -> None:
         timeout=60,
     )
 
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "0 failed" in ran.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 failed" in result.stdout
 
 
-def test_what_is_deployed_is_what_was_tested() -> None:
+def test_deployed_supabase_js_is_the_tested_version() -> None:
     installed = json.loads((PROJECT / "package.json").read_text())["devDependencies"]["@supabase/supabase-js"]
     imports = json.loads((FUNCTIONS / "upload-url/deno.json").read_text())["imports"]
 
     assert imports == {"@supabase/supabase-js": f"npm:@supabase/supabase-js@{installed}"}
 
 
-def test_its_errors_are_those_of_the_catalogue() -> None:
+def test_errors_are_those_of_the_services_catalogue() -> None:
     source = (FUNCTIONS / "upload-url/errors.ts").read_text()
     entries = re.findall(r"""^  (\w+): \[(\d+), (["'])(.*)\3\],$""", source, re.MULTILINE)
 
@@ -64,56 +67,82 @@ def test_its_errors_are_those_of_the_catalogue() -> None:
         assert (int(status), message) == (CATALOGUE[code].status, CATALOGUE[code].message), code
 
 
+def test_limits_are_those_of_the_service() -> None:
+    handler, parsing = ((FUNCTIONS / f"upload-url/{name}.ts").read_text() for name in ("handler", "parsing"))
+
+    assert f"CHUNK_SIZE = {CHUNK_SIZE // 1024**2} * 1024 * 1024;" in handler
+    assert f"MAX_BODY_BYTES = {MAX_BODY:_};" in parsing
+    assert f"MAX_TOKEN_LENGTH = {MAX_TOKEN};" in parsing
+
+
+def test_fields_are_the_arguments_of_create_upload(database: psycopg.Connection[Any]) -> None:
+    checks = {"text": "text", "bigint": "integer(64)", "integer": "integer(32)", "uuid": "uuid"}
+    (signature,) = database.execute(
+        "select pg_get_function_arguments(oid) from pg_proc where oid = 'assetdock.create_upload'::regproc"
+    ).fetchone() or [""]
+    arguments = [re.fullmatch(r"(\w+) (\w+)( DEFAULT .*)?", each) for each in signature.split(", ")]
+    expected = {
+        match[1]: f"optional({checks[match[2]]})" if match[3] else checks[match[2]]
+        for match in arguments
+        if match and match[1] not in ("metadata", "idempotency_key")
+    }
+
+    source = (FUNCTIONS / "upload-url/parsing.ts").read_text()
+    fields = source.partition("const CHECKS: Record<string, Check> = {\n")[2].partition("\n};")[0]
+    assert dict(re.findall(r"^  (\w+): (.*),$", fields, re.MULTILINE)) == expected
+    assert len(arguments) == len(expected) + 2
+
+
 @pytest.fixture
 def browser(owner: Caller, project: Project) -> Caller:
-    """The owner, in an app that has no server."""
+    """The owner, who calls the Edge Function."""
     owner.upload_url = f"{project.supabase_url}/functions/v1/upload-url"
     return owner
 
 
-def test_bytes_go_where_it_says_whole_or_in_parts(browser: Caller, wav: bytes) -> None:
-    whole, parts = browser.reserve(), browser.reserve()
+def test_upload_target_accepts_a_put_and_a_resumable_upload(browser: Caller, wav: bytes) -> None:
+    put, resumable = browser.reserve(), browser.reserve()
 
-    assert browser.upload(whole, wav).status_code == 200
-    resumable = parts["upload"]["resumable"]
-    tus = Tus(Target(browser.project.supabase_url, "", "", "", None), "/sign", resumable["headers"])
-    metadata = resumable["metadata"]
+    assert browser.upload(put, wav).status_code == 200
+    target = resumable["upload"]["resumable"]
+    tus = Tus(Target(browser.project.supabase_url, "", "", "", None), "/sign", target["headers"])
+    metadata = target["metadata"]
     created = tus.create(
         metadata["bucketName"], metadata["objectName"], len(wav), content=wav, metadata={"contentType": "audio/wav"}
     )
-    assert (tus.url, created.status_code) == (resumable["url"], 201)
-    for reservation in (whole, parts):
+    assert (tus.url, created.status_code) == (target["url"], 201)
+    for reservation in (put, resumable):
         assert browser.asset(reservation["asset"]["id"])["size_bytes"] == len(wav)
 
 
-def test_a_banned_owner_is_refused(browser: Caller, database: psycopg.Connection[Any]) -> None:
+def test_rejects_a_banned_owner(browser: Caller, database: psycopg.Connection[Any]) -> None:
     database.execute("update auth.users set banned_until = now() + interval '1 hour' where id = %s", [browser.owner_id])
 
     refused(browser.http.post(browser.upload_url, json={"type": "audio"}), 401, "unauthenticated")
 
 
-def test_a_legacy_projects_session_is_verified_by_auth() -> None:
+def test_verifies_sessions_of_a_legacy_project() -> None:
     with (
         temporary_state_directory() as directory,
         Stack(directory, Ports.free(), jwt_secret="a-secret-of-at-least-thirty-two-characters") as legacy,
     ):
         user = sign_up(Project(legacy.supabase_url, legacy.publishable_key, legacy.secret_key, api_url=""))
         forged = jwt.encode(jwt.decode(user.access_token, options={"verify_signature": False}), "x" * 32)
-        answers = [
+        accepted, rejected = (
             httpx.post(
                 f"{legacy.supabase_url}/functions/v1/upload-url",
                 headers={"Authorization": f"Bearer {token}"},
                 json={"type": "audio"},
             )
             for token in (user.access_token, forged)
-        ]
+        )
 
     assert jwt.get_unverified_header(user.access_token)["alg"] == "HS256"
-    assert answers[0].status_code == 201
-    refused(answers[1], 401, "unauthenticated")
+    assert accepted.status_code == 201
+    refused(rejected, 401, "unauthenticated")
 
 
-def test_a_function_that_is_not_there_is_not_found(project: Project, browser: Caller) -> None:
-    answer = browser.http.post(f"{project.supabase_url}/functions/v1/unknown")
+def test_unknown_function_is_404(project: Project, browser: Caller) -> None:
+    response = browser.http.post(f"{project.supabase_url}/functions/v1/unknown")
 
-    assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+    assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")

@@ -1,8 +1,8 @@
-// What goes wrong behind the function, which a healthy project does not show.
+// Errors of the project behind the function, and the expiry of upload targets.
 
 import { ApiError } from "../upload-url/errors.ts";
 import { handle, type Project } from "../upload-url/handler.ts";
-import { refusal, refusalOfStorage } from "../upload-url/supabase.ts";
+import { errorFromDatabase, errorFromStorage } from "../upload-url/supabase.ts";
 
 const OWNER = "01a20b72-3242-7498-b956-5e38783c70d2";
 const CLAIMS = {
@@ -14,8 +14,8 @@ const CLAIMS = {
 };
 
 function equal(actual: unknown, expected: unknown, about = "") {
-  const [is, ought] = [JSON.stringify(actual), JSON.stringify(expected)];
-  if (is !== ought) throw new Error(`${about} ${is} is not ${ought}`);
+  const [got, wanted] = [JSON.stringify(actual), JSON.stringify(expected)];
+  if (got !== wanted) throw new Error(`${about} ${got} is not ${wanted}`);
 }
 
 function project(changes: Partial<Project> = {}): Project {
@@ -43,36 +43,36 @@ function request(): Request {
   return new Request("https://project.example/upload-url", { method: "POST", headers, body: '{"type": "audio"}' });
 }
 
-async function answered(changes: Partial<Project>) {
-  const answer = await handle(request(), project(changes));
-  return { status: answer.status, headers: answer.headers, body: await answer.json() };
+async function respond(changes: Partial<Project>) {
+  const response = await handle(request(), project(changes));
+  return { status: response.status, headers: response.headers, body: await response.json() };
 }
 
-Deno.test("an upload ends with its window", async () => {
-  const { status, body } = await answered({});
+Deno.test("an upload target expires with its window", async () => {
+  const { status, body } = await respond({});
 
   equal(status, 201);
   equal(body.upload.expires_at, "2030-01-01T00:00:00.000000Z");
 });
 
-Deno.test("an upload ends with its token, if that is sooner", async () => {
-  const { body } = await answered({
+Deno.test("an upload target expires with its token if that is earlier", async () => {
+  const { body } = await respond({
     sign: () => Promise.resolve({ url: "https://project.example/put", token: uploadToken("2029-01-01T00:00:00Z") }),
   });
 
   equal(body.upload.expires_at, "2029-01-01T00:00:00.000000Z");
 });
 
-Deno.test("a repeated request whose bytes have landed gets no target", async () => {
+Deno.test("a repeated request whose bytes have landed gets no upload target", async () => {
   const reservation = { asset: { id: OWNER, content_type: null }, bucket: "", object_name: "", upload_expires_at: null };
-  const { status, body } = await answered({ reserve: () => Promise.resolve(reservation) });
+  const { status, body } = await respond({ reserve: () => Promise.resolve(reservation) });
 
   equal(status, 201);
   equal(body.upload, null);
 });
 
-Deno.test("an unforeseen error is a 500 that says nothing of itself", async () => {
-  const { status, headers, body } = await answered({ reserve: () => Promise.reject(new Error("password=secret")) });
+Deno.test("an unexpected error is a 500 without details", async () => {
+  const { status, headers, body } = await respond({ reserve: () => Promise.reject(new Error("password=secret")) });
 
   equal(status, 500);
   equal(body.error.code, "internal_error");
@@ -80,19 +80,19 @@ Deno.test("an unforeseen error is a 500 that says nothing of itself", async () =
   equal(JSON.stringify(body).includes("secret"), false);
 });
 
-Deno.test("a caller is told how long to wait", async () => {
-  const { status, headers } = await answered({
+Deno.test("a rejected caller gets Retry-After", async () => {
+  const { status, headers } = await respond({
     reserve: () =>
-      Promise.reject(refusal({ code: "too_many_pending_uploads", message: "Wait.", details: '{"retry_after": 7}' }, 429)),
+      Promise.reject(errorFromDatabase({ code: "too_many_pending_uploads", message: "Wait.", details: '{"retry_after": 7}' }, 429)),
   });
 
   equal(status, 429);
   equal(headers.get("retry-after"), "7");
 });
 
-Deno.test("an idempotency key that is none is named as a header", () => {
+Deno.test("an invalid idempotency key is reported as a header", () => {
   const details = '{"fields": [{"field": "idempotency_key", "message": "no"}, {"field": "type", "message": "no"}]}';
-  const { fields } = refusal({ code: "validation_error", message: "Some fields", details }, 422);
+  const { fields } = errorFromDatabase({ code: "validation_error", message: "Some fields", details }, 422);
 
   equal(fields.map(({ field }) => field), ["header.idempotency-key", "body.type"]);
 });
@@ -118,20 +118,20 @@ const STORAGE: [string | undefined, string, string][] = [
   ["418", "short and stout", "upstream_error"],
 ];
 
-Deno.test("what the database says is translated as the service translates it", () => {
+Deno.test("database errors are translated as in the service", () => {
   for (const [code, status, message, expected] of DATABASE) {
-    equal(refusal({ code, message, details: null }, status).code, expected, `${code} ${status} ${message}`);
+    equal(errorFromDatabase({ code, message, details: null }, status).code, expected, `${code} ${status} ${message}`);
   }
 });
 
-Deno.test("what Storage says is translated as the service translates it", () => {
+Deno.test("Storage errors are translated as in the service", () => {
   for (const [statusCode, message, expected] of STORAGE) {
-    equal(refusalOfStorage({ statusCode, message }).code, expected, `${statusCode} ${message}`);
+    equal(errorFromStorage({ statusCode, message }).code, expected, `${statusCode} ${message}`);
   }
 });
 
-Deno.test("a session that cannot be verified just now is not refused for good", async () => {
-  const { status, headers } = await answered({
+Deno.test("an unavailable Auth server is a 503 with Retry-After", async () => {
+  const { status, headers } = await respond({
     claims: () => Promise.reject(new ApiError("upstream_unavailable", { headers: { "Retry-After": "2" } })),
   });
 

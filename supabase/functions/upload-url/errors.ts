@@ -1,6 +1,7 @@
-// What this endpoint may answer that is no success: one shape, the same codes as the service's catalogue.
+// Error responses: one format, with the codes of the service's catalogue.
 
-/** The codes this function uses itself, with status and general sentence; those of the database bring their own. */
+/** Status and message of the codes that this function raises. Errors of the database carry their own.
+ * A test compares this list with the service's catalogue. */
 export const CATALOGUE = {
   bad_request: [400, "The request could not be understood."],
   unauthenticated: [401, "The credential is not, or no longer, valid. Sign in again or use another API key."],
@@ -27,22 +28,22 @@ interface Details {
   headers?: Record<string, string>;
 }
 
-/** An answer that is an error. */
+/** An error with a code, a status and a message for the caller. */
 export class ApiError extends Error {
   readonly status: number;
   readonly fields: Field[];
   readonly headers: Record<string, string>;
 
   constructor(readonly code: string, details: Details = {}) {
-    const known: readonly [number, string] = CATALOGUE[code as keyof typeof CATALOGUE] ?? [500, code];
-    super(details.message ?? known[1]);
-    this.status = details.status ?? known[0];
+    const defaults: readonly [number, string] = CATALOGUE[code as keyof typeof CATALOGUE] ?? [500, code];
+    super(details.message ?? defaults[1]);
+    this.status = details.status ?? defaults[0];
     this.fields = details.fields ?? [];
     this.headers = details.headers ?? {};
   }
 }
 
-/** 401, with the challenge of RFC 6750, section 3. */
+/** 401 with a WWW-Authenticate challenge (RFC 6750, section 3). */
 export function unauthenticated(description: string, reason = "invalid_token"): ApiError {
   return new ApiError("unauthenticated", {
     message: description,
@@ -54,11 +55,11 @@ export function unavailable(): ApiError {
   return new ApiError("upstream_unavailable", { headers: { "Retry-After": "2" } });
 }
 
-/** The response that an error is. Nothing of an unforeseen one reaches the caller. */
-export function problem(error: unknown, requestId: string): Response {
+/** The response to an error. The details of an unexpected error are logged, not sent to the caller. */
+export function errorResponse(error: unknown, requestId: string): Response {
   if (!(error instanceof ApiError)) {
     console.error(JSON.stringify({ event: "unhandled_error", request_id: requestId, error: String(error) }));
-    return problem(new ApiError("internal_error"), requestId);
+    return errorResponse(new ApiError("internal_error"), requestId);
   }
   const { code, message, fields } = error;
   const body = { error: { code, message, ...(fields.length ? { fields } : {}) }, request_id: requestId };

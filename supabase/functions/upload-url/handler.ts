@@ -1,15 +1,15 @@
-// A request in, a response out. What it needs of Supabase it is given, so it runs in a test without any.
+// Handles one request. Supabase is a parameter, so tests run without it.
 
-import { ApiError, problem, unauthenticated } from "./errors.ts";
-import { sessionToken, wish } from "./parsing.ts";
+import { ApiError, errorResponse, unauthenticated } from "./errors.ts";
+import { readBody, sessionToken } from "./parsing.ts";
 
-const CHUNK_SIZE = 6 * 1024 * 1024; // what Supabase Storage takes; only the last part may be smaller
+const CHUNK_SIZE = 6 * 1024 * 1024; // required by Supabase Storage; only the last chunk can be smaller
 const SAFE_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export type Claims = Record<string, unknown>;
 
-/** What assetdock.create_upload answers. `upload_expires_at` is null once the bytes of a repeated request have landed. */
+/** The result of assetdock.create_upload. `upload_expires_at` is null if the bytes of a repeated request have landed. */
 export interface Reservation {
   asset: { id: string; content_type: string | null };
   bucket: string;
@@ -22,53 +22,54 @@ export interface SignedUpload {
   token: string;
 }
 
-/** The project, spoken to as the caller. Each raises ApiError. */
+/** The Supabase project, called as the caller. Each method throws ApiError. */
 export interface Project {
   publicUrl: string;
   claims(token: string): Promise<Claims>;
-  reserve(token: string, wish: Record<string, unknown>): Promise<Reservation>;
+  reserve(token: string, body: Record<string, unknown>): Promise<Reservation>;
   sign(token: string, bucket: string, name: string): Promise<SignedUpload>;
 }
 
-/** POST: reserves an asset and answers with where to send its bytes. */
+/** POST: reserves an asset and responds with the upload target. */
 export async function handle(request: Request, project: Project): Promise<Response> {
-  const given = request.headers.get("x-request-id") ?? "";
-  const requestId = SAFE_ID.test(given) ? given : crypto.randomUUID().replaceAll("-", "");
-  const answer = await reserved(request, project).catch((error: unknown) => problem(error, requestId));
-  answer.headers.set("X-Request-Id", requestId);
-  answer.headers.set("Cache-Control", "no-store");
-  return answer;
+  const sentId = request.headers.get("x-request-id") ?? "";
+  const requestId = SAFE_ID.test(sentId) ? sentId : crypto.randomUUID().replaceAll("-", "");
+  const response = await createUpload(request, project).catch((error: unknown) => errorResponse(error, requestId));
+  response.headers.set("X-Request-Id", requestId);
+  response.headers.set("Cache-Control", "no-store");
+  return response;
 }
 
-async function reserved(request: Request, project: Project): Promise<Response> {
+async function createUpload(request: Request, project: Project): Promise<Response> {
   if (request.method !== "POST") {
     throw new ApiError("method_not_allowed", { headers: { Allow: "POST" } });
   }
   const token = sessionToken(request.headers);
   requireSession(await project.claims(token), `${project.publicUrl}/auth/v1`);
-  const fields = await wish(request);
+  const body = await readBody(request);
   const key = request.headers.get("idempotency-key");
-  const reservation = await project.reserve(token, key === null ? fields : { ...fields, idempotency_key: key });
-  return Response.json({ asset: reservation.asset, upload: await target(project, token, reservation) }, {
+  const reservation = await project.reserve(token, key === null ? body : { ...body, idempotency_key: key });
+  return Response.json({ asset: reservation.asset, upload: await uploadTarget(project, token, reservation) }, {
     status: 201,
   });
 }
 
-/** The claims are verified by now; this asks whether they are those of a user of this project. */
+/** Checks that verified claims are those of a user session of this project. */
 function requireSession(claims: Claims, issuer: string): void {
   const audience = Array.isArray(claims.aud) ? claims.aud : [claims.aud];
-  const begins = claims.nbf ?? 0;
-  const ours = claims.iss === issuer && audience.includes("authenticated") && typeof claims.exp === "number" &&
-    typeof begins === "number" && begins <= Date.now() / 1000 + 10;
-  if (!ours) throw unauthenticated("The token is not a session of this project");
+  const notBefore = claims.nbf ?? 0;
+  const isSession = claims.iss === issuer && audience.includes("authenticated") && typeof claims.exp === "number" &&
+    typeof notBefore === "number" && notBefore <= Date.now() / 1000 + 10;
+  if (!isSession) throw unauthenticated("The token is not a session of this project");
   if (claims.role !== "authenticated" || typeof claims.sub !== "string" || !UUID.test(claims.sub)) {
     throw unauthenticated("The token is not the session of a user");
   }
   if ("api_key_id" in claims) throw unauthenticated("Tokens minted for API keys are not accepted");
 }
 
-/** How to push the bytes, whole or in parts. It ends when the window does, or the URL's own token if sooner. */
-async function target(project: Project, token: string, reservation: Reservation): Promise<unknown> {
+/** How to send the bytes, in one request or in chunks. It expires with the upload window or the URL's token, whichever
+ * is earlier. */
+async function uploadTarget(project: Project, token: string, reservation: Reservation): Promise<unknown> {
   if (reservation.upload_expires_at === null) return null;
   const { asset, bucket, object_name: objectName } = reservation;
   const signed = await project.sign(token, bucket, objectName);
@@ -77,7 +78,7 @@ async function target(project: Project, token: string, reservation: Reservation)
     method: "PUT",
     url: signed.url,
     headers: asset.content_type ? { "Content-Type": asset.content_type } : {},
-    expires_at: earlier(reservation.upload_expires_at, signed.token),
+    expires_at: earlierExpiry(reservation.upload_expires_at, signed.token),
     resumable: {
       protocol: "tus",
       version: "1.0.0",
@@ -89,8 +90,10 @@ async function target(project: Project, token: string, reservation: Reservation)
   };
 }
 
-function earlier(windowEnds: string, uploadToken: string): string {
+function earlierExpiry(windowExpiresAt: string, uploadToken: string): string {
   const payload = uploadToken.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-  const ends = JSON.parse(atob(payload)).exp * 1000; // not verified: Storage signed it for Storage
-  return ends < Date.parse(windowEnds) ? new Date(ends).toISOString().replace(/Z$/, "000Z") : windowEnds;
+  const tokenExpiry = JSON.parse(atob(payload)).exp * 1000; // not verified, because only Storage uses the token
+  return tokenExpiry < Date.parse(windowExpiresAt)
+    ? new Date(tokenExpiry).toISOString().replace(/Z$/, "000Z")
+    : windowExpiresAt;
 }

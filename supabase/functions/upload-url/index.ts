@@ -1,9 +1,9 @@
-// POST /functions/v1/upload-url: reserves an upload, for browser apps that deploy no server of their own.
+// POST /functions/v1/upload-url: reserves an upload, for browser apps without a server.
 
 import { handle } from "./handler.ts";
 import { supabase } from "./supabase.ts";
 
-// Under `supabase start` SUPABASE_URL is a name that only containers know; PUBLIC_SUPABASE_URL is then what browsers use.
+// Under `supabase start` only containers can resolve SUPABASE_URL; PUBLIC_SUPABASE_URL is the URL for browsers.
 const url = Deno.env.get("SUPABASE_URL")!;
 const keys = JSON.parse(Deno.env.get("SUPABASE_PUBLISHABLE_KEYS") ?? "{}");
 const project = supabase({
@@ -20,7 +20,7 @@ const CORS = {
 
 Deno.serve(async (request) => {
   if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: { ...CORS, Allow: "POST" } });
-  const answer = await handle(request, project);
-  for (const [name, value] of Object.entries(CORS)) answer.headers.set(name, value);
-  return answer;
+  const response = await handle(request, project);
+  for (const [name, value] of Object.entries(CORS)) response.headers.set(name, value);
+  return response;
 });

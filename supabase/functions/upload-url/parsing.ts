@@ -1,30 +1,30 @@
-// Reading what a request carries. Forms are judged here, rules in the database.
+// Parses the request. This file checks types; the database checks the rules of each field.
 
 import { ApiError, type Field, unauthenticated } from "./errors.ts";
 
-const LARGEST_BODY = 65_536;
-const FIELDS_SHOWN = 20; // a hostile body has thousands of wrong ones
-const LARGEST_TOKEN = 8192;
+const MAX_BODY_BYTES = 65_536;
+const MAX_ERROR_FIELDS = 20; // bounds the response to a body with thousands of invalid fields
+const MAX_TOKEN_LENGTH = 8192;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-/** A rule says what is wrong with a value, or nothing. */
-type Rule = (value: unknown) => string | undefined;
+/** Returns a message for an invalid value. */
+type Check = (value: unknown) => string | undefined;
 
-const text: Rule = (value) => {
+const text: Check = (value) => {
   if (typeof value !== "string") return "Input should be a valid string";
   if (value.includes("\0")) return "must not contain the character U+0000"; // Postgres cannot store it
-  if (!value.isWellFormed()) return "must not contain a lone surrogate"; // nor can UTF-8 say it
+  if (!value.isWellFormed()) return "must not contain a lone surrogate"; // UTF-8 cannot encode it
 };
-const integer = (bits: number): Rule => (value) => {
-  // Beyond that the call would fail before any rule of the database could speak.
+const integer = (bits: number): Check => (value) => {
+  // A larger number would fail in PostgREST, before the rules of the database.
   const fits = Number.isInteger(value) && (value as number) >= -(2 ** (bits - 1)) &&
     (value as number) < 2 ** (bits - 1);
   if (!fits) return "Input should be a valid integer";
 };
-const uuid: Rule = (value) => (typeof value === "string" && UUID.test(value) ? undefined : "a UUID");
-const optional = (rule: Rule): Rule => (value) => (value === null ? undefined : rule(value));
+const uuid: Check = (value) => (typeof value === "string" && UUID.test(value) ? undefined : "a UUID");
+const optional = (check: Check): Check => (value) => (value === null ? undefined : check(value));
 
-const RULES: Record<string, Rule> = {
+const CHECKS: Record<string, Check> = {
   type: text,
   content_type: optional(text),
   filename: optional(text),
@@ -34,7 +34,7 @@ const RULES: Record<string, Rule> = {
   source_asset_id: optional(uuid),
 };
 
-/** The bearer token, which must be a session's JWT by its form (RFC 6750, section 2.1). */
+/** The bearer token (RFC 6750, section 2.1), which must have the form of a JWT. */
 export function sessionToken(headers: Headers): string {
   const header = headers.get("authorization");
   if (header === null) {
@@ -47,49 +47,49 @@ export function sessionToken(headers: Headers): string {
     throw unauthenticated("This Edge Function takes sessions only. API keys go to the Assetdock service");
   }
   if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) throw unauthenticated("The token is not a session JWT");
-  if (token.length > LARGEST_TOKEN) throw unauthenticated("The token is longer than any session token");
+  if (token.length > MAX_TOKEN_LENGTH) throw unauthenticated("The token is longer than any session token");
   return token;
 }
 
-/** The fields of the body that are known, in the forms they have. Raises ApiError 400, 413, 415 or 422. */
-export async function wish(request: Request): Promise<Record<string, unknown>> {
+/** The known fields of the JSON body. Throws ApiError 400, 413, 415 or 422. */
+export async function readBody(request: Request): Promise<Record<string, unknown>> {
   const mediaType = (request.headers.get("content-type") ?? "").split(";")[0].trim().toLowerCase();
   if (mediaType !== "application/json") throw new ApiError("unsupported_media_type");
-  const document = parsed(await limited(request));
+  const document = parseJson(await readBytes(request));
   if (typeof document !== "object" || document === null || Array.isArray(document)) {
     throw new ApiError("bad_request", { message: "The body is JSON, but not an object." });
   }
-  return checked(document as Record<string, unknown>);
+  return checkFields(document as Record<string, unknown>);
 }
 
-function checked(document: Record<string, unknown>): Record<string, unknown> {
+function checkFields(document: Record<string, unknown>): Record<string, unknown> {
   const known: Record<string, unknown> = {};
   const fields: Field[] = Object.hasOwn(document, "type") ? [] : [{ field: "body.type", message: "Field required" }];
-  const judge = (field: string, message: string | undefined) => {
+  const report = (field: string, message: string | undefined) => {
     if (message) fields.push({ field: `body.${field}`.toWellFormed(), message });
   };
-  for (const [name, rule] of Object.entries(RULES)) {
+  for (const [name, check] of Object.entries(CHECKS)) {
     if (!Object.hasOwn(document, name)) continue;
-    judge(name, rule(document[name]));
+    report(name, check(document[name]));
     known[name] = document[name];
   }
   if (Object.hasOwn(document, "metadata")) {
     const metadata = known.metadata = document.metadata;
     if (typeof metadata !== "object" || Array.isArray(metadata)) {
-      judge("metadata", "Input should be a valid dictionary");
+      report("metadata", "Input should be a valid dictionary");
     } else {for (const [key, value] of Object.entries(metadata ?? {})) {
-        judge(`metadata.${key}`, text(key) ?? text(value));
+        report(`metadata.${key}`, text(key) ?? text(value));
       }}
   }
-  if (fields.length) throw new ApiError("validation_error", { fields: fields.slice(0, FIELDS_SHOWN) });
+  if (fields.length) throw new ApiError("validation_error", { fields: fields.slice(0, MAX_ERROR_FIELDS) });
   if (typeof known.source_asset_id === "string") known.source_asset_id = known.source_asset_id.toLowerCase();
   return known;
 }
 
-function parsed(body: Uint8Array): unknown {
+function parseJson(body: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body), (_, value) => {
-      if (typeof value === "number" && !Number.isFinite(value)) throw new SyntaxError("a number without bounds");
+      if (typeof value === "number" && !Number.isFinite(value)) throw new SyntaxError("a number out of range");
       return value;
     });
   } catch {
@@ -97,14 +97,15 @@ function parsed(body: Uint8Array): unknown {
   }
 }
 
-async function limited(request: Request): Promise<Uint8Array> {
-  const body = new Uint8Array(LARGEST_BODY);
+async function readBytes(request: Request): Promise<Uint8Array> {
+  const body = new Uint8Array(MAX_BODY_BYTES);
   let length = 0;
   for await (const chunk of request.body ?? []) {
-    if (length + chunk.length <= LARGEST_BODY) body.set(chunk, length);
+    if (length + chunk.length <= MAX_BODY_BYTES) body.set(chunk, length);
     length += chunk.length;
-    if (length > 16 * LARGEST_BODY) break; // up to there it is read, so that the sender sees our answer
+    // Reads on to this size, because a client that is still sending would not see the response.
+    if (length > 16 * MAX_BODY_BYTES) break;
   }
-  if (length > LARGEST_BODY) throw new ApiError("body_too_large");
+  if (length > MAX_BODY_BYTES) throw new ApiError("body_too_large");
   return body.subarray(0, length);
 }

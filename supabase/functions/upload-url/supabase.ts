@@ -1,10 +1,10 @@
-// The project through supabase-js, as the caller, and what its errors mean.
+// Calls the project through supabase-js as the caller, and translates its errors.
 
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { ApiError, type Field, unauthenticated, unavailable } from "./errors.ts";
 import type { Project, SignedUpload } from "./handler.ts";
 
-const TIMEOUT_MS = 10_000; // a little over the statement_timeout of `authenticated`: the database gives up first
+const TIMEOUT_MS = 10_000; // above the statement_timeout of `authenticated` (8 s), so the database times out first
 
 interface Settings {
   url: string;
@@ -47,14 +47,14 @@ export function supabase({ url, publicUrl, publishableKey }: Settings): Project 
         expired ? "The session has expired. Refresh it" : "The token is not a session of this project",
       );
     },
-    async reserve(token, wish) {
-      const { data, error, status } = await as(token).schema("assetdock").rpc("create_upload", wish);
-      if (error) throw refusal(error, status);
+    async reserve(token, body) {
+      const { data, error, status } = await as(token).schema("assetdock").rpc("create_upload", body);
+      if (error) throw errorFromDatabase(error, status);
       return data;
     },
     async sign(token, bucket, name) {
       const { data, error } = await as(token).storage.from(bucket).createSignedUploadUrl(name);
-      if (error) throw refusalOfStorage(error);
+      if (error) throw errorFromStorage(error);
       return withPublicUrl(data.signedUrl, data.token, url, publicUrl);
     },
   };
@@ -64,14 +64,14 @@ function withPublicUrl(signedUrl: string, token: string, url: string, publicUrl:
   return { url: publicUrl + signedUrl.slice(url.length), token };
 }
 
-/** The ApiError that a database error amounts to. */
-export function refusal(error: DatabaseError, status: number): ApiError {
+/** Translates a database error. */
+export function errorFromDatabase(error: DatabaseError, status: number): ApiError {
   const { code } = error;
   if (code === "unauthenticated") return unauthenticated(error.message.replace(/\.$/, ""));
-  if (/^[a-z][a-z_]+$/.test(code ?? "")) return refusalByRule(error, status);
+  if (/^[a-z][a-z_]+$/.test(code ?? "")) return errorFromRule(error, status);
   if (/^PGRST30[0-3]$/.test(code)) return unauthenticated("The credential is not, or no longer, valid");
   if (code === "57014" || status === 504 || /timed? ?out/i.test(error.message)) return new ApiError("upstream_timeout");
-  // Lost connections, and rows that others hold: try again in a moment.
+  // Lost connections and lock conflicts: the caller can retry.
   if (status === 0 || status === 502 || status === 503 || /^(08|57P|53|40001|40P01|55P03)/.test(code)) {
     return unavailable();
   }
@@ -79,8 +79,8 @@ export function refusal(error: DatabaseError, status: number): ApiError {
   return new ApiError(code?.length === 5 ? "internal_error" : "upstream_error");
 }
 
-/** What private.fail raised: its details are a JSON object with `fields` and `retry_after`. */
-function refusalByRule(error: DatabaseError, status: number): ApiError {
+/** Translates an error of assetdock_private.fail, whose details are a JSON object with `fields` and `retry_after`. */
+function errorFromRule(error: DatabaseError, status: number): ApiError {
   const details = JSON.parse(error.details ?? "{}");
   const headers: Record<string, string> = {};
   if ("retry_after" in details) headers["Retry-After"] = String(details.retry_after);
@@ -92,8 +92,8 @@ function refusalByRule(error: DatabaseError, status: number): ApiError {
   return new ApiError(error.code, { status, message: error.message, fields, headers });
 }
 
-/** The ApiError that a refusal by Storage amounts to. Its status stands in the body, as a string. */
-export function refusalOfStorage(error: StorageError): ApiError {
+/** Translates an error of Storage, whose status is a string in the body. */
+export function errorFromStorage(error: StorageError): ApiError {
   const status = Number(error.statusCode ?? error.status ?? 0);
   if (status === 409) return new ApiError("conflict", { message: "The bytes of this asset are already there." });
   if (status === 403 && error.message.includes("exp")) return unauthenticated("The session has expired. Refresh it");
