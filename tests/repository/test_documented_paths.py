@@ -68,7 +68,9 @@ def test_architecture_names_every_folder_and_module_of_the_service() -> None:
     unnamed = sorted(
         path.relative_to(PROJECT).as_posix()
         for path in modules
-        if path.name not in ("__init__.py", "__main__.py") and f"{path.name}`" not in text
+        if path.name not in ("__init__.py", "__main__.py")
+        and path.parent.name != "descriptions"
+        and f"{path.name}`" not in text
     )
     assert unnamed == []
 
@@ -78,6 +80,19 @@ def test_architecture_names_every_migration() -> None:
     names = [path.stem.partition("_")[2] for path in (PROJECT / "supabase/migrations").glob("*.sql")]
 
     assert sorted(name for name in names if f"`{name}`" not in text) == []
+
+
+def test_every_answer_of_architecture_is_in_the_named_file() -> None:
+    """The identifiers in the third column occur in the files of the second."""
+    table = (PROJECT / "docs/architecture.md").read_text().partition("|---|---|---|\n")[2].partition("\n\n")[0]
+    migrations = {path.stem.partition("_")[2]: path for path in (PROJECT / "supabase/migrations").glob("*.sql")}
+
+    for question, files, identifiers in (line.split("|")[1:4] for line in table.splitlines()):
+        names = re.findall(r"`([\w./]+)`", files)
+        paths = [migrations.get(name, PROJECT / "service/assetdock_server" / name) for name in names]
+        assert all(path.is_file() for path in paths), question
+        text = "".join(path.read_text() for path in paths)
+        assert all(name in text for name in re.findall(r"`([\w.]+)`", identifiers)), question
 
 
 @pytest.mark.parametrize("page", PAGES)
