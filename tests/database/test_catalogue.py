@@ -118,7 +118,7 @@ def test_functions_raise_exactly_the_codes_in_the_table_of_errors(database: Data
 
 
 def test_every_update_and_delete_in_a_function_has_a_where(functions: list[Function]) -> None:
-    """Hosted Supabase loads safeupdate for API sessions, which rejects the others. No function runs dynamic SQL."""
+    """Hosted Supabase loads safeupdate for API sessions, which rejects the others."""
     for function in functions:
         assert list(unbounded_writes(function.source)) == [], function.signature
 
