@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from assetdock_server.identity.signing import SigningKey, read_private_jwk, read_secret
 
+BUCKET = "assets"  # the Storage bucket of every asset; the migrations create it
+
 
 class ConfigError(Exception):
     """A setting is missing or malformed; the message is one line that says which and where to find it."""

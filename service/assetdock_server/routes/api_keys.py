@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from assetdock_server.identity import api_key
 from assetdock_server.identity.principal import Principal
-from assetdock_server.routes.answers import json_answer
 from assetdock_server.routes.fields import KeyEnd, KeyName, Overlap, Scopes
 from assetdock_server.routes.parsing import Input, idempotency_key, path_id, read_body, read_optional_body
 from assetdock_server.routes.resources import resources
+from assetdock_server.routes.responses import json_response
 
 BASE = "/api/v1/api-keys"
 
@@ -41,7 +41,7 @@ async def create_api_key(request: Request, principal: Principal) -> Response:
 
 async def list_api_keys(request: Request, principal: Principal) -> Response:
     """GET /api-keys: all keys, oldest first, revoked ones too."""
-    return json_answer(await resources(request).database.list_api_keys(principal.token))
+    return json_response(await resources(request).database.list_api_keys(principal.token))
 
 
 async def rotate_api_key(request: Request, principal: Principal) -> Response:
@@ -65,4 +65,4 @@ async def revoke_api_key(request: Request, principal: Principal) -> Response:
 
 
 def _shown_once(created: dict[str, Any], key: api_key.NewApiKey) -> Response:
-    return json_answer({**created, "plaintext": key.plaintext}, 201, {"Location": f"{BASE}/{created['id']}"})
+    return json_response({**created, "plaintext": key.plaintext}, 201, {"Location": f"{BASE}/{created['id']}"})

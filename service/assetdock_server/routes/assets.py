@@ -1,22 +1,19 @@
 """Reading assets, their histories, and ending them."""
 
-import re
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from assetdock_server.config import BUCKET
 from assetdock_server.errors import ApiError, Field
 from assetdock_server.identity.principal import Principal
-from assetdock_server.routes.answers import json_answer
 from assetdock_server.routes.fields import Cursor, PageSize, StateFilter, TypeFilter, Wait, WithTotal
-from assetdock_server.routes.parsing import Input, checked, path_id
+from assetdock_server.routes.parsing import Input, path_id, read_query
 from assetdock_server.routes.resources import resources
-from assetdock_server.routes.uploads import rfc3339
+from assetdock_server.routes.responses import json_response, rfc3339
 
-BUCKET = "assets"
 UNSETTLED = ("pending_upload", "processing")
-INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 class AssetQuery(Input):
@@ -43,20 +40,20 @@ async def get_asset(request: Request, principal: Principal) -> Response:
     if seconds and asset["state"] in UNSETTLED:
         await resources(request).waiting_room.wait(asset_id, principal.owner_id, seconds)
         asset = await resources(request).database.get_asset(principal.token, asset_id)
-    return json_answer(await with_download(request, principal, asset))
+    return json_response(await with_download(request, principal, asset))
 
 
 async def list_assets(request: Request, principal: Principal) -> Response:
     """GET /assets: a page of assets, newest first."""
-    query = checked(ListQuery, typed(ListQuery, request), "query")
-    return json_answer(
+    query = read_query(request, ListQuery)
+    return json_response(
         await resources(request).database.list_assets(principal.token, query.model_dump(exclude_none=True))
     )
 
 
 async def list_events(request: Request, principal: Principal) -> Response:
     """GET /assets/{id}/events: every change of state, in order."""
-    return json_answer(
+    return json_response(
         await resources(request).database.list_asset_events(principal.token, path_id(request, "asset_id"))
     )
 
@@ -69,7 +66,7 @@ async def delete_asset(request: Request, principal: Principal) -> Response:
 
 async def restore_asset(request: Request, principal: Principal) -> Response:
     """POST /assets/{id}/restore: takes a deletion back."""
-    return json_answer(await resources(request).database.restore_asset(principal.token, path_id(request, "asset_id")))
+    return json_response(await resources(request).database.restore_asset(principal.token, path_id(request, "asset_id")))
 
 
 async def with_download(request: Request, principal: Principal, asset: dict[str, Any]) -> dict[str, Any]:
@@ -84,20 +81,7 @@ async def with_download(request: Request, principal: Principal, asset: dict[str,
 
 def seconds_to_wait(request: Request) -> int:
     """`wait`, 0 when absent. A rule of this process, not of the database, so it is judged here."""
-    seconds = checked(AssetQuery, typed(AssetQuery, request), "query").wait or 0
+    seconds = read_query(request, AssetQuery).wait or 0
     if not 0 <= seconds <= 30:
         raise ApiError("validation_error", fields=[Field("query.wait", "From 0 to 30 seconds.")])
     return seconds
-
-
-def typed(model: type[Input], request: Request) -> dict[str, Any]:
-    """The query's strings as the types the model's fields have; what does not fit stays, and is refused by name."""
-    values: dict[str, Any] = dict(request.query_params)
-    for name, field in model.model_fields.items():
-        text = values.get(name, "")
-        kinds = str(field.annotation)
-        if "int" in kinds and INTEGER.fullmatch(text):
-            values[name] = int(text)
-        elif "bool" in kinds and text in ("true", "false"):
-            values[name] = text == "true"
-    return values

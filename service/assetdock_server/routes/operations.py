@@ -11,15 +11,15 @@ from starlette.responses import Response
 from assetdock_server.errors import ApiError
 from assetdock_server.identity.jwks import Jwks
 from assetdock_server.metrics import CONTENT_TYPE, exposition, show_queue
-from assetdock_server.routes.answers import json_answer
 from assetdock_server.routes.resources import Resources, resources
+from assetdock_server.routes.responses import json_response
 
 log = structlog.get_logger()
 
 
 async def healthz(_: Request) -> Response:
     """GET /healthz: the process lives."""
-    return json_answer({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 async def readyz(request: Request) -> Response:
@@ -27,7 +27,7 @@ async def readyz(request: Request) -> Response:
     readiness: Readiness = request.app.state.readiness
     checks = await readiness.checks(resources(request))
     ready = all(state == "ok" for state in checks.values())
-    return json_answer({"status": "ok" if ready else "unavailable", "checks": checks}, 200 if ready else 503)
+    return json_response({"status": "ok" if ready else "unavailable", "checks": checks}, 200 if ready else 503)
 
 
 async def metrics(request: Request) -> Response:

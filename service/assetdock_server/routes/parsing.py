@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from annotated_types import Interval
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -15,6 +15,7 @@ LARGEST_BODY = 65_536
 FIELDS_SHOWN = 20  # a hostile body has thousands of wrong ones
 # RFC 3339, section 5.6. Python reads more of ISO 8601: week dates, basic formats, commas, times without seconds.
 INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+INTEGER = re.compile(r"-?[0-9]{1,18}")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -107,6 +108,23 @@ def read_optional_body(request: Request, model: type[Model]) -> Model:
     return read_body(request, model)
 
 
+def read_query(request: Request, model: type[Model]) -> Model:
+    """The query parameters. Raises ApiError 422.
+
+    Query strings carry text: an integer or boolean parameter is converted first. Text that does not convert stays
+    text, and the strict model rejects it by name.
+    """
+    values: dict[str, Any] = dict(request.query_params)
+    for name, field in model.model_fields.items():
+        text = values.get(name, "")
+        types = _types(field.annotation)
+        if int in types and INTEGER.fullmatch(text):
+            values[name] = int(text)
+        elif bool in types and text in ("true", "false"):
+            values[name] = text == "true"
+    return checked(model, values, "query")
+
+
 def idempotency_key(request: Request) -> str | None:
     """The Idempotency-Key header. Its form is judged by the database, which keeps it. Two of them are one with a comma
     and a space (RFC 9110, section 5.3), as whatever stands in between may make them; no key has a space.
@@ -142,6 +160,13 @@ async def _limited(request: Request) -> bytes:
         if len(body) > LARGEST_BODY:
             raise ApiError("body_too_large")
     return bytes(body)
+
+
+def _types(annotation: Any) -> set[Any]:
+    """The plain types of an annotation such as `Annotated[int, …] | None`."""
+    if get_origin(annotation) is Annotated:
+        return _types(get_args(annotation)[0])
+    return set().union(*map(_types, get_args(annotation))) or {annotation}
 
 
 def _no_constant(name: str) -> None:

@@ -1,6 +1,6 @@
 """Reserving an upload, getting a new URL for it, asking whether it arrived."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from assetdock_server.gateways.storage import SignedUrl
 from assetdock_server.identity.principal import Principal
-from assetdock_server.routes.answers import json_answer
 from assetdock_server.routes.fields import (
     AssetType,
     ContentType,
@@ -21,6 +20,7 @@ from assetdock_server.routes.fields import (
 )
 from assetdock_server.routes.parsing import Input, idempotency_key, path_id, read_body, read_optional_body
 from assetdock_server.routes.resources import resources
+from assetdock_server.routes.responses import json_response, rfc3339
 
 BASE = "/api/v1/assets"
 CHUNK_SIZE = 6 * 1024 * 1024  # what Supabase Storage takes; only the last part may be smaller
@@ -53,7 +53,7 @@ async def create_upload_url(request: Request, principal: Principal) -> Response:
     )
     request.state.made = {"asset_id": reservation["asset"]["id"]}  # from here the log can be followed to ready
     answer = await _with_target(request, principal, reservation)
-    return json_answer(answer, 201, {"Location": f"{BASE}/{answer['asset']['id']}"})
+    return json_response(answer, 201, {"Location": f"{BASE}/{answer['asset']['id']}"})
 
 
 async def renew_upload_url(request: Request, principal: Principal) -> Response:
@@ -62,12 +62,14 @@ async def renew_upload_url(request: Request, principal: Principal) -> Response:
     reservation = await resources(request).database.renew_upload(
         principal.token, path_id(request, "asset_id"), wish.model_dump(exclude_none=True)
     )
-    return json_answer(await _with_target(request, principal, reservation))
+    return json_response(await _with_target(request, principal, reservation))
 
 
 async def confirm(request: Request, principal: Principal) -> Response:
     """POST /assets/{id}/confirm: whether the bytes are there."""
-    return json_answer(await resources(request).database.confirm_upload(principal.token, path_id(request, "asset_id")))
+    return json_response(
+        await resources(request).database.confirm_upload(principal.token, path_id(request, "asset_id"))
+    )
 
 
 async def _with_target(request: Request, principal: Principal, reservation: dict[str, Any]) -> dict[str, Any]:
@@ -103,8 +105,3 @@ def _resumable(reservation: dict[str, Any], signed: SignedUrl, url: str) -> dict
         "metadata": {**metadata, "contentType": content_type} if content_type else metadata,
         "chunk_size": CHUNK_SIZE,
     }
-
-
-def rfc3339(instant: datetime) -> str:
-    """UTC with six decimal places and Z, as the database prints times."""
-    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

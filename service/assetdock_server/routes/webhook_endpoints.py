@@ -4,8 +4,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from assetdock_server.identity.principal import Principal
-from assetdock_server.routes.answers import json_answer
-from assetdock_server.routes.assets import typed
 from assetdock_server.routes.fields import (
     Cursor,
     DeliveryPageSize,
@@ -14,8 +12,9 @@ from assetdock_server.routes.fields import (
     SecretOverlap,
     WebhookUrl,
 )
-from assetdock_server.routes.parsing import Input, checked, idempotency_key, path_id, read_body, read_optional_body
+from assetdock_server.routes.parsing import Input, idempotency_key, path_id, read_body, read_optional_body, read_query
 from assetdock_server.routes.resources import resources
+from assetdock_server.routes.responses import json_response
 from assetdock_server.webhooks import secret as webhook_secret
 
 BASE = "/api/v1/webhook-endpoints"
@@ -50,17 +49,17 @@ async def create_webhook_endpoint(request: Request, principal: Principal) -> Res
     created = await resources(request).database.create_webhook_endpoint(
         principal.token, wish.model_dump(exclude_none=True), secret, idempotency_key(request)
     )
-    return json_answer({**created, "secret": secret}, 201, {"Location": f"{BASE}/{created['id']}"})
+    return json_response({**created, "secret": secret}, 201, {"Location": f"{BASE}/{created['id']}"})
 
 
 async def list_webhook_endpoints(request: Request, principal: Principal) -> Response:
     """GET /webhook-endpoints: all of them, oldest first, disabled ones too."""
-    return json_answer(await resources(request).database.list_webhook_endpoints(principal.token))
+    return json_response(await resources(request).database.list_webhook_endpoints(principal.token))
 
 
 async def get_webhook_endpoint(request: Request, principal: Principal) -> Response:
     """GET /webhook-endpoints/{id}: the endpoint."""
-    return json_answer(
+    return json_response(
         await resources(request).database.get_webhook_endpoint(principal.token, path_id(request, ENDPOINT))
     )
 
@@ -83,7 +82,7 @@ async def rotate_webhook_secret(request: Request, principal: Principal) -> Respo
         idempotency_key(request),
     )
     until = rotated["previous_secret_expires_at"]
-    return json_answer({**rotated["webhook_endpoint"], "secret": secret, "previous_secret_expires_at": until})
+    return json_response({**rotated["webhook_endpoint"], "secret": secret, "previous_secret_expires_at": until})
 
 
 async def test_webhook_endpoint(request: Request, principal: Principal) -> Response:
@@ -91,13 +90,13 @@ async def test_webhook_endpoint(request: Request, principal: Principal) -> Respo
     delivery = await resources(request).database.test_webhook_endpoint(
         principal.token, path_id(request, ENDPOINT), idempotency_key(request)
     )
-    return json_answer(delivery, 202)
+    return json_response(delivery, 202)
 
 
 async def list_webhook_deliveries(request: Request, principal: Principal) -> Response:
     """GET /webhook-endpoints/{id}/deliveries: a page of deliveries, newest first."""
-    query = checked(DeliveryQuery, typed(DeliveryQuery, request), "query")
-    return json_answer(
+    query = read_query(request, DeliveryQuery)
+    return json_response(
         await resources(request).database.list_webhook_deliveries(
             principal.token, path_id(request, ENDPOINT), query.model_dump(exclude_none=True)
         )
@@ -109,4 +108,4 @@ async def replay_webhook_delivery(request: Request, principal: Principal) -> Res
     delivery = await resources(request).database.replay_webhook_delivery(
         principal.token, path_id(request, ENDPOINT), path_id(request, "delivery_id")
     )
-    return json_answer(delivery, 202)
+    return json_response(delivery, 202)

@@ -8,6 +8,7 @@ from functools import partial
 
 import structlog
 
+from assetdock_server.config import BUCKET
 from assetdock_server.errors import ApiError
 from assetdock_server.gateways.pool import Pool
 from assetdock_server.gateways.storage import Storage
@@ -21,7 +22,6 @@ from assetdock_server.media.verdict import NOT_READ, OTHER_BYTES, Failed, Ready,
 from assetdock_server.worker import counters
 from assetdock_server.worker.queue import Job, Queue, Subject
 
-BUCKET = "assets"
 UNSPECIFIC = "application/octet-stream"
 LONGEST_TURN = 2.0  # seconds a job waits for its turn; then another worker, which may be free, can have it
 

@@ -2,9 +2,9 @@
 
 import structlog
 
+from assetdock_server.config import BUCKET
 from assetdock_server.errors import ApiError
 from assetdock_server.gateways.storage import Storage
-from assetdock_server.worker.probing import BUCKET
 from assetdock_server.worker.queue import Job, Queue
 
 log = structlog.get_logger()

@@ -12,12 +12,11 @@ from typing import Any, TextIO
 import orjson
 import structlog
 
-from assetdock_server.config import WorkerSettings
+from assetdock_server.config import BUCKET, WorkerSettings
 from assetdock_server.errors import ApiError
 from assetdock_server.gateways.pool import http_pool
 from assetdock_server.gateways.postgrest import Postgrest
 from assetdock_server.gateways.storage import Storage
-from assetdock_server.worker.probing import BUCKET
 
 Discrepancy = dict[str, Any]
 FIRST = "objects:"
