@@ -1,4 +1,4 @@
-"""Assetdock lives in somebody else's project, so its names carry its own, and the bucket's name can be changed."""
+"""All database objects carry the prefix `assetdock`, and the name of the bucket can be changed in one place."""
 
 import re
 
@@ -6,6 +6,7 @@ import pytest
 
 from devstack import migrations
 from devstack.binaries import PROJECT
+from devstack.project import Project
 from tests.catalogue import SCHEMAS, Database
 
 SOURCES = "\n".join(
@@ -35,3 +36,10 @@ def test_every_policy_and_trigger_carries_our_name(database: Database) -> None:
 
 def test_the_migrations_name_the_bucket_in_one_place() -> None:
     assert SOURCES.count("'assets'") == 1
+
+
+def test_config_toml_creates_the_bucket_of_the_migrations(database: Database) -> None:
+    row = database.execute("select assetdock_private.bucket()").fetchone()
+
+    assert row is not None
+    assert list(Project.read().buckets) == [row[0]]

@@ -21,7 +21,7 @@ def deliveries(database: Database, endpoint: Json) -> list[Any]:
 
 
 def lease_delivery(database: Database) -> Json:
-    """Leases the only open job of kind deliver, whatever its schedule."""
+    """Leases the only open job of kind deliver, ignoring its schedule."""
     rows = database.execute(
         "update assetdock_private.jobs set lease_token = gen_random_uuid(), available_at = now() + interval '1 min'"
         " where kind = 'deliver' and finished_at is null"

@@ -20,28 +20,28 @@ Route = Callable[[Request, str, str], httpx.Response]
 AUDIO = {"Content-Type": "audio/wav", "x-upsert": "true"}
 
 
-def similar_names(mine: str, foreign: str) -> list[str]:
+def similar_names(reserved: str, foreign: str) -> list[str]:
     """Names as written in a URL. None of them is the name of a reservation of the caller."""
     return [
         foreign,
-        mine.upper(),
-        f"{mine}/",
-        f"{mine}//",
-        f"{mine}/x",
+        reserved.upper(),
+        f"{reserved}/",
+        f"{reserved}//",
+        f"{reserved}/x",
         f"x/../{foreign}",
-        f"{mine}/../{foreign}",
+        f"{reserved}/../{foreign}",
         f"../assets/{foreign}",
         f"..%2fassets%2f{foreign}",
         f"%2e%2e/{foreign}",
-        f"{mine}%00",
-        f"{mine}%20",
-        f"{mine}%0a",
-        f"%20{mine}",
-        f"{mine[:-1]}%ef%bc%91",  # a full-width digit
-        mine.replace("-", "%e2%80%90"),  # another hyphen
-        "{" + mine + "}",
-        mine.replace("-", ""),
-        f"urn:uuid:{mine}",
+        f"{reserved}%00",
+        f"{reserved}%20",
+        f"{reserved}%0a",
+        f"%20{reserved}",
+        f"{reserved[:-1]}%ef%bc%91",  # a full-width digit
+        reserved.replace("-", "%e2%80%90"),  # another hyphen
+        "{" + reserved + "}",
+        reserved.replace("-", ""),
+        f"urn:uuid:{reserved}",
         str(uuid.uuid4()),
         "%ff",
     ]

@@ -86,19 +86,19 @@ def test_the_owner_cannot_change_move_copy_or_delete_landed_bytes(owner: Caller,
 
 
 def test_an_upload_token_writes_only_its_own_object_and_reads_none(owner: Caller, wav: bytes) -> None:
-    mine, other = owner.reserve(), owner.reserve()
-    token = mine["upload"]["url"].split("token=")[1]
+    reserved, other = owner.reserve(), owner.reserve()
+    token = reserved["upload"]["url"].split("token=")[1]
     base = f"{owner.project.supabase_url}/storage/v1/object"
 
     for url in (
         f"{base}/upload/sign/assets/{other['asset']['id']}?token={token}",
-        f"{base}/upload/sign/assets/{mine['asset']['id']}/x?token={token}",
-        f"{base}/upload/sign/other/{mine['asset']['id']}?token={token}",
-        f"{base}/upload/sign/assets/{mine['asset']['id']}?token={token[:-3]}AAA",
+        f"{base}/upload/sign/assets/{reserved['asset']['id']}/x?token={token}",
+        f"{base}/upload/sign/other/{reserved['asset']['id']}?token={token}",
+        f"{base}/upload/sign/assets/{reserved['asset']['id']}?token={token[:-3]}AAA",
     ):
         put = httpx.put(url, content=wav, headers={"Content-Type": "audio/wav"})
         assert denied(put), put.text
-    assert denied(httpx.get(f"{base}/sign/assets/{mine['asset']['id']}?token={token}"))
+    assert denied(httpx.get(f"{base}/sign/assets/{reserved['asset']['id']}?token={token}"))
 
 
 def test_an_upload_token_is_rejected_after_the_asset_is_deleted(owner: Caller, wav: bytes) -> None:
