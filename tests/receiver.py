@@ -36,6 +36,13 @@ class Answer:
     body: bytes = b""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Ignores clients that reject the certificate."""
+
+
 class Receiver:
     """Listens on a free port of 127.0.0.1. With `hold`, it responds only after
     `let_go` is set; with `hold_after_body`, it keeps the connection open until then."""
@@ -65,8 +72,7 @@ class Receiver:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port: int = self._server.server_address[1]

@@ -39,7 +39,7 @@ calls_in_flight = Gauge(
     registry=REGISTRY,
 )
 connection_limit = Gauge(
-    "assetdock_upstream_connection_limit", "Connections for what nearly every request calls; calls beyond wait.",
+    "assetdock_upstream_connection_limit", "Most concurrent calls to servers behind us; further calls wait.",
     registry=REGISTRY,
 )  # fmt: skip
 waiting = Gauge("assetdock_waiting_requests", "Requests that wait for an asset to come to rest.", registry=REGISTRY)

@@ -1,1 +1,1 @@
-"""The two servers behind us, PostgREST and Storage, spoken to as the caller."""
+"""Calls to Supabase's servers (PostgREST, Storage, Auth), with the caller's token."""

@@ -1,4 +1,4 @@
-"""One call of a database function through PostgREST, as the caller, and what its errors mean."""
+"""Calls database functions through PostgREST with the caller's token, and translates their errors."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from assetdock_server.errors import CATALOGUE, ApiError, Field, Unauthenticated
 from assetdock_server.gateways.pool import Pool, attempt, unavailable
 
 SCHEMA = "assetdock"
-# PostgREST refuses the token itself: expired, or signed by a key it does not know.
+# PostgREST rejects the token: it is expired, or signed by an unknown key.
 BAD_TOKEN = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 CONNECTION_LOST = ("08", "57P", "53")
 SERIALIZATION = ("40001", "40P01", "55P03")
@@ -38,10 +38,10 @@ class Postgrest:
         idempotent: bool = False,
         inputs: str = "body",
     ) -> Any:
-        """What the function returns.
+        """The result of the function.
 
-        `inputs` names the part of our request the arguments came from (`body`, `query`), for the fields of a
-        validation_error. Raises ApiError: what the function refused with, or what kept it from being asked.
+        `inputs` is the part of our request that the arguments came from (`body`, `query`), for the fields of a
+        validation_error. Raises ApiError for an error of the function or of the call.
         """
         client = AsyncPostgrestClient(
             self._url,
@@ -51,12 +51,12 @@ class Postgrest:
             retry_enabled=False,
         )
         try:
-            answer = await attempt(
+            response = await attempt(
                 client.rpc(function, arguments).execute, server="database", operation=function, idempotent=idempotent
             )
         except APIError as error:
             raise translated(error, function, inputs) from error
-        return answer.data
+        return response.data
 
     async def call_directly(
         self,
@@ -67,43 +67,43 @@ class Postgrest:
         idempotent: bool = False,
         inputs: str = "body",
     ) -> Any:
-        """As `call`, in every answer and error, for a fifth of its cost: for what nearly every request calls."""
+        """As `call`, with the same results and errors, without the official client: for the most frequent calls."""
         document = orjson.dumps(arguments)
         headers = {
             "apikey": self._publishable_key,
             "Authorization": f"Bearer {token}",
             "Content-Profile": SCHEMA,
         }
-        status, answer = await attempt(
+        status, result = await attempt(
             lambda: self._pool.post(self._rpc_url + function, document, headers),
             server="database",
             operation=function,
             idempotent=idempotent,
         )
         if 200 <= status < 300:
-            return answer
-        refusal = answer if isinstance(answer, dict) else {"message": "no JSON", "code": str(status)}
-        raise translated(APIError(refusal), function, inputs)
+            return result
+        failure = result if isinstance(result, dict) else {"message": "no JSON", "code": str(status)}
+        raise translated(APIError(failure), function, inputs)
 
 
 def translated(error: APIError, function: str, inputs: str) -> ApiError:
-    """The ApiError that a database error amounts to. Nothing of an unforeseen error reaches the caller."""
+    """The ApiError for a database error. The text of an unexpected error does not reach the caller."""
     code = error.code or ""
     if code in CATALOGUE:
-        return _refusal(error, code, inputs)
+        return _application_error(error, code, inputs)
     if code in BAD_TOKEN:
         return Unauthenticated("The credential is not, or no longer, valid")
     if code == STATEMENT_TIMEOUT:
         return ApiError("upstream_timeout")
-    # No code at all is how PostgREST says that Postgres went away in the middle of a statement.
+    # PostgREST sends an empty code when Postgres went away during a statement.
     if error.code == "" or code.startswith(CONNECTION_LOST) or code in SERIALIZATION:
         return unavailable()
     log.error("database_error", function=function, code=code, message=error.message)
     return ApiError("internal_error" if len(code) == 5 else "upstream_error")
 
 
-def _refusal(error: APIError, code: str, inputs: str) -> ApiError:
-    """What `assetdock_private.fail` raised: its details are a JSON object with `fields` and `retry_after`."""
+def _application_error(error: APIError, code: str, inputs: str) -> ApiError:
+    """The error that `assetdock_private.fail` raised. Its details are a JSON object with `fields` and `retry_after`."""
     details = json.loads(error.details) if error.details else {}
     if code == "unauthenticated":
         return Unauthenticated(str(error.message).rstrip("."))
@@ -115,11 +115,11 @@ def _refusal(error: APIError, code: str, inputs: str) -> ApiError:
     return ApiError(
         code,
         error.message,
-        fields=[Field(_place(each["field"], inputs), each["message"]) for each in details.get("fields", [])],
+        fields=[Field(_input_name(each["field"], inputs), each["message"]) for each in details.get("fields", [])],
         headers=headers,
     )
 
 
-def _place(argument: str, inputs: str) -> str:
-    """Where in our request an argument of the function came from."""
+def _input_name(argument: str, inputs: str) -> str:
+    """The input of our request that an argument of the function came from."""
     return "header.idempotency-key" if argument == "idempotency_key" else f"{inputs}.{argument}"

@@ -1,4 +1,4 @@
-"""Signed URLs from Supabase Storage, asked for as the caller."""
+"""Calls Supabase Storage with the caller's token: signed URLs, deletion, health."""
 
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from assetdock_server.errors import ApiError, Unauthenticated
 from assetdock_server.gateways.pool import Pool, attempt, unavailable
 
 DOWNLOAD_SECONDS = 900
-DOWNLOAD_WISH = orjson.dumps({"expiresIn": DOWNLOAD_SECONDS})
+DOWNLOAD_OPTIONS = orjson.dumps({"expiresIn": DOWNLOAD_SECONDS})
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class SignedUrl:
-    """A URL that needs no other credential until `expires_at`, which its `token` says itself."""
+    """A URL that needs no other credential until `expires_at`, the `exp` of its `token`."""
 
     url: str = field(repr=False)
     token: str = field(repr=False)
@@ -29,7 +29,7 @@ class SignedUrl:
 
 
 class Storage:
-    """Asks for signed URLs. Storage's own policies decide, with the caller's token."""
+    """The Storage API. Storage's policies decide what the caller's token may do."""
 
     def __init__(self, pool: Pool, *, url: str, publishable_key: str) -> None:
         self._pool = pool
@@ -38,24 +38,24 @@ class Storage:
 
     @property
     def resumable_url(self) -> str:
-        """Where an upload in parts (TUS) begins, with a signed URL's token in `x-signature`."""
+        """The URL where a resumable upload (TUS) starts. It takes the token of a signed URL in `x-signature`."""
         return f"{self._url}upload/resumable/sign"
 
     async def sign_upload(self, token: str, bucket: str, name: str) -> SignedUrl:
-        """A URL for one upload of this object. Raises ApiError `conflict` when the object can't be uploaded."""
+        """A URL for one upload of this object. Raises ApiError `conflict` if the object can't be uploaded."""
         return await self._sign(token, f"object/upload/sign/{bucket}/{name}", b"{}", "sign_upload")
 
     async def sign_download(self, token: str, bucket: str, name: str) -> SignedUrl | None:
-        """A URL for reading this object for 15 minutes; None when it is not there, or hidden from the caller."""
+        """A URL for reading this object for 15 minutes. None if the object does not exist or the caller can't see it."""
         try:
-            return await self._sign(token, f"object/sign/{bucket}/{name}", DOWNLOAD_WISH, "sign_download")
+            return await self._sign(token, f"object/sign/{bucket}/{name}", DOWNLOAD_OPTIONS, "sign_download")
         except ApiError as error:
             if error.code == "not_found":
                 return None
             raise
 
     async def remove(self, token: str, bucket: str, name: str) -> None:
-        """Asks Storage to delete an object. Returns whether or not it did: Storage answers both alike."""
+        """Asks Storage to delete an object. Storage's response does not tell whether it did."""
         client = AsyncStorageClient(self._url, self._headers(token), http_client=self._pool.supabase)
         try:
             await attempt(
@@ -64,40 +64,40 @@ class Storage:
         except StorageApiError as error:
             raise translated(error, "remove") from error
         except (StorageException, KeyError, ValueError) as error:
-            raise unreadable("remove", error) from error
+            raise _invalid_response("remove", error) from error
 
     async def check(self) -> None:
-        """Returns when Storage says that it is well. Raises ApiError."""
+        """Returns if Storage reports that it is healthy. Raises ApiError."""
         headers = {"apikey": self._publishable_key}
-        answer = await attempt(
+        response = await attempt(
             lambda: self._pool.supabase.get(f"{self._url}status", headers=headers),
             server="storage",
             operation="status",
             idempotent=True,
         )
-        if not answer.is_success:
+        if not response.is_success:
             raise ApiError("upstream_error")
 
-    async def _sign(self, token: str, path: str, wish: bytes, operation: str) -> SignedUrl:
-        # Not through storage3: nearly every request signs something (see Pool).
+    async def _sign(self, token: str, path: str, options: bytes, operation: str) -> SignedUrl:
+        # Not through storage3: nearly every request signs a URL (see Pool).
         headers = self._headers(token)
-        status, answer = await attempt(
-            lambda: self._pool.post(self._url + path, wish, headers),
+        status, result = await attempt(
+            lambda: self._pool.post(self._url + path, options, headers),
             server="storage",
             operation=operation,
             idempotent=True,
         )
         try:
             if status == 200:
-                return self._signed(answer)
-            refusal = StorageApiError(answer["message"], answer["error"], answer["statusCode"])
+                return self._signed(result)
+            failure = StorageApiError(result["message"], result["error"], result["statusCode"])
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise unreadable(operation, error) from error
-        raise translated(refusal, operation)
+            raise _invalid_response(operation, error) from error
+        raise translated(failure, operation)
 
-    def _signed(self, answer: dict[str, str]) -> SignedUrl:
-        """An upload's URL is called `url`, a download's `signedURL`; both lack what stands before `/object`."""
-        path = answer.get("url") or answer["signedURL"]
+    def _signed(self, result: dict[str, str]) -> SignedUrl:
+        """Storage names the URL of an upload `url`, of a download `signedURL`. Both start at `/object`."""
+        path = result.get("url") or result["signedURL"]
         token = path.partition("token=")[2].partition("&")[0]
         return SignedUrl(self._url + path.lstrip("/"), token, _expiry(token))
 
@@ -105,14 +105,14 @@ class Storage:
         return {"apikey": self._publishable_key, "Authorization": f"Bearer {token}"}
 
 
-def unreadable(operation: str, error: Exception) -> ApiError:
-    """An answer that is none of Storage's."""
-    log.error("storage_answer_unreadable", operation=operation, error=type(error).__name__)
+def _invalid_response(operation: str, error: Exception) -> ApiError:
+    """502, for an invalid upstream response."""
+    log.error("invalid_storage_response", operation=operation, error=type(error).__name__)
     return ApiError("upstream_error")
 
 
 def translated(error: StorageApiError, operation: str) -> ApiError:
-    """The ApiError that a refusal by Storage amounts to. Its status stands in the body, as a string."""
+    """The ApiError for an error of Storage, whose body has the status as a string."""
     status = str(error.status)
     if status == "404":
         return ApiError("not_found")
@@ -131,7 +131,7 @@ def translated(error: StorageApiError, operation: str) -> ApiError:
 
 
 def _expiry(token: str) -> datetime:
-    # Not verified: Storage signed it for Storage. We only tell the caller what it says.
+    # Not verified: only Storage has the key, and only Storage relies on it.
     payload = token.split(".")[1]
     claims = orjson.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return datetime.fromtimestamp(claims["exp"], UTC)

@@ -23,6 +23,8 @@ failures = Counter(
     registry=REGISTRY,
 )  # fmt: skip
 maintenance_failures = Counter(
-    "assetdock_worker_maintenance_failures", "Times that what happens by the clock could not be done.", registry=REGISTRY
+    "assetdock_worker_maintenance_failures",
+    "Times that what happens by the clock could not be done.",
+    registry=REGISTRY,
 )
 expired = Counter("assetdock_worker_expired_assets", "Reservations this worker found to be over.", registry=REGISTRY)
