@@ -25,7 +25,7 @@ from assetdock_server.identity import api_key
 from assetdock_server.observability import configure_logging
 
 UPSTREAM = Path(__file__).with_name("fixed_upstream.py")
-REQUESTS = 200
+REQUESTS = 400
 
 
 def scope_of(method: str, path: str, body: bytes, key: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Storage:
         return await self._sign(token, f"object/upload/sign/{bucket}/{name}", b"{}", "sign_upload")
 
     async def sign_download(self, token: str, bucket: str, name: str) -> SignedUrl | None:
-        """A URL for reading this object for 15 minutes. None if the object does not exist or the caller can't see it."""
+        """A URL for reading this object for 15 minutes. None if the caller can't see such an object."""
         try:
             return await self._sign(token, f"object/sign/{bucket}/{name}", DOWNLOAD_OPTIONS, "sign_download")
         except ApiError as error:
