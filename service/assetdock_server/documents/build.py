@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from assetdock_server.documents import markdown
-from assetdock_server.documents.openapi import Json, openapi
+from assetdock_server.documents.components import Json
+from assetdock_server.documents.openapi import openapi
 from assetdock_server.documents.reference import build_reference
 from assetdock_server.routes.descriptions.documents import MARKDOWN
 from assetdock_server.routes.documents import Documents, document

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from assetdock_server.documents.components import Json
 from assetdock_server.routes.descriptions.page import SCRIPT_NAME
 from assetdock_server.routes.entry import JSON
 
-Json = dict[str, Any]
 INDEX = "> Index of all pages: [/llms.txt](/llms.txt).\n"
 # Values of path parameters in curl commands: the shell variables that the guides set, and names of real files.
 VARIABLES = {

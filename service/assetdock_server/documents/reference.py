@@ -8,8 +8,9 @@ from assetdock_server.errors import ApiError
 from assetdock_server.routes.documents import Documents, document
 
 PACKAGE = "swagger-ui-dist"
+JAVASCRIPT = "text/javascript; charset=utf-8"
 FILES = {
-    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui-bundle.js": JAVASCRIPT,
     "swagger-ui.css": "text/css; charset=utf-8",
 }
 MISSING = (
@@ -57,16 +58,15 @@ log = structlog.get_logger()
 
 def build_reference(node_modules: Path) -> Documents:
     """Returns the page and its files, or, if the package is missing, errors that say how to install it."""
-    scripts = "text/javascript; charset=utf-8"
     documents: Documents = {
         "/docs": document(PAGE, "text/html; charset=utf-8", HEADERS),
-        "/docs/assets/reference.js": document(SCRIPT, scripts),
+        "/docs/assets/reference.js": document(SCRIPT, JAVASCRIPT),
     }
     try:
         for name, media_type in FILES.items():
             text = (node_modules / PACKAGE / name).read_text(encoding="utf-8")
             documents[f"/docs/assets/{name}"] = document(text, media_type)
     except FileNotFoundError as error:
-        log.warning("reference_not_installed", missing=error.filename)
+        log.warning("swagger_ui_not_installed", missing=error.filename)
         return dict.fromkeys(("/docs", *(f"/docs/assets/{name}" for name in FILES)), ApiError("not_found", MISSING))
     return documents
