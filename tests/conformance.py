@@ -5,7 +5,7 @@ import re
 import httpx
 
 from assetdock_server.routes.entry import JSON, Entry
-from assetdock_server.routes.shapes import ErrorResponse
+from assetdock_server.routes.schemas.problems import ErrorResponse
 from assetdock_server.routes.table import TABLE
 from tests.service.openapi import described, documented_codes
 

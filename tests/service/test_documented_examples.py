@@ -13,7 +13,7 @@ import pytest
 from assetdock_server.documents.build import READING_ORDER
 from assetdock_server.documents.markdown import slug
 from assetdock_server.routes.entry import JSON
-from assetdock_server.routes.shapes import ErrorResponse
+from assetdock_server.routes.schemas.problems import ErrorResponse
 from assetdock_server.routes.table import TABLE
 from tests.callers import Caller
 from tests.media import SAMPLES, make

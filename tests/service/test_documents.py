@@ -15,9 +15,12 @@ from assetdock_server.documents.errors import CAUSES
 from assetdock_server.documents.markdown import slug
 from assetdock_server.documents.reference import MISSING, build_reference
 from assetdock_server.errors import CATALOGUE, ApiError
+from assetdock_server.media.verdict import AssetType, ErrorCode
 from assetdock_server.routes.entry import Access
 from assetdock_server.routes.fields import EVENT_TYPES, SCOPES, STATES, TYPES
-from assetdock_server.routes.shapes import AssetType, EventType, FailureCode, Scope, State
+from assetdock_server.routes.schemas.api_keys import Scope
+from assetdock_server.routes.schemas.assets import AssetState
+from assetdock_server.routes.schemas.webhook_endpoints import EventType
 from assetdock_server.routes.table import TABLE, routes
 from tests.callers import Project, refused
 from tests.service.openapi import described, document, documented_codes
@@ -117,9 +120,9 @@ def test_lists_of_values_match_the_database(database: Any) -> None:
     def values(function: str) -> list[str]:
         return list(database.execute(f"select assetdock_private.{function}()").fetchone()[0])
 
-    assert list(STATES) == values("asset_states") == list(get_args(State))
+    assert list(STATES) == values("asset_states") == list(get_args(AssetState))
     assert list(TYPES) == values("asset_types") == list(get_args(AssetType))
-    assert guide_codes("waiting", "| `error_code`") == check("assets_error_code_check") == set(get_args(FailureCode))
+    assert guide_codes("waiting", "| `error_code`") == check("assets_error_code_check") == set(get_args(ErrorCode))
     assert list(EVENT_TYPES) == values("webhook_event_types") == list(get_args(EventType))
     assert list(SCOPES) == values("all_scopes") == list(get_args(Scope))
     assert set(get_args(Access)) - {"public"} <= set(SCOPES)

@@ -15,7 +15,7 @@ from assetdock_server.documents.errors import CAUSES
 from assetdock_server.errors import CATALOGUE
 from assetdock_server.routes.descriptions.examples import API_KEY_ID, ASSET_ID, DELIVERY_ID, WEBHOOK_ENDPOINT_ID
 from assetdock_server.routes.entry import JSON, Entry
-from assetdock_server.routes.shapes import ErrorResponse
+from assetdock_server.routes.schemas.problems import ErrorResponse
 
 VERSION = "1"
 REF = "#/components/schemas/{model}"

@@ -7,11 +7,11 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from assetdock_server.routes.schemas.api_keys import Scope
+
 # Takes the request, and its Principal too where the route is not public.
 Handler = Callable[..., Awaitable[Response]]
-Access = Literal[
-    "public", "assets:read", "assets:write", "api_keys:read", "api_keys:write", "webhooks:read", "webhooks:write"
-]
+Access = Literal["public", Scope]
 Tag = Literal["Uploads", "Assets", "API keys", "Webhooks", "Operations", "Documents"]
 
 JSON = "application/json"

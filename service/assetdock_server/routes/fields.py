@@ -4,19 +4,21 @@ The rules stand here once more for the OpenAPI document only (WithJsonSchema che
 them to what the database refuses just outside of it and accepts at its edge.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from annotated_types import Len
 from pydantic import WithJsonSchema
 
+from assetdock_server.media.verdict import AssetType as AssetTypeName
 from assetdock_server.routes.parsing import Id, Instant, Int32, Int64, Text
+from assetdock_server.routes.schemas.api_keys import Scope
+from assetdock_server.routes.schemas.assets import AssetState
+from assetdock_server.routes.schemas.webhook_endpoints import EventType
 
-SCOPES = (
-    "assets:read", "assets:write", "assets:produce", "api_keys:read", "api_keys:write", "webhooks:read",
-    "webhooks:write",
-)  # fmt: skip
-TYPES = ("audio", "video", "rendered_video", "cut_file")
-STATES = ("pending_upload", "processing", "ready", "failed", "expired", "deleted")
+SCOPES: tuple[str, ...] = get_args(Scope)
+TYPES: tuple[str, ...] = get_args(AssetTypeName)
+STATES: tuple[str, ...] = get_args(AssetState)
+EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 DEPRECATED_TYPES = ("audio_input", "video_input")
 NO_CONTROL_CHARACTERS = r"[^\u0000-\u001f\u007f-\u009f]"
 CONTENT_TYPE = (
@@ -157,7 +159,6 @@ WithTotal = Annotated[
         }
     ),
 ]
-EVENT_TYPES = ("asset.processing", "asset.ready", "asset.failed", "asset.expired", "asset.deleted")
 WebhookUrl = Annotated[
     Text,
     _string(

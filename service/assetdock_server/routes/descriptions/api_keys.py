@@ -3,7 +3,7 @@
 from assetdock_server.routes.api_keys import ApiKeyRequest, RotationRequest
 from assetdock_server.routes.descriptions.examples import KEY, PLAINTEXT
 from assetdock_server.routes.entry import Operation
-from assetdock_server.routes.shapes import ApiKeys, NewApiKey
+from assetdock_server.routes.schemas.api_keys import ApiKeys, NewApiKey
 
 CREATE_API_KEY = Operation(
     id="create_api_key",

@@ -3,7 +3,7 @@
 from assetdock_server.routes.assets import AssetQuery, ListQuery
 from assetdock_server.routes.descriptions.examples import ASSET_ID, CREATED_AT, LANDED_AT, READY, READY_AT, URL
 from assetdock_server.routes.entry import Operation
-from assetdock_server.routes.shapes import Asset, AssetHistory, AssetPage, AssetSummary
+from assetdock_server.routes.schemas.assets import Asset, AssetHistory, AssetPage, AssetSummary
 
 LIST_ASSETS = Operation(
     id="list_assets",

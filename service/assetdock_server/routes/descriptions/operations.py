@@ -2,7 +2,7 @@
 
 from assetdock_server.metrics import CONTENT_TYPE
 from assetdock_server.routes.entry import Operation
-from assetdock_server.routes.shapes import Health, ReadinessReport
+from assetdock_server.routes.schemas.operations import Health, ReadinessReport
 
 HEALTHZ = Operation(
     id="get_health",

@@ -2,7 +2,8 @@
 
 from assetdock_server.routes.descriptions.examples import READY, RESERVED, TARGET
 from assetdock_server.routes.entry import Operation
-from assetdock_server.routes.shapes import AssetSummary, Reservation
+from assetdock_server.routes.schemas.assets import AssetSummary
+from assetdock_server.routes.schemas.uploads import Reservation
 from assetdock_server.routes.uploads import RenewalRequest, UploadRequest
 
 CREATE_UPLOAD_URL = Operation(

@@ -4,7 +4,7 @@ from typing import Any
 
 from assetdock_server.routes.descriptions.examples import ASSET_ID, DELIVERY_ID, WEBHOOK_ENDPOINT_ID
 from assetdock_server.routes.entry import Operation
-from assetdock_server.routes.shapes import (
+from assetdock_server.routes.schemas.webhook_endpoints import (
     NewWebhookEndpoint,
     RotatedWebhookEndpoint,
     WebhookDeliveries,

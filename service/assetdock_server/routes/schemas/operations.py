@@ -1,0 +1,40 @@
+"""Liveness and readiness."""
+
+from typing import Annotated, Literal
+
+from pydantic import WithJsonSchema
+
+from assetdock_server.routes.schemas.types import Schema
+
+
+class Health(Schema):
+    """The process is running."""
+
+    status: Literal["ok"]
+
+
+CheckState = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "`ok`, or an error code. `stale`: the signing keys cannot be fetched, and the last ones "
+            "remain in use.",
+        }
+    ),
+]
+
+
+class Checks(Schema):
+    """The state of each upstream server."""
+
+    database: CheckState
+    storage: CheckState
+    signing_keys: CheckState
+
+
+class ReadinessReport(Schema):
+    """Whether this process can serve requests."""
+
+    status: Literal["ok", "unavailable"]
+    checks: Checks
