@@ -1,18 +1,16 @@
-"""The Supabase under test: the one that the CONTRACT_* variables name, or a stack of our own.
+"""The Supabase under test: the project of the CONTRACT_* variables, or a new local stack.
 
     CONTRACT_SUPABASE_URL, CONTRACT_PUBLISHABLE_KEY, CONTRACT_SECRET_KEY
     CONTRACT_DB_URL        of the role `postgres`
-    CONTRACT_SIGNING_KEY   optional: a private JWK; what needs a token of our own making is skipped without it
+    CONTRACT_SIGNING_KEY   optional: a private JWK; tests that mint tokens are skipped without it
 
-Everything is black-box: HTTP, and SQL for what only a trigger can see. It makes buckets, policies, a
-schema and triggers with `contract` in their names, and takes them away again.
+The tests are black-box: HTTP, and SQL for triggers. They create buckets, policies, a schema and triggers with
+`contract` in their names and delete them at the end.
 """
 
 import os
 import secrets
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,6 +18,7 @@ import pytest
 from devstack.ports import Ports
 from devstack.project import Project
 from devstack.stack import Stack
+from devstack.state_directory import temporary_state_directory
 from tests.contract.target import RUN, Caller, MakeBucket, Target, put, sign_upload
 
 
@@ -35,8 +34,8 @@ def target() -> Iterator[Target]:
         )
         return
     with (
-        tempfile.TemporaryDirectory(prefix="assetdock-contract-") as directory,
-        Stack(Path(directory), Ports.free(), project=Project()) as stack,
+        temporary_state_directory() as directory,
+        Stack(directory, Ports.free(), project=Project()) as stack,
     ):
         yield Target(
             stack.supabase_url,
@@ -49,36 +48,36 @@ def target() -> Iterator[Target]:
 
 @pytest.fixture(scope="session")
 def sql(target: Target) -> Iterator[psycopg.Connection]:
-    """A connection of the role `postgres`, each statement its own transaction."""
+    """An autocommit connection as `postgres`."""
     with psycopg.connect(target.db_url, autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture(scope="session")
-def nobody(target: Target) -> Iterator[Caller]:
-    """A browser that has only the publishable key."""
+def anonymous(target: Target) -> Iterator[Caller]:
+    """A client with only the publishable key."""
     with Caller(target, target.publishable_key) as caller:
         yield caller
 
 
 @pytest.fixture(scope="session")
 def admin(target: Target) -> Iterator[Caller]:
-    """A server that has the secret key."""
+    """A client with the secret key."""
     with Caller(target, target.secret_key) as caller:
         yield caller
 
 
 @pytest.fixture(scope="session")
-def sign_in(target: Target, admin: Caller, nobody: Caller) -> Iterator[Callable[[str], Caller]]:
-    """Makes a user of the given name, and signs in as them."""
+def sign_in(target: Target, admin: Caller, anonymous: Caller) -> Iterator[Callable[[str], Caller]]:
+    """Creates a user and signs in."""
     users: list[Caller] = []
 
     def make(name: str) -> Caller:
         email, password = f"{name}-{secrets.token_hex(4)}@example.com", secrets.token_urlsafe(12)
         body = {"email": email, "password": password, "email_confirm": True}
         assert admin.post("/auth/v1/admin/users", json=body).status_code == 200
-        answer = nobody.post("/auth/v1/token?grant_type=password", json={"email": email, "password": password})
-        session = answer.json()
+        response = anonymous.post("/auth/v1/token?grant_type=password", json={"email": email, "password": password})
+        session = response.json()
         caller = Caller(target, target.publishable_key, session["access_token"], session["user"])
         users.append(caller)
         return caller
@@ -101,7 +100,7 @@ def stranger(sign_in: Callable[[str], Caller]) -> Caller:
 
 @pytest.fixture(scope="session")
 def policies(sql: psycopg.Connection) -> Iterator[None]:
-    """In buckets called `contract-<run>-open-…`, users insert, see and delete what is theirs."""
+    """In buckets named `contract-<run>-open-…`, users can access their own objects."""
     mine = f"bucket_id like 'contract-{RUN}-open-%' and owner_id = (select auth.uid())::text"
     clauses = {
         "insert": f"with check ({mine})",
@@ -121,13 +120,13 @@ def policies(sql: psycopg.Connection) -> Iterator[None]:
 
 @pytest.fixture
 def make_bucket(admin: Caller, policies: None) -> Iterator[MakeBucket]:
-    """``make_bucket(open=True, **properties)`` → its name. ``open``: users have policies in it."""
+    """``make_bucket(open=True, **properties)`` returns a name. ``open``: the policies apply to the bucket."""
     made: list[str] = []
 
-    def make(*, open: bool = True, **properties: object) -> str:  # noqa: A002 - reads as English where it is used
+    def make(*, open: bool = True, **properties: object) -> str:  # noqa: A002 - the natural name for callers
         name = f"contract-{RUN}-{'open' if open else 'closed'}-{secrets.token_hex(4)}"
-        answer = admin.post("/storage/v1/bucket", json={"id": name, "name": name, **properties})
-        assert answer.status_code == 200, answer.text
+        response = admin.post("/storage/v1/bucket", json={"id": name, "name": name, **properties})
+        assert response.status_code == 200, response.text
         made.append(name)
         return name
 
@@ -144,11 +143,11 @@ def bucket(make_bucket: MakeBucket) -> str:
 
 @pytest.fixture
 def upload(target: Target) -> Callable[..., str]:
-    """``upload(caller, bucket, name, content)``: puts an object there and returns its name."""
+    """``upload(caller, bucket, name, content)`` uploads an object and returns its name."""
 
     def make(caller: Caller, bucket: str, name: str = "a/b.txt", content: bytes = b"some bytes") -> str:
-        answer = put(target, sign_upload(caller, bucket, name), content)
-        assert answer.status_code == 200, answer.text
+        response = put(target, sign_upload(caller, bucket, name), content)
+        assert response.status_code == 200, response.text
         return name
 
     return make

@@ -1,4 +1,4 @@
-"""The Supabase under test, those who call it, and the two or three calls that every test makes."""
+"""The Supabase under test, its callers, and the requests that most tests make."""
 
 import json
 import secrets
@@ -24,7 +24,7 @@ class Target:
     signing_key: str | None
 
     def mint(self, **claims: object) -> str:
-        """A token signed by the project's own key; skips the test where we do not have it."""
+        """A token signed with the project's key. Skips the test without CONTRACT_SIGNING_KEY."""
         if self.signing_key is None:
             pytest.skip("CONTRACT_SIGNING_KEY is not set")
         jwk = json.loads(self.signing_key)
@@ -38,7 +38,7 @@ class Target:
 
 
 class Caller(httpx.Client):
-    """An HTTP client in somebody's name."""
+    """An HTTP client with the credentials of one caller."""
 
     def __init__(self, target: Target, apikey: str, token: str | None = None, user: Any = None) -> None:
         headers = {"apikey": apikey} | ({"authorization": f"Bearer {token}"} if token else {})
@@ -50,22 +50,22 @@ class Caller(httpx.Client):
 
 
 def sign_upload(caller: Caller, bucket: str, name: str, **headers: str) -> str:
-    """The path under /storage/v1 to PUT to."""
-    answer = caller.post(f"/storage/v1/object/upload/sign/{bucket}/{name}", json={}, headers=headers)
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["url"])
+    """The path for the PUT, below /storage/v1."""
+    response = caller.post(f"/storage/v1/object/upload/sign/{bucket}/{name}", json={}, headers=headers)
+    assert response.status_code == 200, response.text
+    return str(response.json()["url"])
 
 
 def put(
     target: Target, signed: str, content: Any = b"some bytes", content_type: str | None = "text/plain"
 ) -> httpx.Response:
-    """A PUT as the uploader makes it: with the URL, and nothing that says who they are."""
+    """An upload to a signed URL, without credentials."""
     headers = {"content-type": content_type} if content_type else {}
     return httpx.put(f"{target.url}/storage/v1{signed}", content=content, headers=headers, timeout=30, trust_env=False)
 
 
-def refusal(answer: httpx.Response) -> tuple[int, str, str]:
-    """(HTTP status, the status in the body, code): Storage's error envelope, which must be whole."""
-    body = answer.json()
+def storage_error(response: httpx.Response) -> tuple[int, str, str]:
+    """(HTTP status, status in the body, code) of Storage's error response, whose fields are checked."""
+    body = response.json()
     assert set(body) >= {"statusCode", "error", "message"}, body
-    return answer.status_code, body["statusCode"], body.get("code", "")
+    return response.status_code, body["statusCode"], body.get("code", "")

@@ -1,4 +1,4 @@
-"""Sessions: how they begin, what is in them, how they are refreshed and how they end."""
+"""Sessions: sign-in, claims, refresh and logout."""
 
 import secrets
 from typing import Any
@@ -25,11 +25,11 @@ def credentials(admin: Caller) -> dict[str, str]:
 
 
 @pytest.fixture
-def session(nobody: Caller, credentials: dict[str, str]) -> Session:
-    answer = nobody.post("/auth/v1/token?grant_type=password", json=credentials)
-    assert answer.status_code == 200, answer.text
-    found: Session = answer.json()
-    return found
+def session(anonymous: Caller, credentials: dict[str, str]) -> Session:
+    response = anonymous.post("/auth/v1/token?grant_type=password", json=credentials)
+    assert response.status_code == 200, response.text
+    session: Session = response.json()
+    return session
 
 
 def refresh(caller: Caller, token: str) -> httpx.Response:
@@ -41,7 +41,7 @@ def as_user(caller: Caller, session: Session, method: str, path: str, **json: ob
     return caller.request(method, path, headers=headers, json=json or None)
 
 
-def test_a_sign_in_is_a_bearer_session_of_an_hour(session: Session, credentials: dict[str, str]) -> None:
+def test_sign_in_returns_a_bearer_session_for_one_hour(session: Session, credentials: dict[str, str]) -> None:
     assert session["token_type"] == "bearer"
     assert session["expires_in"] == 3600
     assert session["refresh_token"]
@@ -50,7 +50,7 @@ def test_a_sign_in_is_a_bearer_session_of_an_hour(session: Session, credentials:
     assert session["user"]["identities"][0]["provider"] == "email"
 
 
-def test_an_access_token_has_gotrues_claims_and_a_published_key(nobody: Caller, session: Session) -> None:
+def test_access_token_has_gotrues_claims_and_verifies_with_a_published_key(anonymous: Caller, session: Session) -> None:
     token = session["access_token"]
     header, claims = jwt.get_unverified_header(token), jwt.decode(token, options={"verify_signature": False})
 
@@ -61,39 +61,39 @@ def test_an_access_token_has_gotrues_claims_and_a_published_key(nobody: Caller, 
     assert claims["sub"] == session["user"]["id"]
     assert claims["exp"] - claims["iat"] == 3600
     assert claims["amr"][0]["method"] == "password"
-    keys = nobody.get("/auth/v1/.well-known/jwks.json").json()["keys"]
+    keys = anonymous.get("/auth/v1/.well-known/jwks.json").json()["keys"]
     if header["alg"] == "ES256":
         key = next(each for each in keys if each["kid"] == header["kid"])
         assert "d" not in key
         jwt.decode(token, jwt.PyJWK(key), algorithms=["ES256"], audience="authenticated")
 
 
-def test_a_wrong_password_and_an_unknown_email_look_the_same(nobody: Caller, credentials: dict[str, str]) -> None:
-    answers = [
-        nobody.post("/auth/v1/token?grant_type=password", json={"email": email, "password": "wrong password"})
+def test_wrong_password_and_unknown_email_get_the_same_error(anonymous: Caller, credentials: dict[str, str]) -> None:
+    responses = [
+        anonymous.post("/auth/v1/token?grant_type=password", json={"email": email, "password": "wrong password"})
         for email in (credentials["email"], new_email())
     ]
 
-    for answer in answers:
-        assert answer.status_code == 400
-        assert answer.json()["error_code"] == "invalid_credentials"
-        assert answer.json()["code"] == 400
-        assert answer.json()["msg"] == "Invalid login credentials"
+    for response in responses:
+        assert response.status_code == 400
+        assert response.json()["error_code"] == "invalid_credentials"
+        assert response.json()["code"] == 400
+        assert response.json()["msg"] == "Invalid login credentials"
 
 
-def test_a_client_of_the_newer_api_gets_the_code_as_a_word(nobody: Caller) -> None:
-    answer = nobody.post(
+def test_newer_api_version_gets_the_error_code_as_text(anonymous: Caller) -> None:
+    response = anonymous.post(
         "/auth/v1/token?grant_type=password",
         json={"email": new_email(), "password": "wrong password"},
         headers={"x-supabase-api-version": "2024-01-01"},
     )
 
-    assert answer.json()["code"] == "invalid_credentials"
-    assert answer.json()["message"] == "Invalid login credentials"
+    assert response.json()["code"] == "invalid_credentials"
+    assert response.json()["message"] == "Invalid login credentials"
 
 
-def test_a_refresh_token_is_replaced_when_it_is_used(nobody: Caller, session: Session) -> None:
-    second = refresh(nobody, session["refresh_token"]).json()
+def test_refresh_returns_a_new_refresh_token(anonymous: Caller, session: Session) -> None:
+    second = refresh(anonymous, session["refresh_token"]).json()
 
     assert second["refresh_token"] != session["refresh_token"]
     assert second["user"]["id"] == session["user"]["id"]
@@ -101,79 +101,81 @@ def test_a_refresh_token_is_replaced_when_it_is_used(nobody: Caller, session: Se
     assert claims[0]["session_id"] == claims[1]["session_id"]
 
 
-def test_a_used_refresh_token_at_once_again_gives_the_present_one(nobody: Caller, session: Session) -> None:
-    second = refresh(nobody, session["refresh_token"]).json()
-    again = refresh(nobody, session["refresh_token"])
+def test_reused_refresh_token_returns_the_current_one_within_seconds(anonymous: Caller, session: Session) -> None:
+    second = refresh(anonymous, session["refresh_token"]).json()
+    again = refresh(anonymous, session["refresh_token"])
 
     assert again.status_code == 200
     assert again.json()["refresh_token"] == second["refresh_token"]
 
 
-def test_an_unknown_refresh_token_is_refused(nobody: Caller) -> None:
-    answer = refresh(nobody, "no-such-token")
+def test_rejects_an_unknown_refresh_token(anonymous: Caller) -> None:
+    response = refresh(anonymous, "no-such-token")
 
-    assert answer.status_code == 400
-    assert answer.json()["error_code"] == "refresh_token_not_found"
+    assert response.status_code == 400
+    assert response.json()["error_code"] == "refresh_token_not_found"
 
 
-def test_the_user_reads_and_changes_themselves(nobody: Caller, session: Session, credentials: dict[str, str]) -> None:
-    changed = as_user(nobody, session, "PUT", "/auth/v1/user", data={"nickname": "Al"}, password="another one")
-    read = as_user(nobody, session, "GET", "/auth/v1/user")
+def test_user_reads_and_updates_their_own_account(
+    anonymous: Caller, session: Session, credentials: dict[str, str]
+) -> None:
+    changed = as_user(anonymous, session, "PUT", "/auth/v1/user", data={"nickname": "Al"}, password="another one")
+    read = as_user(anonymous, session, "GET", "/auth/v1/user")
 
     assert changed.status_code == 200
     assert read.json()["user_metadata"]["nickname"] == "Al"
     body = {"email": credentials["email"], "password": "another one"}
-    assert nobody.post("/auth/v1/token?grant_type=password", json=body).status_code == 200
+    assert anonymous.post("/auth/v1/token?grant_type=password", json=body).status_code == 200
 
 
-def test_a_missing_and_a_forged_token_are_refused(nobody: Caller, session: Session) -> None:
+def test_rejects_a_forged_token(anonymous: Caller, session: Session) -> None:
     forged = {**session, "access_token": session["access_token"][:-8] + "AAAAAAAA"}
-    answer = as_user(nobody, forged, "GET", "/auth/v1/user")
+    response = as_user(anonymous, forged, "GET", "/auth/v1/user")
 
-    assert answer.status_code == 403
-    assert answer.json()["error_code"] == "bad_jwt"
-
-
-def test_logging_out_ends_the_session_at_once(nobody: Caller, session: Session) -> None:
-    assert as_user(nobody, session, "POST", "/auth/v1/logout?scope=local").status_code == 204
-
-    answer = as_user(nobody, session, "GET", "/auth/v1/user")
-    assert answer.status_code == 403
-    assert answer.json()["error_code"] == "session_not_found"
-    assert refresh(nobody, session["refresh_token"]).status_code == 400
+    assert response.status_code == 403
+    assert response.json()["error_code"] == "bad_jwt"
 
 
-def test_logging_out_elsewhere_keeps_this_session(nobody: Caller, credentials: dict[str, str]) -> None:
-    here, there = (nobody.post("/auth/v1/token?grant_type=password", json=credentials).json() for _ in range(2))
-    as_user(nobody, here, "POST", "/auth/v1/logout?scope=others")
+def test_logout_ends_the_session_immediately(anonymous: Caller, session: Session) -> None:
+    assert as_user(anonymous, session, "POST", "/auth/v1/logout?scope=local").status_code == 204
 
-    assert as_user(nobody, here, "GET", "/auth/v1/user").status_code == 200
-    assert as_user(nobody, there, "GET", "/auth/v1/user").status_code == 403
+    response = as_user(anonymous, session, "GET", "/auth/v1/user")
+    assert response.status_code == 403
+    assert response.json()["error_code"] == "session_not_found"
+    assert refresh(anonymous, session["refresh_token"]).status_code == 400
 
 
-def test_the_settings_say_what_sign_up_offers(nobody: Caller) -> None:
-    settings = nobody.get("/auth/v1/settings").json()
+def test_logout_of_other_sessions_keeps_this_one(anonymous: Caller, credentials: dict[str, str]) -> None:
+    here, there = (anonymous.post("/auth/v1/token?grant_type=password", json=credentials).json() for _ in range(2))
+    as_user(anonymous, here, "POST", "/auth/v1/logout?scope=others")
+
+    assert as_user(anonymous, here, "GET", "/auth/v1/user").status_code == 200
+    assert as_user(anonymous, there, "GET", "/auth/v1/user").status_code == 403
+
+
+def test_settings_list_the_sign_up_methods(anonymous: Caller) -> None:
+    settings = anonymous.get("/auth/v1/settings").json()
 
     assert settings["external"]["email"] is True
     assert settings["disable_signup"] is False
 
 
-def test_signing_up_with_an_email_that_is_taken_is_refused(nobody: Caller, credentials: dict[str, str]) -> None:
-    if not nobody.get("/auth/v1/settings").json()["mailer_autoconfirm"]:
-        pytest.skip("this project confirms emails, and hides which ones it knows")
-    fresh = nobody.post("/auth/v1/signup", json={"email": new_email(), "password": "a password"})
-    taken = nobody.post("/auth/v1/signup", json=credentials)
-    weak = nobody.post("/auth/v1/signup", json={"email": new_email(), "password": "short"})
+def test_sign_up_rejects_a_taken_email_and_a_weak_password(anonymous: Caller, credentials: dict[str, str]) -> None:
+    if not anonymous.get("/auth/v1/settings").json()["mailer_autoconfirm"]:
+        pytest.skip("this project confirms emails and does not reveal taken ones")
+    fresh = anonymous.post("/auth/v1/signup", json={"email": new_email(), "password": "a password"})
+    taken = anonymous.post("/auth/v1/signup", json=credentials)
+    weak = anonymous.post("/auth/v1/signup", json={"email": new_email(), "password": "short"})
 
     assert fresh.json()["access_token"]
     assert (taken.status_code, taken.json()["error_code"]) == (422, "user_already_exists")
     assert (weak.status_code, weak.json()["error_code"]) == (422, "weak_password")
 
 
-def test_an_anonymous_session_says_so(nobody: Caller) -> None:
-    if not nobody.get("/auth/v1/settings").json()["external"].get("anonymous_users"):
+def test_anonymous_session_has_the_claim_is_anonymous(anonymous: Caller) -> None:
+    if not anonymous.get("/auth/v1/settings").json()["external"].get("anonymous_users"):
         pytest.skip("this project has no anonymous users")
-    session = nobody.post("/auth/v1/signup", json={}).json()
+    session = anonymous.post("/auth/v1/signup", json={}).json()
 
     claims = jwt.decode(session["access_token"], options={"verify_signature": False})
     assert claims["is_anonymous"] is True

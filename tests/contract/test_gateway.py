@@ -11,39 +11,39 @@ def get(target: Target, path: str, **headers: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("path", ["/rest/v1/", "/auth/v1/settings"])
-def test_a_missing_or_unknown_apikey_is_401(target: Target, path: str) -> None:
+def test_missing_or_unknown_apikey_is_401(target: Target, path: str) -> None:
     missing, unknown = get(target, path), get(target, path, apikey="sb_publishable_unknown")
 
-    for answer in (missing, unknown):
-        assert answer.status_code == 401
-        assert answer.json()["message"]
+    for response in (missing, unknown):
+        assert response.status_code == 401
+        assert response.json()["message"]
 
 
-def test_verification_keys_need_no_apikey(target: Target) -> None:
+def test_jwks_need_no_apikey(target: Target) -> None:
     assert get(target, "/auth/v1/.well-known/jwks.json").json()["keys"]
 
 
-def test_an_api_key_stands_for_its_role(nobody: Caller, admin: Caller) -> None:
-    """Not being JWTs, they are replaced on the way; repeated as a bearer token too, as some clients do."""
-    assert nobody.get("/auth/v1/admin/users").status_code in (401, 403)
+def test_api_key_is_replaced_by_a_token_of_its_role(anonymous: Caller, admin: Caller) -> None:
+    """Some clients repeat the key as a bearer token; it is replaced there too."""
+    assert anonymous.get("/auth/v1/admin/users").status_code in (401, 403)
     assert admin.get("/auth/v1/admin/users").status_code == 200
     repeated = {"authorization": f"Bearer {admin.target.secret_key}"}
     assert admin.get("/auth/v1/admin/users", headers=repeated).status_code == 200
     assert admin.get("/storage/v1/bucket", headers=repeated).status_code == 200
 
 
-def test_a_users_token_is_left_alone_by_the_secret_key(target: Target, owner: Caller) -> None:
-    answer = get(
+def test_user_token_takes_precedence_over_the_secret_key(target: Target, owner: Caller) -> None:
+    response = get(
         target,
         "/auth/v1/admin/users",
         apikey=target.secret_key,
         authorization=f"Bearer {owner.token}",
     )
 
-    assert answer.status_code == 403
+    assert response.status_code == 403
 
 
-def test_storage_is_content_with_a_bearer_token(target: Target, owner: Caller) -> None:
+def test_storage_needs_only_a_bearer_token(target: Target, owner: Caller) -> None:
     assert get(target, "/storage/v1/bucket", authorization=f"Bearer {owner.token}").status_code == 200
     assert get(target, "/storage/v1/bucket").status_code in (400, 401)
 
@@ -57,8 +57,8 @@ def test_storage_is_content_with_a_bearer_token(target: Target, owner: Caller) -
         "/storage/v1/object/sign/any/thing?token=x",
     ],
 )
-def test_a_preflight_is_answered_on_every_path(target: Target, path: str) -> None:
-    answer = httpx.options(
+def test_every_path_accepts_a_preflight(target: Target, path: str) -> None:
+    response = httpx.options(
         f"{target.url}{path}",
         headers={
             "origin": "http://localhost:3000",
@@ -69,21 +69,21 @@ def test_a_preflight_is_answered_on_every_path(target: Target, path: str) -> Non
         trust_env=False,
     )
 
-    assert answer.status_code in (200, 204)
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert "PUT" in answer.headers["access-control-allow-methods"]
-    allowed = answer.headers["access-control-allow-headers"].lower()
+    assert response.status_code in (200, 204)
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert "PUT" in response.headers["access-control-allow-methods"]
+    allowed = response.headers["access-control-allow-headers"].lower()
     assert "content-type" in allowed
     assert "x-upsert" in allowed
 
 
-def test_a_browser_may_read_every_answer(target: Target, owner: Caller, bucket: str) -> None:
-    answers = [
+def test_every_response_has_one_allow_origin_header(target: Target, owner: Caller, bucket: str) -> None:
+    responses = [
         put(target, sign_upload(owner, bucket, "a.txt")),
         put(target, f"/object/upload/sign/{bucket}/a.txt?token=bad"),
         get(target, "/rest/v1/", origin="http://localhost:3000"),
         owner.get("/rest/v1/", headers={"origin": "http://localhost:3000"}),
     ]
 
-    for answer in answers:
-        assert answer.headers.get_list("access-control-allow-origin") == ["*"], answer.request.url
+    for response in responses:
+        assert response.headers.get_list("access-control-allow-origin") == ["*"], response.request.url

@@ -1,4 +1,4 @@
-"""PostgREST behind the gateway: who it runs as, and how SQL chooses its answers."""
+"""PostgREST behind the gateway: roles, errors raised in SQL, and tokens."""
 
 from collections.abc import Iterator
 
@@ -30,10 +30,10 @@ notify pgrst, 'reload schema';
 
 
 @pytest.fixture(scope="module", autouse=True)
-def functions(sql: psycopg.Connection, nobody: Caller) -> Iterator[None]:
+def functions(sql: psycopg.Connection, anonymous: Caller) -> Iterator[None]:
     sql.execute(SETUP.encode())
     who = f"/rest/v1/rpc/contract_{RUN}_who"
-    until(lambda: nobody.post(who, json={}).status_code == 200, "PostgREST to know the functions", seconds=10)
+    until(lambda: anonymous.post(who, json={}).status_code == 200, "PostgREST to load the functions", seconds=10)
     yield
     for function in ("who()", "fail()", "echo(json)"):
         sql.execute(f"drop function public.contract_{RUN}_{function}".encode())
@@ -44,49 +44,49 @@ def call(caller: Caller, function: str, body: object = None, **headers: str) -> 
     return caller.post(f"/rest/v1/rpc/contract_{RUN}_{function}", json=body or {}, headers=headers)
 
 
-def test_a_call_runs_as_the_callers_role(nobody: Caller, owner: Caller, admin: Caller) -> None:
-    assert call(nobody, "who").json()["role"] == "anon"
+def test_function_runs_as_the_callers_role(anonymous: Caller, owner: Caller, admin: Caller) -> None:
+    assert call(anonymous, "who").json()["role"] == "anon"
     assert call(admin, "who").json()["role"] == "service_role"
     as_owner = call(owner, "who").json()
     assert (as_owner["role"], as_owner["uid"]) == ("authenticated", owner.id)
     assert as_owner["claims"]["email"] == owner.user["email"]
 
 
-def test_sql_chooses_status_body_and_headers(owner: Caller) -> None:
-    answer = call(owner, "fail")
+def test_sql_error_sets_status_body_and_headers(owner: Caller) -> None:
+    response = call(owner, "fail")
 
-    assert answer.status_code == 410
-    assert answer.json()["code"] == "asset_gone"
-    assert answer.headers["retry-after"] == "7"
-
-
-def test_policies_hide_and_do_not_refuse(owner: Caller) -> None:
-    answer = owner.get(f"/rest/v1/contract_{RUN}_hidden")
-
-    assert (answer.status_code, answer.json()) == (200, [])
+    assert response.status_code == 410
+    assert response.json()["code"] == "asset_gone"
+    assert response.headers["retry-after"] == "7"
 
 
-def test_an_unknown_function_is_404_and_an_unknown_schema_406(owner: Caller) -> None:
+def test_policies_hide_rows_without_an_error(owner: Caller) -> None:
+    response = owner.get(f"/rest/v1/contract_{RUN}_hidden")
+
+    assert (response.status_code, response.json()) == (200, [])
+
+
+def test_unknown_function_is_404_and_unknown_schema_is_406(owner: Caller) -> None:
     assert call(owner, "unknown").status_code == 404
     assert call(owner, "unknown").json()["code"] == "PGRST202"
     assert call(owner, "who", None, **{"content-profile": "no_such_schema"}).status_code == 406
 
 
-def test_a_forged_token_is_401(target: Target, owner: Caller) -> None:
-    with Caller(target, target.publishable_key, f"{str(owner.token)[:-8]}AAAAAAAA") as forger:
-        assert call(forger, "who").status_code == 401
+def test_forged_token_is_401(target: Target, owner: Caller) -> None:
+    with Caller(target, target.publishable_key, f"{str(owner.token)[:-8]}AAAAAAAA") as forged:
+        assert call(forged, "who").status_code == 401
 
 
-def test_a_minted_token_is_as_good_as_a_session(target: Target) -> None:
+def test_accepts_a_token_minted_with_the_projects_key(target: Target) -> None:
     sub = "11111111-1111-4111-8111-111111111111"
     token = target.mint(role="authenticated", sub=sub, iss="assetdock")
     with Caller(target, target.publishable_key, token) as minted:
-        answer = call(minted, "who").json()
+        response = call(minted, "who").json()
 
-    assert (answer["role"], answer["uid"], answer["claims"]["iss"]) == ("authenticated", sub, "assetdock")
+    assert (response["role"], response["uid"], response["claims"]["iss"]) == ("authenticated", sub, "assetdock")
 
 
-def test_a_body_of_megabytes_goes_both_ways(owner: Caller) -> None:
+def test_transfers_megabytes_in_both_directions(owner: Caller) -> None:
     body = {"body": {"text": "x" * 3_000_000}}
 
     assert call(owner, "echo", body).json() == body["body"]

@@ -1,25 +1,23 @@
-"""Deleting, moving, copying; buckets; roles of one's own."""
+"""Delete, move and copy; buckets; custom roles."""
 
 from collections.abc import Callable
 
 import psycopg
 import pytest
 
-from tests.contract.target import RUN, Caller, MakeBucket, Target, refusal
+from tests.contract.target import RUN, Caller, MakeBucket, Target, storage_error
 
 Upload = Callable[..., str]
 
 
 def delete(caller: Caller, bucket: str, *names: str) -> list[dict[str, object]]:
-    answer = caller.request("DELETE", f"/storage/v1/object/{bucket}", json={"prefixes": list(names)})
-    assert answer.status_code == 200, answer.text
-    rows: list[dict[str, object]] = answer.json()
+    response = caller.request("DELETE", f"/storage/v1/object/{bucket}", json={"prefixes": list(names)})
+    assert response.status_code == 200, response.text
+    rows: list[dict[str, object]] = response.json()
     return rows
 
 
-def test_a_delete_answers_with_the_rows_that_went(
-    owner: Caller, bucket: str, upload: Upload, sql: psycopg.Connection
-) -> None:
+def test_delete_returns_the_deleted_rows(owner: Caller, bucket: str, upload: Upload, sql: psycopg.Connection) -> None:
     upload(owner, bucket, "a.txt")
     upload(owner, bucket, "b.txt")
 
@@ -28,7 +26,7 @@ def test_a_delete_answers_with_the_rows_that_went(
     assert left == [("b.txt",)]
 
 
-def test_a_delete_that_may_not_is_200_with_nothing(
+def test_forbidden_delete_is_200_with_an_empty_list(
     owner: Caller, stranger: Caller, bucket: str, upload: Upload
 ) -> None:
     upload(owner, bucket, "a.txt")
@@ -37,10 +35,10 @@ def test_a_delete_that_may_not_is_200_with_nothing(
     assert delete(owner, bucket, "absent.txt") == []
 
 
-def test_deleting_needs_a_select_policy_too(
+def test_custom_role_needs_a_select_policy_to_delete(
     target: Target, admin: Caller, make_bucket: MakeBucket, upload: Upload, sql: psycopg.Connection
 ) -> None:
-    """And a role of one's own needs only `usage`, its grants and its policies."""
+    """A custom role needs only `usage` on the schema, grants and policies."""
     closed, role = make_bucket(open=False), f"contract_{RUN}"
     upload(admin, closed, "a.txt")
     token = target.mint(role=role, sub="00000000-0000-4000-8000-000000000000")
@@ -57,13 +55,13 @@ def test_deleting_needs_a_select_policy_too(
         sql.execute(statement.encode())
     try:
         with Caller(target, target.publishable_key, token) as custom:
-            blind = delete(custom, closed, "a.txt")
+            without_select = delete(custom, closed, "a.txt")
             sql.execute(
                 f'create policy "contract {role} select" on storage.objects for select to {role} '
                 f"using (bucket_id = '{closed}')".encode()
             )
             signed = custom.post(f"/storage/v1/object/sign/{closed}/a.txt", json={"expiresIn": 60})
-            seeing = delete(custom, closed, "a.txt")
+            with_select = delete(custom, closed, "a.txt")
     finally:
         sql.execute(f'drop policy if exists "contract {role} delete" on storage.objects'.encode())
         sql.execute(f'drop policy if exists "contract {role} select" on storage.objects'.encode())
@@ -71,65 +69,65 @@ def test_deleting_needs_a_select_policy_too(
         sql.execute(f"revoke usage on schema storage from {role}".encode())
         sql.execute(f"drop role {role}".encode())
 
-    assert blind == []
+    assert without_select == []
     assert signed.status_code == 200
-    assert [row["name"] for row in seeing] == ["a.txt"]
+    assert [row["name"] for row in with_select] == ["a.txt"]
 
 
-def test_sql_may_not_delete_objects(sql: psycopg.Connection) -> None:
+def test_sql_cannot_delete_objects(sql: psycopg.Connection) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="Use the Storage API"):
         sql.execute("delete from storage.objects where bucket_id = 'contract-none'")
 
 
-def test_an_object_moves_and_keeps_its_bytes(owner: Caller, bucket: str, upload: Upload) -> None:
+def test_move_keeps_the_bytes(owner: Caller, bucket: str, upload: Upload) -> None:
     upload(owner, bucket, "a.txt", b"moving")
 
     body = {"bucketId": bucket, "sourceKey": "a.txt", "destinationKey": "folder/b.txt"}
     assert owner.post("/storage/v1/object/move", json=body).status_code == 200
 
     assert owner.get(f"/storage/v1/object/authenticated/{bucket}/folder/b.txt").content == b"moving"
-    assert refusal(owner.get(f"/storage/v1/object/info/{bucket}/a.txt"))[1] == "404"
+    assert storage_error(owner.get(f"/storage/v1/object/info/{bucket}/a.txt"))[1] == "404"
 
 
-def test_an_object_is_copied_in_the_copiers_name(owner: Caller, bucket: str, upload: Upload) -> None:
+def test_copy_keeps_the_source_and_the_bytes(owner: Caller, bucket: str, upload: Upload) -> None:
     upload(owner, bucket, "a.txt", b"copied")
 
     body = {"bucketId": bucket, "sourceKey": "a.txt", "destinationKey": "b.txt"}
-    answer = owner.post("/storage/v1/object/copy", json=body)
+    response = owner.post("/storage/v1/object/copy", json=body)
 
-    assert answer.json()["Key"] == f"{bucket}/b.txt"
+    assert response.json()["Key"] == f"{bucket}/b.txt"
     assert owner.get(f"/storage/v1/object/authenticated/{bucket}/b.txt").content == b"copied"
     assert owner.get(f"/storage/v1/object/authenticated/{bucket}/a.txt").content == b"copied"
 
 
-def test_a_stranger_neither_moves_nor_copies(owner: Caller, stranger: Caller, bucket: str, upload: Upload) -> None:
+def test_stranger_cannot_move_or_copy(owner: Caller, stranger: Caller, bucket: str, upload: Upload) -> None:
     upload(owner, bucket, "a.txt")
 
     for verb in ("move", "copy"):
         body = {"bucketId": bucket, "sourceKey": "a.txt", "destinationKey": "b.txt"}
-        assert refusal(stranger.post(f"/storage/v1/object/{verb}", json=body)) == (400, "404", "NoSuchKey")
+        assert storage_error(stranger.post(f"/storage/v1/object/{verb}", json=body)) == (400, "404", "NoSuchKey")
 
 
-def test_buckets_are_the_secret_keys_business(admin: Caller, owner: Caller, bucket: str) -> None:
+def test_bucket_endpoints_require_the_secret_key(admin: Caller, owner: Caller, bucket: str) -> None:
     assert admin.get(f"/storage/v1/bucket/{bucket}").json()["id"] == bucket
-    assert refusal(owner.get(f"/storage/v1/bucket/{bucket}")) == (400, "404", "NoSuchBucket")
-    assert refusal(owner.post("/storage/v1/bucket", json={"name": "contract-users"})) == (
+    assert storage_error(owner.get(f"/storage/v1/bucket/{bucket}")) == (400, "404", "NoSuchBucket")
+    assert storage_error(owner.post("/storage/v1/bucket", json={"name": "contract-users"})) == (
         400,
         "403",
         "AccessDenied",
     )
 
 
-def test_a_bucket_is_made_once_and_dropped_when_empty(admin: Caller, bucket: str, upload: Upload) -> None:
+def test_bucket_is_created_once_and_deleted_only_when_empty(admin: Caller, bucket: str, upload: Upload) -> None:
     again = admin.post("/storage/v1/bucket", json={"id": bucket, "name": bucket})
     upload(admin, bucket, "a.txt")
     full = admin.delete(f"/storage/v1/bucket/{bucket}")
 
-    assert refusal(again)[:2] == (400, "409")
-    assert refusal(full)[:2] == (400, "409")
+    assert storage_error(again)[:2] == (400, "409")
+    assert storage_error(full)[:2] == (400, "409")
     assert admin.post(f"/storage/v1/bucket/{bucket}/empty").status_code == 200
     assert admin.delete(f"/storage/v1/bucket/{bucket}").status_code == 200
 
 
-def test_an_unknown_route_is_a_real_404(admin: Caller) -> None:
+def test_unknown_route_has_http_status_404(admin: Caller) -> None:
     assert admin.get("/storage/v1/no-such-thing/at/all").status_code == 404

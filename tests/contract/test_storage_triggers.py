@@ -1,8 +1,7 @@
-"""What a trigger on storage.objects sees, and what becomes of what it raises.
+"""The rows that a trigger on storage.objects sees, and the responses to errors that it raises.
 
-The permission checks are inserts that are rolled back, so a trigger cannot write down what it saw: it
-raises it, in the one way that reaches the client (SQLSTATE 42501), and counts its calls in a sequence,
-which no rollback undoes.
+Permission checks are inserts that are rolled back, so a trigger cannot store a row. It raises the row with SQLSTATE
+42501, the only error whose message reaches the client, and counts its calls in sequences, which are not rolled back.
 """
 
 import json
@@ -12,11 +11,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.contract.target import RUN, Caller, MakeBucket, Target, put, refusal, sign_upload
+from tests.contract.target import RUN, Caller, MakeBucket, Target, put, sign_upload, storage_error
 
 FUNCTION = """
-create function contract_scratch.look() returns trigger language plpgsql security definer set search_path =
-'' as $$ declare
+create function contract_scratch.observe() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
   wanted text := (select b.wanted from contract_scratch.behaviour b where b.bucket_id = new.bucket_id);
   landed boolean := coalesce(new.metadata ? 'eTag', false);
 begin
@@ -50,11 +52,11 @@ def trigger(sql: psycopg.Connection) -> Iterator[None]:
         sql.execute(f"create sequence contract_scratch.{counter}".encode())
     sql.execute(FUNCTION.encode())
     sql.execute(
-        "create trigger contract_look before insert or update on storage.objects for each row "
-        f"when (new.bucket_id like 'contract-{RUN}-%') execute function contract_scratch.look()".encode()
+        "create trigger contract_observe before insert or update on storage.objects for each row "
+        f"when (new.bucket_id like 'contract-{RUN}-%') execute function contract_scratch.observe()".encode()
     )
     yield
-    sql.execute("drop trigger contract_look on storage.objects")
+    sql.execute("drop trigger contract_observe on storage.objects")
     sql.execute("drop schema contract_scratch cascade")
 
 
@@ -74,7 +76,7 @@ def behave(sql: psycopg.Connection) -> Behave:
 
 
 def counts(sql: psycopg.Connection) -> tuple[int, int, int]:
-    """How often the trigger has seen (a probe, a landed row, an update)."""
+    """How often the trigger has run for (a probe, a landed row, an update)."""
     row = sql.execute(
         "select nextval('contract_scratch.probes'), nextval('contract_scratch.landed'), "
         "nextval('contract_scratch.updates')"
@@ -87,18 +89,18 @@ def seen_since(sql: psycopg.Connection, before: tuple[int, int, int]) -> tuple[i
     return tuple(now - then - 1 for now, then in zip(counts(sql), before, strict=True))
 
 
-def shown(answer: Any) -> dict[str, Any]:
-    """What the trigger saw, out of the message it raised."""
-    assert refusal(answer)[:2] == (400, "403")
-    seen: dict[str, Any] = json.loads(answer.json()["message"])
+def raised_row(response: Any) -> dict[str, Any]:
+    """The row in the message that the trigger raised."""
+    assert storage_error(response)[:2] == (400, "403")
+    seen: dict[str, Any] = json.loads(response.json()["message"])
     return seen
 
 
-def test_signing_shows_one_row_of_the_callers_that_does_not_stay(
+def test_signing_inserts_one_row_as_the_caller_and_rolls_it_back(
     owner: Caller, bucket: str, behave: Behave, sql: psycopg.Connection
 ) -> None:
     behave(bucket, "show probe")
-    seen = shown(owner.post(f"/storage/v1/object/upload/sign/{bucket}/a.txt", json={"a": 1}))
+    seen = raised_row(owner.post(f"/storage/v1/object/upload/sign/{bucket}/a.txt", json={"a": 1}))
 
     assert (seen["role"], seen["uid"], seen["owner_id"]) == ("authenticated", owner.id, owner.id)
     assert seen["operation"] == "storage.object.sign_upload_url"
@@ -113,10 +115,10 @@ def test_signing_shows_one_row_of_the_callers_that_does_not_stay(
     assert sql.execute("select 1 from storage.objects where bucket_id = %s", [bucket]).fetchone() is None
 
 
-def test_a_put_shows_a_probe_before_the_bytes(target: Target, owner: Caller, bucket: str, behave: Behave) -> None:
+def test_put_inserts_a_probe_row_before_the_bytes(target: Target, owner: Caller, bucket: str, behave: Behave) -> None:
     signed = sign_upload(owner, bucket, "a.mp3")
     behave(bucket, "show probe")
-    seen = shown(put(target, signed, b"12345", "audio/mpeg"))
+    seen = raised_row(put(target, signed, b"12345", "audio/mpeg"))
 
     assert (seen["role"], seen["uid"], seen["owner_id"]) == ("service_role", None, owner.id)
     assert seen["operation"] == "storage.object.upload_signed"
@@ -124,10 +126,10 @@ def test_a_put_shows_a_probe_before_the_bytes(target: Target, owner: Caller, buc
     assert seen["metadata"] == {"mimetype": "audio/mpeg", "contentLength": 5}
 
 
-def test_a_put_shows_the_landed_row_after_the_bytes(target: Target, owner: Caller, bucket: str, behave: Behave) -> None:
+def test_put_inserts_the_landed_row_after_the_bytes(target: Target, owner: Caller, bucket: str, behave: Behave) -> None:
     signed = sign_upload(owner, bucket, "a.mp3")
     behave(bucket, "show landed")
-    seen = shown(put(target, signed, b"12345", "audio/mpeg"))
+    seen = raised_row(put(target, signed, b"12345", "audio/mpeg"))
 
     assert (seen["role"], seen["uid"]) == ("service_role", None)
     assert seen["operation"] == "storage.object.upload_signed"
@@ -135,7 +137,7 @@ def test_a_put_shows_the_landed_row_after_the_bytes(target: Target, owner: Calle
     assert seen["metadata"]["size"] == 5
 
 
-def test_a_put_is_two_inserts(target: Target, owner: Caller, bucket: str, sql: psycopg.Connection) -> None:
+def test_put_runs_two_inserts(target: Target, owner: Caller, bucket: str, sql: psycopg.Connection) -> None:
     signed = sign_upload(owner, bucket, "a.txt")
     before = counts(sql)
     put(target, signed)
@@ -143,30 +145,28 @@ def test_a_put_is_two_inserts(target: Target, owner: Caller, bucket: str, sql: p
     assert seen_since(sql, before) == (1, 1, 0)
 
 
-def test_an_overwrite_is_an_insert_and_an_update_each_time(
+def test_overwrite_runs_an_insert_and_an_update_each_time(
     target: Target, owner: Caller, bucket: str, sql: psycopg.Connection
 ) -> None:
     put(target, sign_upload(owner, bucket, "a.txt"), b"one")
     signed = sign_upload(owner, bucket, "a.txt", **{"x-upsert": "true"})
     before = counts(sql)
-    answer = put(target, signed, b"two")
+    response = put(target, signed, b"two")
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert seen_since(sql, before) == (1, 1, 2)
 
 
-def test_42501_reaches_the_uploader_with_its_message(
-    target: Target, owner: Caller, bucket: str, behave: Behave
-) -> None:
+def test_message_of_42501_reaches_the_uploader(target: Target, owner: Caller, bucket: str, behave: Behave) -> None:
     signed = sign_upload(owner, bucket, "a.txt")
     behave(bucket, "refuse This asset is not waiting for bytes.")
-    answer = put(target, signed)
+    response = put(target, signed)
 
-    assert refusal(answer) == (400, "403", "AccessDenied")
-    assert answer.json()["message"] == "This asset is not waiting for bytes."
+    assert storage_error(response) == (400, "403", "AccessDenied")
+    assert response.json()["message"] == "This asset is not waiting for bytes."
 
 
-def test_a_message_about_row_level_security_is_replaced(
+def test_message_about_row_level_security_is_replaced(
     target: Target, owner: Caller, bucket: str, behave: Behave
 ) -> None:
     signed = sign_upload(owner, bucket, "a.txt")
@@ -176,18 +176,18 @@ def test_a_message_about_row_level_security_is_replaced(
 
 
 @pytest.mark.parametrize("sqlstate", ["P0001", "23514", "22023", "PT409"])
-def test_any_other_sqlstate_is_a_500_without_its_message(
+def test_other_sqlstates_are_500_without_the_message(
     target: Target, owner: Caller, bucket: str, behave: Behave, sqlstate: str
 ) -> None:
     signed = sign_upload(owner, bucket, "a.txt")
     behave(bucket, f"raise {sqlstate}")
-    answer = put(target, signed)
+    response = put(target, signed)
 
-    assert refusal(answer)[:2] == (500, "500")
-    assert "only for the log" not in answer.text
+    assert storage_error(response)[:2] == (500, "500")
+    assert "only for the log" not in response.text
 
 
-def test_a_trigger_that_returns_null_is_a_500(
+def test_trigger_that_returns_null_is_a_500(
     target: Target, owner: Caller, bucket: str, behave: Behave, sql: psycopg.Connection
 ) -> None:
     signed = sign_upload(owner, bucket, "a.txt")
@@ -197,7 +197,7 @@ def test_a_trigger_that_returns_null_is_a_500(
     assert sql.execute("select 1 from storage.objects where bucket_id = %s", [bucket]).fetchone() is None
 
 
-def test_a_landed_row_that_is_refused_leaves_no_object(
+def test_rejected_landed_row_leaves_no_object(
     target: Target, owner: Caller, bucket: str, behave: Behave, admin: Caller
 ) -> None:
     signed = sign_upload(owner, bucket, "a.txt")
@@ -209,15 +209,15 @@ def test_a_landed_row_that_is_refused_leaves_no_object(
     assert put(target, signed).status_code == 200
 
 
-def test_a_user_upload_asks_as_the_user_and_lands_as_service_role(
+def test_user_upload_probes_as_the_user_and_lands_as_service_role(
     owner: Caller, make_bucket: MakeBucket, behave: Behave
 ) -> None:
     bucket = make_bucket()
     behave(bucket, "show probe")
-    asked = shown(owner.post(f"/storage/v1/object/{bucket}/a.txt", content=b"x"))
+    probe = raised_row(owner.post(f"/storage/v1/object/{bucket}/a.txt", content=b"x"))
     behave(bucket, "show landed")
-    landed = shown(owner.post(f"/storage/v1/object/{bucket}/a.txt", content=b"x"))
+    landed = raised_row(owner.post(f"/storage/v1/object/{bucket}/a.txt", content=b"x"))
 
-    assert (asked["role"], asked["uid"]) == ("authenticated", owner.id)
+    assert (probe["role"], probe["uid"]) == ("authenticated", owner.id)
     assert (landed["role"], landed["uid"]) == ("service_role", None)
-    assert asked["operation"] == landed["operation"] == "storage.object.upload"
+    assert probe["operation"] == landed["operation"] == "storage.object.upload"

@@ -9,34 +9,34 @@ import psycopg
 import pytest
 
 from tests.contract.target import Caller, MakeBucket, Target, put, sign_upload
-from tests.contract.tus import Tus, as_user, by_token, encoded
+from tests.contract.tus import Tus, as_user, by_token, encode_metadata
 from tests.polling import until
 
 
 @pytest.fixture(params=["by token", "as user"])
 def tus(request: pytest.FixtureRequest, owner: Caller, bucket: str) -> Tus:
-    """Whoever it is may upload `a.bin`."""
+    """A caller who can upload `a.bin`."""
     return by_token(owner, bucket, "a.bin") if request.param == "by token" else as_user(owner)
 
 
 def stored(admin: Caller, bucket: str, name: str = "a.bin") -> bytes | None:
-    answer = admin.get(f"/storage/v1/object/authenticated/{bucket}/{name}")
-    return answer.content if answer.status_code == 200 else None
+    response = admin.get(f"/storage/v1/object/authenticated/{bucket}/{name}")
+    return response.content if response.status_code == 200 else None
 
 
-def test_options_say_what_is_spoken_here(target: Target) -> None:
-    for door in ("", "/sign"):
-        answer = httpx.options(f"{target.url}/storage/v1/upload/resumable{door}", timeout=30, trust_env=False)
+def test_options_returns_version_extensions_and_max_size(target: Target) -> None:
+    for path in ("", "/sign"):
+        response = httpx.options(f"{target.url}/storage/v1/upload/resumable{path}", timeout=30, trust_env=False)
 
-        assert answer.status_code in (200, 204)
-        assert answer.headers["tus-version"] == "1.0.0"
-        assert set(answer.headers["tus-extension"].split(",")) >= {
+        assert response.status_code in (200, 204)
+        assert response.headers["tus-version"] == "1.0.0"
+        assert set(response.headers["tus-extension"].split(",")) >= {
             "creation", "creation-with-upload", "creation-defer-length", "termination", "expiration"
         }  # fmt: skip
-        assert int(answer.headers["tus-max-size"]) > 0
+        assert int(response.headers["tus-max-size"]) > 0
 
 
-def test_an_upload_in_parts_becomes_an_object_with_its_last_part(tus: Tus, bucket: str, admin: Caller) -> None:
+def test_upload_becomes_an_object_with_its_last_chunk(tus: Tus, bucket: str, admin: Caller) -> None:
     url = tus.begin(bucket, "a.bin", 10)
     first = tus.patch(url, 0, b"01234")
 
@@ -48,28 +48,28 @@ def test_an_upload_in_parts_becomes_an_object_with_its_last_part(tus: Tus, bucke
     assert stored(admin, bucket) == b"0123456789"
 
 
-def test_the_location_names_bucket_object_and_version_in_base64url(tus: Tus, bucket: str) -> None:
-    last = tus.begin(bucket, "a.bin", 10).removeprefix(f"{tus.url}/")
+def test_location_encodes_bucket_name_and_version_in_base64url(tus: Tus, bucket: str) -> None:
+    segment = tus.begin(bucket, "a.bin", 10).removeprefix(f"{tus.url}/")
 
-    place = base64.urlsafe_b64decode(last + "=" * (-len(last) % 4)).decode()
+    place = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)).decode()
     assert place.startswith(f"{bucket}/a.bin/")
-    assert "=" not in last
+    assert "=" not in segment
     assert len(place.rpartition("/")[2]) == 36
 
 
-def test_a_head_says_how_far_it_is(tus: Tus, bucket: str) -> None:
+def test_head_returns_the_offset(tus: Tus, bucket: str) -> None:
     url = tus.begin(bucket, "a.bin", 10)
     tus.patch(url, 0, b"0123")
-    answer = tus.head(url)
+    response = tus.head(url)
 
-    assert answer.status_code == 200
-    assert (answer.headers["upload-offset"], answer.headers["upload-length"]) == ("4", "10")
-    assert answer.headers["cache-control"] == "no-store"
-    assert encoded({"objectName": "a.bin"}) in answer.headers["upload-metadata"]
-    assert answer.headers["tus-resumable"] == "1.0.0"
+    assert response.status_code == 200
+    assert (response.headers["upload-offset"], response.headers["upload-length"]) == ("4", "10")
+    assert response.headers["cache-control"] == "no-store"
+    assert encode_metadata({"objectName": "a.bin"}) in response.headers["upload-metadata"]
+    assert response.headers["tus-resumable"] == "1.0.0"
 
 
-def test_bytes_may_come_with_the_creation(tus: Tus, bucket: str, admin: Caller) -> None:
+def test_creation_accepts_bytes(tus: Tus, bucket: str, admin: Caller) -> None:
     some = tus.create(bucket, "a.bin", 10, content=b"01234")
     assert (some.status_code, some.headers["upload-offset"]) == (201, "5")
 
@@ -77,7 +77,7 @@ def test_bytes_may_come_with_the_creation(tus: Tus, bucket: str, admin: Caller) 
     assert stored(admin, bucket) == b"0123456789"
 
 
-def test_the_length_may_be_told_later(tus: Tus, bucket: str, admin: Caller) -> None:
+def test_length_can_be_deferred(tus: Tus, bucket: str, admin: Caller) -> None:
     url = tus.begin(bucket, "a.bin", None)
     tus.patch(url, 0, b"01234")
     head = tus.head(url)
@@ -88,14 +88,14 @@ def test_the_length_may_be_told_later(tus: Tus, bucket: str, admin: Caller) -> N
     assert stored(admin, bucket) == b"0123456"
 
 
-def test_an_unfinished_upload_says_when_it_expires(tus: Tus, bucket: str) -> None:
+def test_unfinished_upload_has_upload_expires(tus: Tus, bucket: str) -> None:
     created = tus.create(bucket, "a.bin", 10)
-    if "upload-expires" in created.headers:  # the real one says so on S3, and not on plain files
+    if "upload-expires" in created.headers:  # the real Storage sends it with S3 only
         assert created.headers["upload-expires"].endswith("GMT")
         assert "upload-expires" in tus.patch(created.headers["location"], 0, b"0").headers
 
 
-def test_a_wrong_offset_is_a_conflict_and_changes_nothing(tus: Tus, bucket: str) -> None:
+def test_wrong_offset_is_a_conflict_and_changes_nothing(tus: Tus, bucket: str) -> None:
     url = tus.begin(bucket, "a.bin", 10)
     tus.patch(url, 0, b"01234")
     for offset in (0, 4, 6, 10):
@@ -104,14 +104,14 @@ def test_a_wrong_offset_is_a_conflict_and_changes_nothing(tus: Tus, bucket: str)
     assert tus.head(url).headers["upload-offset"] == "5"
 
 
-def test_a_part_of_another_content_type_is_refused(tus: Tus, bucket: str) -> None:
+def test_rejects_a_chunk_with_another_content_type(tus: Tus, bucket: str) -> None:
     url = tus.begin(bucket, "a.bin", 10)
 
     assert tus.patch(url, 0, b"x", **{"content-type": "audio/mpeg"}).status_code == 415
     assert tus.head(url).headers["upload-offset"] == "0"
 
 
-def test_a_request_without_the_protocols_version_is_refused(tus: Tus, bucket: str) -> None:
+def test_request_without_tus_resumable_is_412(tus: Tus, bucket: str) -> None:
     url = tus.begin(bucket, "a.bin", 10)
 
     assert tus.create(bucket, "a.bin", 10, headers={"tus-resumable": ""}).status_code == 412
@@ -119,18 +119,18 @@ def test_a_request_without_the_protocols_version_is_refused(tus: Tus, bucket: st
     assert tus.head(url, **{"tus-resumable": ""}).status_code == 412
 
 
-def test_more_bytes_than_were_announced_are_refused(tus: Tus, bucket: str, admin: Caller) -> None:
-    def unannounced() -> Iterator[bytes]:
+def test_rejects_more_bytes_than_upload_length(tus: Tus, bucket: str, admin: Caller) -> None:
+    def oversized() -> Iterator[bytes]:
         yield b"x" * 11
 
     url = tus.begin(bucket, "a.bin", 10)
 
     assert tus.patch(url, 0, b"x" * 11).status_code == 413
-    assert tus.patch(url, 0, unannounced()).status_code in (400, 413)
+    assert tus.patch(url, 0, oversized()).status_code in (400, 413)
     assert stored(admin, bucket) is None
 
 
-def test_the_buckets_limit_holds_from_the_start(owner: Caller, make_bucket: MakeBucket) -> None:
+def test_bucket_size_limit_applies_from_creation(owner: Caller, make_bucket: MakeBucket) -> None:
     small = make_bucket(file_size_limit=1000)
     tus = by_token(owner, small, "a.bin")
 
@@ -144,19 +144,19 @@ def test_the_buckets_limit_holds_from_the_start(owner: Caller, make_bucket: Make
 @pytest.mark.parametrize(
     "header", ["", "bucketName", "bucketName !!!", "bucketName YQ==,bucketName YQ==", "bucketName YQ== YQ==", "a,,b"]
 )
-def test_metadata_that_is_none_is_a_bad_request(tus: Tus, bucket: str, header: str) -> None:
-    answer = tus.create(bucket, "a.bin", 10, headers={"upload-metadata": header})
+def test_rejects_malformed_metadata(tus: Tus, bucket: str, header: str) -> None:
+    response = tus.create(bucket, "a.bin", 10, headers={"upload-metadata": header})
 
-    assert 400 <= answer.status_code < 500
-    assert "location" not in answer.headers
+    assert 400 <= response.status_code < 500
+    assert "location" not in response.headers
 
 
 @pytest.mark.parametrize("length", ["-1", "1.5", "ten", ""])
-def test_a_length_that_is_none_is_a_bad_request(tus: Tus, bucket: str, length: str) -> None:
+def test_rejects_a_malformed_length(tus: Tus, bucket: str, length: str) -> None:
     assert tus.create(bucket, "a.bin", 10, headers={"upload-length": length}).status_code == 400
 
 
-def test_metadata_name_the_type_the_caching_and_the_users_own(
+def test_metadata_sets_type_cache_control_and_user_metadata(
     tus: Tus, bucket: str, sql: psycopg.Connection, owner: Caller
 ) -> None:
     own = {"contentType": "audio/mpeg", "cacheControl": "3600", "metadata": '{"take": "2"}'}
@@ -173,7 +173,7 @@ def test_metadata_name_the_type_the_caching_and_the_users_own(
     assert len(row[3]) == 36
 
 
-def test_a_bucket_that_takes_few_types_takes_any_when_none_is_told(owner: Caller, make_bucket: MakeBucket) -> None:
+def test_missing_content_type_bypasses_allowed_mime_types(owner: Caller, make_bucket: MakeBucket) -> None:
     audio = make_bucket(allowed_mime_types=["audio/mpeg"])
     tus = by_token(owner, audio, "a.bin")
 
@@ -181,7 +181,7 @@ def test_a_bucket_that_takes_few_types_takes_any_when_none_is_told(owner: Caller
     assert tus.create(audio, "a.bin", 3, content=b"abc", metadata={"contentType": None}).status_code == 201
 
 
-def test_an_upload_that_is_given_up_is_gone(tus: Tus, bucket: str, admin: Caller) -> None:
+def test_terminated_upload_is_not_found(tus: Tus, bucket: str, admin: Caller) -> None:
     url = tus.begin(bucket, "a.bin", 10)
     tus.patch(url, 0, b"01234")
 
@@ -191,14 +191,14 @@ def test_an_upload_that_is_given_up_is_gone(tus: Tus, bucket: str, admin: Caller
     assert stored(admin, bucket) is None
 
 
-def test_a_finished_upload_is_not_given_up(tus: Tus, bucket: str, admin: Caller) -> None:
+def test_finished_upload_cannot_be_terminated(tus: Tus, bucket: str, admin: Caller) -> None:
     url = str(tus.create(bucket, "a.bin", 3, content=b"abc").headers["location"])
 
-    assert tus.delete(url).status_code in (400, 409)  # a user's probe meets the object before that
+    assert tus.delete(url).status_code in (400, 409)  # for a user the permission check finds the object first
     assert stored(admin, bucket) == b"abc"
 
 
-def test_every_request_needs_the_token(target: Target, owner: Caller, bucket: str) -> None:
+def test_every_request_requires_the_token(target: Target, owner: Caller, bucket: str) -> None:
     tus = by_token(owner, bucket, "a.bin")
     url = tus.begin(bucket, "a.bin", 10)
     elsewhere = by_token(owner, bucket, "b.bin").headers["x-signature"]
@@ -211,28 +211,28 @@ def test_every_request_needs_the_token(target: Target, owner: Caller, bucket: st
         assert tus.delete(url).status_code == 400
 
 
-def test_a_token_does_not_open_the_users_door(target: Target, owner: Caller, bucket: str) -> None:
+def test_upload_token_is_rejected_without_the_sign_path(target: Target, owner: Caller, bucket: str) -> None:
     tus = Tus(target, "", by_token(owner, bucket, "a.bin").headers)
 
     assert tus.create(bucket, "a.bin", 10).status_code in (400, 401, 403)
 
 
-def test_a_user_needs_a_policy(owner: Caller, stranger: Caller, make_bucket: MakeBucket, bucket: str) -> None:
+def test_user_upload_requires_a_policy(owner: Caller, stranger: Caller, make_bucket: MakeBucket, bucket: str) -> None:
     closed = make_bucket(open=False)
-    refused = as_user(owner).create(closed, "a.bin", 10)
+    denied = as_user(owner).create(closed, "a.bin", 10)
 
-    assert refused.status_code == 403
-    assert "row-level security" in refused.text
+    assert denied.status_code == 403
+    assert "row-level security" in denied.text
     url = as_user(owner).begin(bucket, "a.bin", 10)
     put(owner.target, sign_upload(owner, bucket, "a.bin"))
-    assert as_user(stranger).patch(url, 0, b"x").status_code == 409  # the name is taken meanwhile
+    assert as_user(stranger).patch(url, 0, b"x").status_code == 409  # the name is taken by now
 
 
-def test_a_missing_bucket_is_not_uploaded_to(owner: Caller) -> None:
+def test_rejects_an_upload_to_a_missing_bucket(owner: Caller) -> None:
     assert as_user(owner).create("contract-no-such-bucket", "a.bin", 10).status_code in (400, 403, 404)
 
 
-def test_a_token_overwrites_its_object_although_it_says_no_upsert(owner: Caller, bucket: str, admin: Caller) -> None:
+def test_token_without_upsert_overwrites_its_object(owner: Caller, bucket: str, admin: Caller) -> None:
     tus = by_token(owner, bucket, "a.bin")
     tus.create(bucket, "a.bin", 3, content=b"one")
 
@@ -240,7 +240,7 @@ def test_a_token_overwrites_its_object_although_it_says_no_upsert(owner: Caller,
     assert stored(admin, bucket) == b"two"
 
 
-def test_one_token_serves_put_and_tus(target: Target, owner: Caller, bucket: str, admin: Caller) -> None:
+def test_one_token_works_for_put_and_tus(target: Target, owner: Caller, bucket: str, admin: Caller) -> None:
     tus = by_token(owner, bucket, "a.bin")
 
     put(target, f"/object/upload/sign/{bucket}/a.bin?token={tus.headers['x-signature']}", b"by put")
@@ -250,7 +250,7 @@ def test_one_token_serves_put_and_tus(target: Target, owner: Caller, bucket: str
     assert stored(admin, bucket) == b"by tus"
 
 
-def test_of_two_writers_the_later_waits_and_finds_the_offset_moved(tus: Tus, bucket: str) -> None:
+def test_second_writer_waits_and_gets_an_offset_conflict(tus: Tus, bucket: str) -> None:
     url = tus.begin(bucket, "a.bin", 10)
     under_way, released = threading.Event(), threading.Event()
     statuses: list[int] = []
@@ -272,7 +272,7 @@ def test_of_two_writers_the_later_waits_and_finds_the_offset_moved(tus: Tus, buc
     assert tus.head(url).headers["upload-offset"] == "5"
 
 
-def test_a_connection_that_hangs_is_cut_when_the_client_comes_back(owner: Caller, bucket: str, admin: Caller) -> None:
+def test_new_request_aborts_a_hanging_one(owner: Caller, bucket: str, admin: Caller) -> None:
     tus = by_token(owner, bucket, "a.bin")
     url = tus.begin(bucket, "a.bin", 10)
     under_way, over = threading.Event(), threading.Event()
@@ -292,7 +292,7 @@ def test_a_connection_that_hangs_is_cut_when_the_client_comes_back(owner: Caller
     thread = threading.Thread(target=hang)
     thread.start()
     assert under_way.wait(15)
-    until(lambda: tus.head(url).headers["upload-offset"] == "5", "the first bytes to be there")
+    until(lambda: tus.head(url).headers["upload-offset"] == "5", "the first bytes to be stored")
     resumed = tus.patch(url, 5, b"56789")
     over.set()
     thread.join(15)
@@ -302,14 +302,14 @@ def test_a_connection_that_hangs_is_cut_when_the_client_comes_back(owner: Caller
     assert stored(admin, bucket) == b"0123456789"
 
 
-def test_a_browser_may_send_and_read_every_header_of_the_protocol(target: Target, owner: Caller, bucket: str) -> None:
+def test_cors_allows_and_exposes_the_protocol_headers(target: Target, owner: Caller, bucket: str) -> None:
     tus = by_token(owner, bucket, "a.bin")
     names = "tus-resumable,upload-length,upload-offset,upload-metadata,content-type,x-signature"
-    asked = {
+    headers = {
         "origin": "http://localhost:3000", "access-control-request-method": "PATCH",
         "access-control-request-headers": names,
     }  # fmt: skip
-    preflight = httpx.options(tus.url, headers=asked, timeout=30, trust_env=False)
+    preflight = httpx.options(tus.url, headers=headers, timeout=30, trust_env=False)
     created = tus.create(bucket, "a.bin", 10, headers={"origin": "http://localhost:3000"})
 
     allowed = preflight.headers["access-control-allow-headers"].lower()

@@ -1,4 +1,4 @@
-"""The official Python clients, which know nothing of any of this."""
+"""The official Python clients, unmodified."""
 
 import secrets
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def signed_in(client: Client, admin: Caller) -> Client:
     return client
 
 
-def test_the_auth_client_signs_in_refreshes_and_signs_out(signed_in: Client) -> None:
+def test_auth_client_signs_in_refreshes_and_signs_out(signed_in: Client) -> None:
     before = signed_in.auth.get_session()
     refreshed = signed_in.auth.refresh_session()
     user = signed_in.auth.get_user()
@@ -42,17 +42,15 @@ def test_the_auth_client_signs_in_refreshes_and_signs_out(signed_in: Client) -> 
     assert signed_in.auth.get_session() is None
 
 
-def test_the_auth_client_understands_a_refusal(client: Client) -> None:
-    with pytest.raises(AuthApiError) as refused:
+def test_auth_client_parses_errors(client: Client) -> None:
+    with pytest.raises(AuthApiError) as error:
         client.auth.sign_in_with_password({"email": "nobody@example.com", "password": "wrong password"})
 
-    assert refused.value.code == "invalid_credentials"
-    assert refused.value.message == "Invalid login credentials"
+    assert error.value.code == "invalid_credentials"
+    assert error.value.message == "Invalid login credentials"
 
 
-def test_the_storage_client_uploads_to_a_signed_url_and_reads_it_back(
-    signed_in: Client, bucket: str, tmp_path: Path
-) -> None:
+def test_storage_client_uploads_to_a_signed_url_and_downloads(signed_in: Client, bucket: str, tmp_path: Path) -> None:
     storage = signed_in.storage.from_(bucket)
     (tmp_path / "a.mp3").write_bytes(b"not really music")
     signed = storage.create_signed_upload_url("a.mp3")
@@ -64,9 +62,9 @@ def test_the_storage_client_uploads_to_a_signed_url_and_reads_it_back(
     assert [item["name"] for item in storage.remove(["a.mp3"])] == ["a.mp3"]
 
 
-def test_the_storage_client_understands_a_refusal(signed_in: Client, make_bucket: MakeBucket) -> None:
-    with pytest.raises(StorageApiError) as refused:
+def test_storage_client_parses_errors(signed_in: Client, make_bucket: MakeBucket) -> None:
+    with pytest.raises(StorageApiError) as error:
         signed_in.storage.from_(make_bucket(open=False)).create_signed_upload_url("a.mp3")
 
-    assert str(refused.value.status) == "403"
-    assert refused.value.message == "new row violates row-level security policy"
+    assert str(error.value.status) == "403"
+    assert error.value.message == "new row violates row-level security policy"

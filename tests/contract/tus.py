@@ -1,4 +1,4 @@
-"""TUS 1.0.0 as a client speaks it, request by request."""
+"""A TUS 1.0.0 client that sends single requests."""
 
 import base64
 from typing import Any
@@ -11,54 +11,59 @@ BYTES = "application/offset+octet-stream"
 
 
 class Tus:
-    """Somebody who uploads in parts: with a token (`x-signature`), or as a user."""
+    """A client with an upload token (`x-signature`) or a user's session."""
 
-    def __init__(self, target: Target, door: str, headers: dict[str, str]) -> None:
-        self.url = f"{target.url}/storage/v1/upload/resumable{door}"
+    def __init__(self, target: Target, path: str, headers: dict[str, str]) -> None:
+        self.url = f"{target.url}/storage/v1/upload/resumable{path}"
         self.headers = headers
 
-    def create(self, bucket: str, name: str, length: int | None, **how: Any) -> httpx.Response:
-        """``how``: `content`, `metadata` (more of it, None takes one away), `headers`."""
-        metadata = {"bucketName": bucket, "objectName": name, "contentType": "text/plain", **how.get("metadata", {})}
-        announced = {"upload-defer-length": "1"} if length is None else {"upload-length": str(length)}
-        if "content" in how:
-            announced["content-type"] = BYTES
-        headers = {**announced, "upload-metadata": encoded(metadata), **how.get("headers", {})}
-        return self.ask("POST", self.url, content=how.get("content", b""), **headers)
+    def create(self, bucket: str, name: str, length: int | None, **options: Any) -> httpx.Response:
+        """``options``: `content`, `headers`, and `metadata` to add or, with None, to remove."""
+        metadata = {
+            "bucketName": bucket,
+            "objectName": name,
+            "contentType": "text/plain",
+            **options.get("metadata", {}),
+        }
+        upload_headers = {"upload-defer-length": "1"} if length is None else {"upload-length": str(length)}
+        if "content" in options:
+            upload_headers["content-type"] = BYTES
+        headers = {**upload_headers, "upload-metadata": encode_metadata(metadata), **options.get("headers", {})}
+        return self.request("POST", self.url, content=options.get("content", b""), **headers)
 
-    def begin(self, bucket: str, name: str, length: int | None, **how: Any) -> str:
+    def begin(self, bucket: str, name: str, length: int | None, **options: Any) -> str:
         """The URL of a new upload."""
-        answer = self.create(bucket, name, length, **how)
-        assert answer.status_code == 201, answer.text
-        return str(answer.headers["location"])
+        response = self.create(bucket, name, length, **options)
+        assert response.status_code == 201, response.text
+        return str(response.headers["location"])
 
     def patch(self, url: str, offset: int, content: Any, **headers: str) -> httpx.Response:
         sent = {"upload-offset": str(offset), "content-type": BYTES, **headers}
-        return self.ask("PATCH", url, content=content, **sent)
+        return self.request("PATCH", url, content=content, **sent)
 
     def head(self, url: str, **headers: str) -> httpx.Response:
-        return self.ask("HEAD", url, **headers)
+        return self.request("HEAD", url, **headers)
 
     def delete(self, url: str) -> httpx.Response:
-        return self.ask("DELETE", url)
+        return self.request("DELETE", url)
 
-    def ask(self, method: str, url: str, content: Any = None, **headers: str) -> httpx.Response:
-        """A header that is "" is not sent."""
+    def request(self, method: str, url: str, content: Any = None, **headers: str) -> httpx.Response:
+        """Sends the request, without headers whose value is empty."""
         sent = {"tus-resumable": "1.0.0", **self.headers, **headers}
         sent = {name: value for name, value in sent.items() if value}
         return httpx.request(method, url, headers=sent, content=content, timeout=30, trust_env=False)
 
 
-def encoded(metadata: dict[str, str | None]) -> str:
+def encode_metadata(metadata: dict[str, str | None]) -> str:
     return ",".join(
         f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in metadata.items() if value is not None
     )
 
 
 def by_token(caller: Caller, bucket: str, name: str) -> Tus:
-    answer = caller.post(f"/storage/v1/object/upload/sign/{bucket}/{name}")
-    assert answer.status_code == 200, answer.text
-    return Tus(caller.target, "/sign", {"x-signature": answer.json()["token"]})
+    response = caller.post(f"/storage/v1/object/upload/sign/{bucket}/{name}")
+    assert response.status_code == 200, response.text
+    return Tus(caller.target, "/sign", {"x-signature": response.json()["token"]})
 
 
 def as_user(caller: Caller) -> Tus:

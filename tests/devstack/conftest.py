@@ -1,9 +1,8 @@
-"""Stacks of our own, with no project in them."""
+"""Stacks with an empty project."""
 
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,29 +13,28 @@ from devstack.binaries import PROJECT
 from devstack.ports import Ports
 from devstack.project import Project
 from devstack.stack import Stack
+from devstack.state_directory import temporary_state_directory
 
 Up = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """Shared: a test leaves it running, whatever it did to it."""
+    """A shared stack. Every test must leave it running."""
     with (
-        tempfile.TemporaryDirectory(prefix="assetdock-devstack-") as directory,
-        Stack(Path(directory), Ports.free(), project=Project()) as stack,
+        temporary_state_directory() as directory,
+        Stack(directory, Ports.free(), project=Project()) as stack,
     ):
         yield stack
 
 
 @pytest.fixture(scope="session")
 def legacy_stack() -> Iterator[Stack]:
-    """A project from before 30 October 2026, with a shared HS256 secret; its upload URLs live for a
-    second.
-    """
+    """A project from before 30 October 2026 with an HS256 secret. Its upload URLs expire after a second."""
     with (
-        tempfile.TemporaryDirectory(prefix="assetdock-devstack-") as directory,
+        temporary_state_directory() as directory,
         Stack(
-            Path(directory),
+            directory,
             Ports.free(),
             default_grants="legacy",
             jwt_secret="a-secret-of-at-least-thirty-two-characters",
@@ -49,12 +47,9 @@ def legacy_stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def state() -> Iterator[Path]:
-    """A directory for a stack that the test starts itself, open to the user that Postgres runs as under
-    root.
-    """
-    with tempfile.TemporaryDirectory(prefix="assetdock-devstack-") as directory:
-        Path(directory).chmod(0o711)
-        yield Path(directory) / "state"
+    """The state directory of a stack that the test starts."""
+    with temporary_state_directory() as directory:
+        yield directory / "state"
 
 
 @pytest.fixture
@@ -69,7 +64,7 @@ def port_options(ports: Ports) -> list[str]:
 
 @pytest.fixture
 def up(state: Path, port_options: list[str]) -> Iterator[Up]:
-    """``up(*options)`` starts the command in the background; what the test leaves running is stopped."""
+    """``up(*options)`` starts the command in the background and stops it after the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*options: str, program: tuple[str, ...] = ("-m", "devstack")) -> subprocess.Popen[str]:

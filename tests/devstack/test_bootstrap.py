@@ -1,4 +1,4 @@
-"""The empty database: hosted's roles, schemas and grants, and the fence around `storage` and `auth`."""
+"""The empty database: roles, schemas and grants of hosted Supabase, and the DDL guard of `storage` and `auth`."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def superuser(stack: Stack) -> Iterator[Connection]:
 TRIGGER_FUNCTION = "create function public.pass() returns trigger language plpgsql as 'begin return new; end'"
 
 
-def test_postgres_is_no_superuser_but_may_make_roles_and_bypass_policies(migrator: Connection) -> None:
+def test_postgres_can_create_roles_and_bypass_rls_but_is_not_a_superuser(migrator: Connection) -> None:
     row = migrator.execute(
         "select rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls "
         "from pg_roles where rolname = 'postgres'"
@@ -67,7 +67,7 @@ def test_postgres_is_no_superuser_but_may_make_roles_and_bypass_policies(migrato
         "alter table storage.objects drop column metadata",
     ],
 )
-def test_postgres_changes_nothing_in_storage_and_auth(migrator: Connection, statement: str) -> None:
+def test_postgres_cannot_change_the_schemas_storage_and_auth(migrator: Connection, statement: str) -> None:
     migrator.execute("create policy p on storage.objects for select to authenticated using (true)")
     migrator.execute(TRIGGER_FUNCTION.encode())
     migrator.execute("create trigger t before insert on storage.objects for each row execute function pass()")
@@ -77,7 +77,7 @@ def test_postgres_changes_nothing_in_storage_and_auth(migrator: Connection, stat
 
 
 @pytest.mark.parametrize("table", ["storage.objects", "storage.buckets", "auth.users"])
-def test_postgres_makes_and_drops_policies_and_triggers_there(migrator: Connection, table: str) -> None:
+def test_postgres_can_create_and_drop_policies_and_triggers_there(migrator: Connection, table: str) -> None:
     migrator.execute(TRIGGER_FUNCTION.encode())
     for statement in (
         f"create policy p on {table} for select to authenticated using (true)",
@@ -91,7 +91,7 @@ def test_postgres_makes_and_drops_policies_and_triggers_there(migrator: Connecti
         migrator.execute(statement.encode())
 
 
-def test_postgres_makes_roles_that_storage_can_assume(migrator: Connection) -> None:
+def test_postgres_can_create_roles_that_storage_assumes(migrator: Connection) -> None:
     for statement in (
         "create role contract_worker nologin",
         "grant contract_worker to authenticator",
@@ -115,18 +115,18 @@ def test_postgres_makes_roles_that_storage_can_assume(migrator: Connection) -> N
         "drop function devstack_ddl_guard.reject_ddl() cascade",
     ],
 )
-def test_there_is_no_way_around_the_fence(migrator: Connection, statement: str) -> None:
+def test_postgres_cannot_bypass_the_ddl_guard(migrator: Connection, statement: str) -> None:
     with pytest.raises(errors.InsufficientPrivilege):
         migrator.execute(statement.encode())
 
 
 @pytest.mark.parametrize("statement", [b"delete from storage.objects", b"delete from storage.buckets"])
-def test_nobody_deletes_storage_rows_by_sql(superuser: Connection, statement: bytes) -> None:
+def test_sql_cannot_delete_storage_rows(superuser: Connection, statement: bytes) -> None:
     with pytest.raises(errors.InsufficientPrivilege, match="Use the Storage API"):
         superuser.execute(statement)
 
 
-def test_the_caller_is_read_from_either_spelling_of_the_settings(superuser: Connection) -> None:
+def test_caller_is_read_from_old_and_new_settings(superuser: Connection) -> None:
     sub = "11111111-1111-4111-8111-111111111111"
     for settings in (
         {"request.jwt.claims": f'{{"sub": "{sub}", "role": "authenticated", "email": "a@b.c"}}'},
@@ -137,14 +137,14 @@ def test_the_caller_is_read_from_either_spelling_of_the_settings(superuser: Conn
         },
     ):
         for name in ("request.jwt.claims", "request.jwt.claim.sub", "request.jwt.claim.role"):
-            superuser.execute("select set_config(%s, '', true)", [name])  # as a pooled connection leaves them
+            superuser.execute("select set_config(%s, '', true)", [name])  # as left on a pooled connection
         for name, value in settings.items():
             superuser.execute("select set_config(%s, %s, true)", [name, value])
         row = superuser.execute("select auth.uid()::text, auth.role(), auth.email()").fetchone()
         assert row == (sub, "authenticated", "a@b.c")
 
 
-def test_names_are_taken_apart_as_storage_does(superuser: Connection) -> None:
+def test_path_functions_split_object_names(superuser: Connection) -> None:
     row = superuser.execute(
         "select storage.foldername('a/b/c.tar.gz'), storage.filename('a/b/c.tar.gz'), storage.extension('a/b/c.tar.gz')"
     ).fetchone()
@@ -152,7 +152,7 @@ def test_names_are_taken_apart_as_storage_does(superuser: Connection) -> None:
     assert row == (["a", "b"], "c.tar.gz", "gz")
 
 
-def test_api_sessions_time_out_as_on_hosted(superuser: Connection) -> None:
+def test_api_roles_have_the_statement_timeouts_of_hosted(superuser: Connection) -> None:
     rows = superuser.execute(
         "select rolname, rolconfig from pg_roles where rolname in ('anon', 'authenticated', 'authenticator')"
     ).fetchall()
@@ -163,11 +163,11 @@ def test_api_sessions_time_out_as_on_hosted(superuser: Connection) -> None:
     assert "statement_timeout=8s" in settings["authenticator"]
 
 
-@pytest.mark.parametrize(("regime", "granted"), [("stack", False), ("legacy_stack", True)])
-def test_new_tables_and_functions_in_public_are_open_only_in_the_legacy_regime(
-    request: pytest.FixtureRequest, regime: str, granted: bool
+@pytest.mark.parametrize(("stack_fixture", "granted"), [("stack", False), ("legacy_stack", True)])
+def test_new_objects_in_public_are_granted_only_with_legacy_grants(
+    request: pytest.FixtureRequest, stack_fixture: str, granted: bool
 ) -> None:
-    stack: Stack = request.getfixturevalue(regime)
+    stack: Stack = request.getfixturevalue(stack_fixture)
     with psycopg.connect(stack.postgres_db_url) as migrator:
         migrator.execute("create table public.fresh (id int)")
         migrator.execute("create function public.fresh() returns int language sql as 'select 1'")

@@ -15,7 +15,7 @@ from devstack.__main__ import main
 from devstack.binaries import PROJECT
 from devstack.ports import Ports
 from tests.devstack.conftest import Up
-from tests.devstack.test_supervisor import children, gone, wait_up
+from tests.devstack.test_supervisor import all_stopped, children, wait_until_running
 
 
 def demo(state: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -29,29 +29,30 @@ def demo(state: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_printed_command_reserves_and_the_demo_shows_the_main_job_on_what_runs_and_by_itself(
-    up: Up, state: Path, port_options: list[str]
-) -> None:
+def test_printed_command_reserves_and_demo_uses_or_starts_a_stack(up: Up, state: Path, port_options: list[str]) -> None:
     service_port = f"--service-port={Ports.free().gateway}"
     process = up(service_port)
-    said = wait_up(process)
+    output = wait_until_running(process)
 
-    tried = subprocess.run(said.splitlines()[-1], shell=True, capture_output=True, text=True, check=True)  # noqa: S602
-    on_it = demo(state)
+    printed_command = subprocess.run(output.splitlines()[-1], shell=True, capture_output=True, text=True, check=True)  # noqa: S602
+    on_running_stack = demo(state)
     process.send_signal(signal.SIGTERM)
-    ended = process.wait(60)
-    by_itself = demo(state, service_port, *port_options)
+    exit_status = process.wait(60)
+    on_its_own_stack = demo(state, service_port, *port_options)
 
-    assert json.loads(tried.stdout)["asset"]["state"] == "pending_upload"
-    assert ended == 0
-    for shown, begins in ((on_it, "Using the running stack at"), (by_itself, "Starting the local stack")):
-        assert shown.returncode == 0, shown.stdout + shown.stderr
-        assert shown.stdout.startswith(begins)
-        assert shown.stdout.count("s: equal. The downloaded bytes are equal.") == 2
-    assert gone(children(state))
+    assert json.loads(printed_command.stdout)["asset"]["state"] == "pending_upload"
+    assert exit_status == 0
+    for result, first_line in (
+        (on_running_stack, "Using the running stack at"),
+        (on_its_own_stack, "Starting the local stack"),
+    ):
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert result.stdout.startswith(first_line)
+        assert result.stdout.count("s: equal. The downloaded bytes are equal.") == 2
+    assert all_stopped(children(state))
 
 
-def test_a_demo_that_loses_its_server_ends_with_one_line(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_reports_a_lost_connection_in_one_line(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Healthy(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -62,7 +63,7 @@ def test_a_demo_that_loses_its_server_ends_with_one_line(state: Path, capsys: py
 
     state.mkdir()
     settings = {
-        "SUPABASE_URL": f"http://127.0.0.1:{Ports.free().gateway}",  # where nobody listens
+        "SUPABASE_URL": f"http://127.0.0.1:{Ports.free().gateway}",  # no server listens there
         "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x",
         "DEMO_EMAIL": "demo@example.com",
         "DEMO_PASSWORD": "secret",
@@ -75,6 +76,6 @@ def test_a_demo_that_loses_its_server_ends_with_one_line(state: Path, capsys: py
         finally:
             server.shutdown()
 
-    said = capsys.readouterr().err
-    assert (status, said.count("\n")) == (1, 1)
-    assert said.startswith("The demo lost its connection to the stack: ConnectError")
+    output = capsys.readouterr().err
+    assert (status, output.count("\n")) == (1, 1)
+    assert output.startswith("The demo lost its connection to the stack: ConnectError")

@@ -28,7 +28,7 @@ def database(stack: Stack) -> Iterator[str]:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """supabase/migrations with two files in it."""
+    """supabase/migrations with two files."""
     directory = tmp_path / "supabase/migrations"
     directory.mkdir(parents=True)
     write(
@@ -59,7 +59,7 @@ def tables(database: str) -> list[str]:
     return [name for (name,) in rows]
 
 
-def test_files_apply_in_order_and_only_once(database: str, directory: Path) -> None:
+def test_applies_files_in_order_and_only_once(database: str, directory: Path) -> None:
     first = migrations.apply(database, directory)
     again = migrations.apply(database, directory)
 
@@ -69,7 +69,7 @@ def test_files_apply_in_order_and_only_once(database: str, directory: Path) -> N
     assert recorded(database)[1] == ("20260102000000", "second", ["-- more\ncreate table assetdock_app.b (id int)"])
 
 
-def test_a_failure_names_file_and_line_and_undoes_its_file_alone(database: str, directory: Path) -> None:
+def test_failure_reports_file_and_line_and_rolls_back_only_its_file(database: str, directory: Path) -> None:
     write(
         directory,
         "20260103000000_third",
@@ -83,7 +83,7 @@ def test_a_failure_names_file_and_line_and_undoes_its_file_alone(database: str, 
     assert [version for version, _, _ in recorded(database)] == ["20260101000000", "20260102000000"]
 
 
-def test_what_a_function_raises_is_placed_at_its_statement(database: str, directory: Path) -> None:
+def test_error_of_a_do_block_reports_the_line_of_its_statement(database: str, directory: Path) -> None:
     write(
         directory,
         "20260103000000_third",
@@ -94,7 +94,7 @@ def test_what_a_function_raises_is_placed_at_its_statement(database: str, direct
         migrations.apply(database, directory)
 
 
-def test_a_file_changed_after_it_was_applied_is_refused(database: str, directory: Path) -> None:
+def test_rejects_a_file_that_changed_after_it_was_applied(database: str, directory: Path) -> None:
     migrations.apply(database, directory)
     write(directory, "20260102000000_second", "create table assetdock_app.b (id bigint);\n")
 
@@ -102,14 +102,14 @@ def test_a_file_changed_after_it_was_applied_is_refused(database: str, directory
         migrations.apply(database, directory)
 
 
-def test_blank_lines_are_no_change(database: str, directory: Path) -> None:
+def test_ignores_changed_blank_lines(database: str, directory: Path) -> None:
     migrations.apply(database, directory)
     write(directory, "20260102000000_second", "-- more\n\n\ncreate table assetdock_app.b (id int);;\n")
 
     assert migrations.apply(database, directory) == []
 
 
-def test_a_file_that_is_gone_is_refused(database: str, directory: Path) -> None:
+def test_rejects_a_missing_applied_file(database: str, directory: Path) -> None:
     migrations.apply(database, directory)
     (directory / "20260102000000_second.sql").unlink()
 
@@ -117,14 +117,14 @@ def test_a_file_that_is_gone_is_refused(database: str, directory: Path) -> None:
         migrations.apply(database, directory)
 
 
-def test_a_file_may_not_end_its_own_transaction(database: str, directory: Path) -> None:
+def test_rejects_a_file_that_ends_its_own_transaction(database: str, directory: Path) -> None:
     write(directory, "20260103000000_third", "create table assetdock_app.c (id int);\ncommit;\n")
 
     with pytest.raises(MigrationError, match=r"third\.sql:2: a migration must not end its own transaction"):
         migrations.apply(database, directory)
 
 
-def test_two_files_of_one_version_are_refused(directory: Path) -> None:
+def test_rejects_two_files_with_the_same_version(directory: Path) -> None:
     write(directory, "20260102000000_twin", "select 1;\n")
 
     with pytest.raises(MigrationError, match="20260102000000"):
@@ -132,7 +132,7 @@ def test_two_files_of_one_version_are_refused(directory: Path) -> None:
 
 
 @pytest.mark.skipif(not CLI.exists(), reason="the Supabase CLI is not installed for this platform")
-def test_the_supabase_cli_agrees_with_what_was_recorded(database: str, directory: Path) -> None:
+def test_supabase_cli_accepts_the_recorded_migrations(database: str, directory: Path) -> None:
     def supabase(*arguments: str) -> str:
         result = subprocess.run(
             [CLI, *arguments, "--db-url", f"{database}?sslmode=disable", "--yes"],

@@ -1,4 +1,4 @@
-"""What the stack takes from supabase/config.toml."""
+"""Reading supabase/config.toml."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def project(directory: Path, config: str) -> Project:
     return Project.read(directory)
 
 
-def test_schemas_sizes_and_buckets_are_read_as_the_cli_reads_them(tmp_path: Path) -> None:
+def test_reads_schemas_sizes_and_buckets_like_the_cli(tmp_path: Path) -> None:
     read = project(tmp_path, CONFIG)
 
     assert read.schemas == ("public", "assetdock")
@@ -38,10 +38,10 @@ def test_schemas_sizes_and_buckets_are_read_as_the_cli_reads_them(tmp_path: Path
     }
 
 
-def test_a_project_without_a_configuration_has_no_buckets(tmp_path: Path) -> None:
+def test_project_without_config_has_no_buckets(tmp_path: Path) -> None:
     assert Project.read(tmp_path).buckets == {}
 
 
-def test_a_size_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_malformed_size(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="write it as 50MiB"):
         project(tmp_path, CONFIG.replace("500MiB", "plenty"))

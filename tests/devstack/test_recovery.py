@@ -1,4 +1,4 @@
-"""What the stack survives."""
+"""Restarts, crashes and interrupted uploads."""
 
 import threading
 import uuid
@@ -30,45 +30,45 @@ def bucket(stack: Stack) -> str:
 
 @pytest.fixture
 def signed(client: httpx.Client, bucket: str) -> str:
-    """Where to PUT `a.bin`."""
+    """The path for a PUT of `a.bin`."""
     return f"/storage/v1{client.post(f'/storage/v1/object/upload/sign/{bucket}/a.bin').json()['url']}"
 
 
-def everything_answers(client: httpx.Client) -> bool:
+def all_servers_respond(client: httpx.Client) -> bool:
     paths = ("/rest/v1/", "/auth/v1/admin/users", "/storage/v1/bucket")
     return all(client.get(path).status_code == 200 for path in paths)
 
 
-def test_everything_finds_a_restarted_postgres_again(stack: Stack, client: httpx.Client) -> None:
-    assert everything_answers(client)
+def test_all_servers_reconnect_after_a_restart_of_postgres(stack: Stack, client: httpx.Client) -> None:
+    assert all_servers_respond(client)
 
     stack.children["postgres"].restart()
 
-    eventually(lambda: everything_answers(client))
+    eventually(lambda: all_servers_respond(client))
 
 
-def test_committed_rows_outlive_a_killed_postgres(stack: Stack, client: httpx.Client, bucket: str) -> None:
+def test_committed_rows_survive_a_killed_postgres(stack: Stack, client: httpx.Client, bucket: str) -> None:
     stack.children["postgres"].kill()
     stack.children["postgres"].restart()
 
     eventually(lambda: client.get(f"/storage/v1/bucket/{bucket}").status_code == 200)
 
 
-def test_a_dead_postgrest_is_503(stack: Stack, client: httpx.Client) -> None:
+def test_stopped_postgrest_is_503(stack: Stack, client: httpx.Client) -> None:
     stack.children["postgrest"].kill()
     try:
         assert client.get("/rest/v1/").status_code == 503
     finally:
         stack.children["postgrest"].restart()
 
-    eventually(lambda: everything_answers(client))
+    eventually(lambda: all_servers_respond(client))
 
 
 def incoming(stack: Stack) -> list[Path]:
     return list((stack.storage_dir / ".incoming").iterdir())
 
 
-def test_a_gateway_killed_in_the_middle_of_a_put_leaves_nothing(
+def test_gateway_killed_during_a_put_leaves_no_object(
     stack: Stack, client: httpx.Client, bucket: str, signed: str
 ) -> None:
     def chunks() -> Iterator[bytes]:
@@ -89,7 +89,7 @@ def test_a_gateway_killed_in_the_middle_of_a_put_leaves_nothing(
     assert client.put(signed, content=b"whole").status_code == 200
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_put_leaves_nothing(
+def test_client_that_disconnects_during_a_put_leaves_no_object(
     stack: Stack, client: httpx.Client, bucket: str, signed: str
 ) -> None:
     def chunks() -> Iterator[bytes]:
@@ -104,37 +104,35 @@ def test_a_client_that_leaves_in_the_middle_of_a_put_leaves_nothing(
     assert client.get(f"/storage/v1/object/info/{bucket}/a.bin").json()["code"] == "NoSuchKey"
 
 
-def test_of_two_puts_under_way_at_once_the_last_to_finish_wins(
-    stack: Stack, client: httpx.Client, bucket: str, signed: str
-) -> None:
-    """As on the real Storage: both were asked for before either had landed."""
+def test_last_of_two_concurrent_puts_wins(stack: Stack, client: httpx.Client, bucket: str, signed: str) -> None:
+    """As on the real Storage: both permission checks run before either upload lands."""
 
-    under_way, released = threading.Event(), threading.Event()
-    answers: list[int] = []
+    started, released = threading.Event(), threading.Event()
+    responses: list[int] = []
 
     def chunks() -> Iterator[bytes]:
         yield b"slow"
         eventually(lambda: bool(incoming(stack)))
-        under_way.set()
+        started.set()
         assert released.wait(15)
 
     def slow_put() -> None:
-        answers.append(
+        responses.append(
             httpx.put(f"{stack.supabase_url}{signed}", content=chunks(), timeout=30, trust_env=False).status_code
         )
 
     thread = threading.Thread(target=slow_put)
     thread.start()
-    assert under_way.wait(15)
-    answers.append(client.put(signed, content=b"quick").status_code)
+    assert started.wait(15)
+    responses.append(client.put(signed, content=b"quick").status_code)
     released.set()
     thread.join(15)
 
-    assert answers == [200, 200]
+    assert responses == [200, 200]
     assert client.get(f"/storage/v1/object/authenticated/{bucket}/a.bin").content == b"slow"
 
 
-def test_the_bytes_of_a_deleted_or_replaced_object_go(stack: Stack, client: httpx.Client, bucket: str) -> None:
+def test_bytes_of_a_deleted_or_replaced_object_are_deleted(stack: Stack, client: httpx.Client, bucket: str) -> None:
     def files() -> list[Path]:
         return [path for path in (stack.storage_dir / bucket).rglob("*") if path.is_file()]
 
@@ -150,9 +148,9 @@ def test_the_bytes_of_a_deleted_or_replaced_object_go(stack: Stack, client: http
     assert files() == []
 
 
-def test_no_name_leaves_its_bucket(stack: Stack, client: httpx.Client, bucket: str) -> None:
+def test_object_name_cannot_escape_its_bucket(stack: Stack, client: httpx.Client, bucket: str) -> None:
     for name in ("%2e%2e/escaped.txt", "a/%2e%2e/%2e%2e/escaped.txt", "a%00b"):
-        answer = client.post(f"/storage/v1/object/{bucket}/{name}", content=b"x")
-        assert answer.status_code in (400, 404), name
+        response = client.post(f"/storage/v1/object/{bucket}/{name}", content=b"x")
+        assert response.status_code in (400, 404), name
 
     assert list(stack.state_dir.rglob("escaped.txt*")) == []

@@ -1,4 +1,4 @@
-"""Cutting a script into statements."""
+"""Splitting a script into statements."""
 
 import pytest
 
@@ -32,22 +32,22 @@ do $x$ begin perform 1; raise notice $$;$$; end $x$;
         "select a$1, b from t -- no dollar quote; here",
     ],
 )
-def test_a_semicolon_inside_something_ends_nothing(statement: str) -> None:
+def test_nested_semicolon_does_not_end_a_statement(statement: str) -> None:
     assert [part.text for part in split(f"{statement}\n; select 2;")] == [statement, "select 2"]
 
 
-def test_each_statement_knows_the_line_it_begins_on() -> None:
+def test_statements_have_the_line_of_their_start() -> None:
     assert [part.line for part in split(SCRIPT)] == [1, 5, 11]
 
 
-def test_a_comment_belongs_to_what_follows_and_the_last_one_to_itself() -> None:
+def test_comment_belongs_to_the_next_statement_and_the_last_one_is_a_statement() -> None:
     assert [part.text for part in split("-- one\nselect 1;;\n-- the end;")] == [
         "-- one\nselect 1",
         "-- the end;",
     ]
 
 
-def test_nothing_is_lost() -> None:
+def test_split_keeps_all_text() -> None:
     assert "".join(part.text for part in split(SCRIPT)).replace(" ", "").replace("\n", "") == SCRIPT.replace(
         "end;\n;\n", "end\n"
     ).replace("schema assetdock_app;", "schema assetdock_app").replace("$x$;", "$x$").replace(" ", "").replace("\n", "")

@@ -1,4 +1,4 @@
-"""`python -m devstack up` and `reset`, as a person at a terminal has them."""
+"""The commands `python -m devstack up` and `reset`."""
 
 import json
 import os
@@ -20,46 +20,46 @@ from tests.devstack.conftest import Up
 from tests.polling import eventually
 
 
-def wait_up(process: subprocess.Popen[str]) -> str:
-    """Everything said up to the command to try."""
-    said = []
+def wait_until_running(process: subprocess.Popen[str]) -> str:
+    """Waits for the printed command, and returns the output up to it."""
+    output = []
     assert process.stdout is not None
     for line in process.stdout:
-        said.append(line)
+        output.append(line)
         if "curl" in line:
-            return "".join(said)
+            return "".join(output)
     assert process.stderr is not None
-    raise AssertionError(f"{''.join(said)}{process.stderr.read()}")
+    raise AssertionError(f"{''.join(output)}{process.stderr.read()}")
 
 
 def children(state: Path) -> dict[str, int]:
     return {path.stem: int(path.read_text().split()[0]) for path in state.glob("logs/*.pid")}
 
 
-def gone(pids: dict[str, int]) -> bool:
+def all_stopped(pids: dict[str, int]) -> bool:
     return not any(started_at(pid) for pid in pids.values())
 
 
-def test_it_comes_up_says_what_to_try_and_stops_without_a_trace(up: Up, state: Path) -> None:
+def test_up_prints_a_working_command_and_stops_all_processes(up: Up, state: Path) -> None:
     process = up("--no-service")
-    said = wait_up(process)
+    output = wait_until_running(process)
     running = children(state)
-    tried = subprocess.run(said.splitlines()[-1], shell=True, capture_output=True, text=True, check=True)  # noqa: S602
+    printed_command = subprocess.run(output.splitlines()[-1], shell=True, capture_output=True, text=True, check=True)  # noqa: S602
 
     process.send_signal(signal.SIGINT)
 
     assert process.wait(30) == 0
     assert running.keys() == {"postgres", "postgrest", "functions", "gateway"}
-    assert json.loads(tried.stdout)["external"]["email"] is True
-    assert gone(running)
+    assert json.loads(printed_command.stdout)["external"]["email"] is True
+    assert all_stopped(running)
     assert children(state) == {}
 
 
-def test_settings_are_private_sourceable_and_kept(up: Up, state: Path) -> None:
+def test_settings_file_is_private_sourceable_and_stable(up: Up, state: Path) -> None:
     kept = []
     for _ in range(2):
         process = up("--no-service")
-        wait_up(process)
+        wait_until_running(process)
         kept.append(settings_file.read(state / "stack.env"))
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
@@ -78,7 +78,7 @@ def test_settings_are_private_sourceable_and_kept(up: Up, state: Path) -> None:
     assert json.loads(sourced.stdout) == json.loads(kept[0]["SUPABASE_SIGNING_KEY"])
 
 
-def test_a_taken_port_is_one_line_and_nothing_is_started(up: Up, state: Path, ports: Ports) -> None:
+def test_port_in_use_is_reported_in_one_line_before_any_start(up: Up, state: Path, ports: Ports) -> None:
     with socket.create_server(("127.0.0.1", ports.postgrest)):
         process = up("--no-service")
         out, err = process.communicate(timeout=30)
@@ -91,8 +91,8 @@ def test_a_taken_port_is_one_line_and_nothing_is_started(up: Up, state: Path, po
     assert children(state) == {}
 
 
-def test_two_stacks_do_not_share_a_directory_and_reset_waits(up: Up, state: Path) -> None:
-    wait_up(up("--no-service"))
+def test_second_up_and_reset_are_refused_while_a_stack_runs(up: Up, state: Path) -> None:
+    wait_until_running(up("--no-service"))
 
     for command in (["up", "--no-service"], ["reset"]):
         second = subprocess.run(
@@ -108,59 +108,59 @@ def test_two_stacks_do_not_share_a_directory_and_reset_waits(up: Up, state: Path
     assert (state / "keys.json").exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
-def test_a_killed_supervisor_takes_its_children_along(up: Up, state: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a parent-death signal")
+def test_children_stop_when_the_supervisor_is_killed(up: Up, state: Path) -> None:
     process = up("--no-service")
-    wait_up(process)
+    wait_until_running(process)
     running = children(state)
 
     process.kill()
 
-    eventually(lambda: gone(running))
+    eventually(lambda: all_stopped(running))
 
 
-def test_what_a_killed_supervisor_left_running_is_ended_by_the_next(up: Up, state: Path) -> None:
+def test_next_start_stops_orphans_of_a_killed_supervisor(up: Up, state: Path) -> None:
     first = up("--no-service")
-    wait_up(first)
+    wait_until_running(first)
     first.kill()
     first.wait()
     with subprocess.Popen(["sleep", "600"], process_group=0) as leftover:
         (state / "logs/gateway.pid").write_text(f"{leftover.pid} {started_at(leftover.pid)}\n")
 
-        wait_up(up("--no-service"))
+        wait_until_running(up("--no-service"))
 
         assert leftover.wait(10) == -signal.SIGTERM
 
 
-def test_a_process_that_got_a_leftovers_number_is_left_alone(up: Up, state: Path) -> None:
+def test_next_start_does_not_stop_another_process_with_the_same_pid(up: Up, state: Path) -> None:
     (state / "logs").mkdir(parents=True)
     with subprocess.Popen(["sleep", "600"], process_group=0) as bystander:
-        (state / "logs/gateway.pid").write_text(f"{bystander.pid} an-earlier-birth\n")
+        (state / "logs/gateway.pid").write_text(f"{bystander.pid} another-start-time\n")
         try:
-            wait_up(up("--no-service"))
+            wait_until_running(up("--no-service"))
             assert bystander.poll() is None
         finally:
             bystander.kill()
 
 
-def test_a_child_that_dies_is_started_again(up: Up, state: Path, ports: Ports) -> None:
-    wait_up(up("--no-service"))
+def test_restarts_a_killed_child(up: Up, state: Path, ports: Ports) -> None:
+    wait_until_running(up("--no-service"))
     headers = {"apikey": settings_file.read(state / "stack.env")["SUPABASE_PUBLISHABLE_KEY"]}
 
-    def everything_answers() -> bool:
+    def all_servers_respond() -> bool:
         urls = [f"http://127.0.0.1:{ports.gateway}{path}" for path in ("/rest/v1/", "/storage/v1/bucket")]
         function = httpx.options(f"http://127.0.0.1:{ports.gateway}/functions/v1/upload-url", trust_env=False)
-        answers = [httpx.get(url, headers=headers, trust_env=False).status_code for url in urls]
-        return [*answers, function.status_code] == [200, 200, 204]
+        responses = [httpx.get(url, headers=headers, trust_env=False).status_code for url in urls]
+        return [*responses, function.status_code] == [200, 200, 204]
 
     for name in ("gateway", "postgrest", "postgres", "functions"):
         before = children(state)
         os.kill(before[name], signal.SIGKILL)
         eventually(lambda name=name, before=before: children(state)[name] != before[name])  # type: ignore[misc]
-        eventually(everything_answers)
+        eventually(all_servers_respond)
 
 
-def test_reset_leaves_nothing_and_takes_nothing_else(up: Up, state: Path) -> None:
+def test_reset_deletes_only_a_state_directory(up: Up, state: Path) -> None:
     def reset() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "devstack", "reset", "--state", str(state)],
@@ -172,7 +172,7 @@ def test_reset_leaves_nothing_and_takes_nothing_else(up: Up, state: Path) -> Non
         )
 
     process = up("--no-service")
-    wait_up(process)
+    wait_until_running(process)
     process.send_signal(signal.SIGTERM)
     process.wait(30)
     assert reset().returncode == 0
@@ -189,18 +189,18 @@ FAKE_SERVICE = """
 import http.server, json, os, signal, sys, time
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    def answer(self, status, body):
+    def respond(self, status, body):
         self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
 
     def do_GET(self):
         known = self.path == "/healthz" or self.headers["authorization"] == "Bearer rk_live_fake"
-        self.answer(200 if known else 401, {})
+        self.respond(200 if known else 401, {})
 
     def do_POST(self):
         assert json.loads(os.environ["SUPABASE_SIGNING_KEY"])["d"]
-        self.answer(201, {"plaintext": "rk_live_fake"})
+        self.respond(201, {"plaintext": "rk_live_fake"})
 
     def log_message(self, *_):
         pass
@@ -209,8 +209,8 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 if sys.argv[1] == "serve":
     http.server.HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
 elif "SUPABASE_SIGNING_KEY" in os.environ or not os.environ["SUPABASE_WORKER_TOKEN"]:
-    sys.exit("the worker holds a token, never the key")
-elif os.path.exists("worker-dies"):
+    sys.exit("the worker must have a token and no signing key")
+elif os.path.exists("worker-crashes"):
     sys.exit("worker: cannot go on")
 time.sleep(600)
 """
@@ -218,7 +218,7 @@ time.sleep(600)
 
 @pytest.fixture
 def with_fake_service(tmp_path: Path) -> tuple[str, ...]:
-    """The command, with a service of a few lines in the place of the project's."""
+    """The command with a small fake service."""
     tmp_path.joinpath("assetdock_server.py").write_text(FAKE_SERVICE)
     program = f"""
         import sys
@@ -231,10 +231,10 @@ def with_fake_service(tmp_path: Path) -> tuple[str, ...]:
     return ("-c", textwrap.dedent(program))
 
 
-def test_the_service_and_its_worker_run_on_it(up: Up, state: Path, with_fake_service: tuple[str, ...]) -> None:
+def test_up_starts_the_service_and_its_worker(up: Up, state: Path, with_fake_service: tuple[str, ...]) -> None:
     port = Ports.free().gateway
     process = up("--service-port", str(port), program=with_fake_service)
-    said = wait_up(process)
+    output = wait_until_running(process)
     settings = settings_file.read(state / "stack.env")
     running = children(state)
     process.send_signal(signal.SIGTERM)
@@ -243,21 +243,21 @@ def test_the_service_and_its_worker_run_on_it(up: Up, state: Path, with_fake_ser
     assert running.keys() == {"postgres", "postgrest", "functions", "gateway", "service", "worker"}
     assert settings["API_URL"] == f"http://127.0.0.1:{port}"
     assert settings["DEMO_API_KEY"] == "rk_live_fake"
-    assert f"curl -s http://127.0.0.1:{port}/api/v1/assets/upload-url" in said
-    assert gone(running)
+    assert f"curl -s http://127.0.0.1:{port}/api/v1/assets/upload-url" in output
+    assert all_stopped(running)
 
 
-def test_a_worker_that_keeps_dying_ends_it_all_with_its_last_words(
+def test_crash_loop_of_the_worker_stops_the_stack_with_its_last_output(
     up: Up, state: Path, tmp_path: Path, with_fake_service: tuple[str, ...]
 ) -> None:
     process = up("--service-port", str(Ports.free().gateway), program=with_fake_service)
-    wait_up(process)
+    wait_until_running(process)
     running = children(state)
-    (tmp_path / "worker-dies").touch()
+    (tmp_path / "worker-crashes").touch()
     os.kill(running["worker"], signal.SIGKILL)
     _, err = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert "worker: cannot go on" in err
     assert "worker keeps exiting" in err
-    assert gone(running)
+    assert all_stopped(running)

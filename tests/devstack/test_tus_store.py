@@ -1,4 +1,4 @@
-"""What becomes of resumable uploads that nobody finishes, and of requests that meet at one."""
+"""Expiry of unfinished resumable uploads, and concurrent requests to one upload."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from devstack.stack import Stack
 from devstack.storage.tus.locks import UploadLocks
 from devstack.storage.tus.protocol import TusError, upload_length_exceeded
 from devstack.storage.tus.upload_store import PartialUpload, UploadStore
-from tests.contract.tus import encoded
+from tests.contract.tus import encode_metadata
 
 DAY = 24 * 3600
 
@@ -36,9 +36,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> UploadStore:
-    made = UploadStore(tmp_path, clock=clock)
-    made.open()
-    return made
+    store = UploadStore(tmp_path, clock=clock)
+    store.open()
+    return store
 
 
 def create(store: UploadStore) -> PartialUpload:
@@ -50,7 +50,7 @@ async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def test_an_abandoned_upload_is_gone_after_a_day_and_its_bytes_with_it(store: UploadStore, clock: Clock) -> None:
+def test_unfinished_upload_expires_after_a_day_and_its_bytes_are_deleted(store: UploadStore, clock: Clock) -> None:
     abandoned = create(store)
     asyncio.run(store.append(abandoned, stream(b"bytes"), 10, upload_length_exceeded()))
     clock.now += DAY - 1
@@ -65,7 +65,7 @@ def test_an_abandoned_upload_is_gone_after_a_day_and_its_bytes_with_it(store: Up
     assert list(store.directory.iterdir()) == []
 
 
-def test_bytes_without_a_note_are_swept_once_their_note_cannot_come_any_more(store: UploadStore, clock: Clock) -> None:
+def test_deletes_part_files_without_an_info_file_after_a_minute(store: UploadStore, clock: Clock) -> None:
     stray = store.directory / f"{uuid.uuid4()}.part"
     for age, stays in ((5, True), (100, False)):
         stray.touch()
@@ -75,7 +75,7 @@ def test_bytes_without_a_note_are_swept_once_their_note_cannot_come_any_more(sto
         assert stray.exists() is stays
 
 
-def test_an_upload_is_found_only_under_its_own_name(store: UploadStore) -> None:
+def test_finds_an_upload_only_under_its_own_name(store: UploadStore) -> None:
     version = create(store).version
 
     for bucket, name, given in (
@@ -86,7 +86,7 @@ def test_an_upload_is_found_only_under_its_own_name(store: UploadStore) -> None:
             store.find(bucket, name, given)
 
 
-def test_a_chunk_too_many_is_refused_and_the_bytes_before_it_stay(store: UploadStore) -> None:
+def test_rejects_a_chunk_beyond_the_length_and_keeps_earlier_bytes(store: UploadStore) -> None:
     partial = create(store)
 
     with pytest.raises(TusError, match="exceeded"):
@@ -95,21 +95,21 @@ def test_a_chunk_too_many_is_refused_and_the_bytes_before_it_stay(store: UploadS
     assert store.offset(partial) == 5
 
 
-def test_a_holder_that_does_not_let_go_keeps_the_newcomer_out() -> None:
-    async def meet() -> int:
+def test_lock_is_423_while_its_holder_does_not_release_it() -> None:
+    async def run() -> int:
         locks = UploadLocks(wait_seconds=0.05, drain_seconds=0.01)
-        async with locks.acquire("upload"):  # landing, say: it reads nothing that could be broken off
+        async with locks.acquire("upload"):  # for example while landing, when it reads no bytes
             try:
                 async with locks.acquire("upload"):
                     return 200
             except TusError as error:
                 return error.status
 
-    assert asyncio.run(meet()) == 423
+    assert asyncio.run(run()) == 423
 
 
-def test_a_holder_that_waits_for_bytes_is_broken_off_for_the_newcomer() -> None:
-    async def meet() -> bool:
+def test_lock_holder_that_waits_for_bytes_is_aborted_for_a_new_request() -> None:
+    async def run() -> bool:
         locks, reading = UploadLocks(wait_seconds=5, drain_seconds=0.01), asyncio.Event()
 
         async def hold() -> None:
@@ -124,7 +124,7 @@ def test_a_holder_that_waits_for_bytes_is_broken_off_for_the_newcomer() -> None:
                 await holder
             return True
 
-    assert asyncio.run(meet())
+    assert asyncio.run(run())
 
 
 @pytest.fixture
@@ -138,47 +138,47 @@ def admin(stack: Stack) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def created(stack: Stack, admin: httpx.Client) -> httpx.Response:
-    """The answer to the POST that begins an upload of ten bytes."""
+    """The response to the POST that creates an upload of ten bytes."""
     bucket = f"resumable-{uuid.uuid4().hex[:8]}"
     stack.create_bucket(bucket, {})
-    metadata = encoded({"bucketName": bucket, "objectName": "a.bin"})
+    metadata = encode_metadata({"bucketName": bucket, "objectName": "a.bin"})
     return admin.post("/upload/resumable", headers={"Upload-Length": "10", "Upload-Metadata": metadata})
 
 
 @pytest.fixture
 def upload(created: httpx.Response) -> str:
-    """The URL of an upload of ten bytes that has begun."""
+    """The URL of a new upload of ten bytes."""
     return str(created.headers["location"])
 
 
-def test_an_unfinished_upload_says_that_it_expires_in_a_day(admin: httpx.Client, created: httpx.Response) -> None:
-    part = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-    answers = [created, admin.patch(created.headers["location"], headers=part, content=b"01234")]
+def test_upload_expires_is_one_day_after_creation(admin: httpx.Client, created: httpx.Response) -> None:
+    headers = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    responses = [created, admin.patch(created.headers["location"], headers=headers, content=b"01234")]
 
-    assert [answer.status_code for answer in answers] == [201, 204]
-    for answer in answers:
-        expires = answer.headers["upload-expires"]
-        assert expires.endswith(" GMT")  # as RFC 9110, section 5.6.7, and TUS's expiration demand
+    assert [response.status_code for response in responses] == [201, 204]
+    for response in responses:
+        expires = response.headers["upload-expires"]
+        assert expires.endswith(" GMT")  # RFC 9110, section 5.6.7, required by TUS's expiration
         assert parsedate_to_datetime(expires).timestamp() == pytest.approx(time.time() + DAY, abs=60)
 
 
-def test_a_client_that_cannot_patch_says_so_in_a_header(admin: httpx.Client, upload: str) -> None:
-    part = {
+def test_method_override_header_replaces_patch(admin: httpx.Client, upload: str) -> None:
+    headers = {
         "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream", "X-HTTP-Method-Override": "PATCH",
     }  # fmt: skip
-    answer = admin.post(upload, headers=part, content=b"01234")
+    response = admin.post(upload, headers=headers, content=b"01234")
 
-    assert (answer.status_code, answer.headers["upload-offset"]) == (204, "5")
+    assert (response.status_code, response.headers["upload-offset"]) == (204, "5")
 
 
-def test_a_gateway_that_starts_sweeps_first(stack: Stack, admin: httpx.Client, upload: str) -> None:
+def test_gateway_deletes_expired_uploads_at_start(stack: Stack, admin: httpx.Client, upload: str) -> None:
     directory = stack.storage_dir / ".resumable"
-    note = max(directory.glob("*.json"), key=lambda path: path.stat().st_mtime)
-    note.write_text(json.dumps({**json.loads(note.read_text()), "created_at": 0}))
+    info = max(directory.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    info.write_text(json.dumps({**json.loads(info.read_text()), "created_at": 0}))
     assert admin.head(upload).status_code == 410
 
     stack.children["gateway"].restart()
 
-    assert not note.exists()
-    assert not note.with_suffix(".part").exists()
+    assert not info.exists()
+    assert not info.with_suffix(".part").exists()
     assert admin.head(upload).status_code == 404

@@ -1,4 +1,4 @@
-"""tus-js-client in a process of its own: a browser tab that can be closed, or lose its connection."""
+"""A browser tab that uploads: tus-js-client in its own process."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).with_name("upload.mjs")
 
 
 class Tab:
-    """One upload. Its lines are read as they come; `options` are those of upload.mjs."""
+    """One upload, whose output is read line by line. `options` are those of upload.mjs."""
 
     def __init__(self, file: Path, reservation: Json, **options: Any) -> None:
         target = json.dumps(reservation["upload"]["resumable"])
@@ -22,16 +22,16 @@ class Tab:
         self.lines: list[Json] = []
 
     def until(self, *names: str) -> Json:
-        """The next line with one of these names."""
+        """Reads up to the next line with one of these keys and returns it."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(json.loads(line))
             if self.lines[-1].keys() & set(names):
                 return self.lines[-1]
-        raise AssertionError(f"the upload ended without {names}: {self.lines}")
+        raise AssertionError(f"the process ended without {names}: {self.lines}")
 
     def end(self) -> Json:
-        """How it ended."""
+        """The last line."""
         ended = self.until("done", "aborted", "failed")
         self.close()
         return ended
@@ -42,7 +42,7 @@ class Tab:
         return url
 
     def close(self) -> None:
-        """Waits for a tab that is done, and closes one that is not."""
+        """Waits for the process to exit, and kills it after two seconds."""
         try:
             self.process.wait(2)
         except subprocess.TimeoutExpired:

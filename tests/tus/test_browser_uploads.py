@@ -1,4 +1,4 @@
-"""Reservations uploaded in parts by the unmodified tus-js-client, through everything that breaks on the way."""
+"""Reservations uploaded in chunks by the unmodified tus-js-client, with interruptions and rejections."""
 
 import itertools
 import socket
@@ -15,7 +15,7 @@ import pytest
 
 from devstack.stack import Stack
 from tests.callers import Caller, Json
-from tests.contract.tus import encoded
+from tests.contract.tus import encode_metadata
 from tests.polling import until
 from tests.processes import WorkerProcess
 from tests.tus.browser import Tab
@@ -27,7 +27,7 @@ Open = Callable[..., Tab]
 
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty MB of WAV: four parts."""
+    """A WAV file of 20 MB: four chunks."""
     file = tmp_path_factory.mktemp("media") / "recording.wav"
     with wave.open(str(file), "wb") as writer:
         writer.setnchannels(2)
@@ -59,12 +59,12 @@ def patch(reservation: Json, url: str, offset: int, content: Any) -> httpx.Respo
     return httpx.patch(url, headers=headers, content=content, timeout=30)
 
 
-def begun(stack: Stack) -> list[Path]:
-    """Bytes of uploads that are under way."""
+def part_files(stack: Stack) -> list[Path]:
+    """The files of unfinished uploads."""
     return list((stack.storage_dir / ".resumable").glob("*.part"))
 
 
-def test_a_recording_in_parts_of_six_mebibytes_becomes_a_ready_asset(
+def test_upload_in_chunks_of_6_mib_becomes_a_ready_asset(
     owner: Caller, worker: WorkerProcess, recording: Path, open_tab: Open
 ) -> None:
     reservation = owner.reserve(size_bytes=recording.stat().st_size)
@@ -78,16 +78,14 @@ def test_a_recording_in_parts_of_six_mebibytes_becomes_a_ready_asset(
     assert asset["content_type"] == "audio/wav"
 
 
-def test_an_api_keys_reservation_is_uploaded_in_parts_as_well(
-    key_holder: Caller, recording: Path, open_tab: Open
-) -> None:
+def test_reservation_of_an_api_key_is_uploaded_in_chunks(key_holder: Caller, recording: Path, open_tab: Open) -> None:
     reservation = key_holder.reserve()
 
     assert "done" in open_tab(recording, reservation).end()
     assert key_holder.asset(reservation["asset"]["id"])["state"] != "pending_upload"
 
 
-def test_a_closed_tab_goes_on_where_it_was(owner: Caller, recording: Path, open_tab: Open) -> None:
+def test_reopened_tab_resumes_at_the_offset(owner: Caller, recording: Path, open_tab: Open) -> None:
     reservation = owner.reserve()
     closed = open_tab(recording, reservation, abortAfter=1)
     assert closed.end() == {"aborted": 6 * MIB}
@@ -100,7 +98,7 @@ def test_a_closed_tab_goes_on_where_it_was(owner: Caller, recording: Path, open_
     assert owner.asset(reservation["asset"]["id"])["state"] != "pending_upload"
 
 
-def test_what_came_before_the_connection_dropped_stays(
+def test_bytes_received_before_a_lost_connection_are_kept(
     owner: Caller, stack: Stack, recording: Path, open_tab: Open
 ) -> None:
     reservation = owner.reserve()
@@ -113,16 +111,14 @@ def test_what_came_before_the_connection_dropped_stays(
     with socket.create_connection(("127.0.0.1", stack.ports.gateway)) as connection:
         request = f"PATCH {path} HTTP/1.1\r\nHost: 127.0.0.1:{stack.ports.gateway}\r\n"
         connection.sendall((request + "".join(f"{name}: {value}\r\n" for name, value in lines.items())).encode())
-        connection.sendall(b"\r\n" + part[:MIB])  # and then the train enters a tunnel
-    until(lambda: head(reservation, first.url).headers["upload-offset"] == str(7 * MIB), "what was sent to be there")
+        connection.sendall(b"\r\n" + part[:MIB])  # then the connection is lost
+    until(lambda: head(reservation, first.url).headers["upload-offset"] == str(7 * MIB), "the sent bytes to be stored")
 
     assert "done" in open_tab(recording, reservation, uploadUrl=first.url).end()
     assert owner.asset(reservation["asset"]["id"])["state"] != "pending_upload"
 
 
-def test_a_killed_gateway_knows_the_offset_when_it_is_back(
-    owner: Caller, stack: Stack, recording: Path, open_tab: Open
-) -> None:
+def test_offset_survives_a_killed_gateway(owner: Caller, stack: Stack, recording: Path, open_tab: Open) -> None:
     reservation = owner.reserve()
     tab = open_tab(recording, reservation, retryDelays=[200] * 30)
     tab.until("progress")
@@ -135,7 +131,7 @@ def test_a_killed_gateway_knows_the_offset_when_it_is_back(
     assert owner.asset(reservation["asset"]["id"])["size_bytes"] == recording.stat().st_size
 
 
-def test_a_gateway_killed_before_it_wrote_the_row_writes_it_when_it_is_asked_again(
+def test_head_writes_the_row_after_the_gateway_was_killed_before_it(
     owner: Caller, stack: Stack, database: psycopg.Connection[Any], recording: Path, open_tab: Open
 ) -> None:
     reservation = owner.reserve()
@@ -143,47 +139,47 @@ def test_a_gateway_killed_before_it_wrote_the_row_writes_it_when_it_is_asked_aga
     tab = open_tab(recording, reservation, abortAfter=18 * MIB)
     tab.end()
     gateway = stack.children["gateway"]
-    with psycopg.connect(stack.db_url) as holding:
-        holding.execute("select from assetdock_app.assets where id = %s for update", [asset_id])
-        answers: list[Any] = []
+    with psycopg.connect(stack.db_url) as locking:
+        locking.execute("select from assetdock_app.assets where id = %s for update", [asset_id])
+        responses: list[Any] = []
 
-        def last_part() -> None:
+        def send_last_chunk() -> None:
             try:
-                answers.append(patch(reservation, tab.url, 18 * MIB, recording.read_bytes()[18 * MIB :]))
+                responses.append(patch(reservation, tab.url, 18 * MIB, recording.read_bytes()[18 * MIB :]))
             except httpx.TransportError as error:
-                answers.append(error)
+                responses.append(error)
 
-        thread = threading.Thread(target=last_part)
+        thread = threading.Thread(target=send_last_chunk)
         thread.start()
         until(
             lambda: database.execute("select from pg_locks where not granted").fetchone() is not None,
-            "the row to be on its way",
+            "the insert of the row to wait",
         )
         gateway.kill()
         thread.join(30)
     gateway.restart()
-    assert isinstance(answers[0], httpx.TransportError)
+    assert isinstance(responses[0], httpx.TransportError)
 
-    answer = head(reservation, tab.url)
+    response = head(reservation, tab.url)
 
-    assert (answer.status_code, answer.headers["upload-offset"]) == (200, str(recording.stat().st_size))
+    assert (response.status_code, response.headers["upload-offset"]) == (200, str(recording.stat().st_size))
     assert owner.asset(asset_id)["state"] != "pending_upload"
 
 
-def test_of_two_tabs_with_one_upload_the_bytes_come_out_once(owner: Caller, recording: Path, open_tab: Open) -> None:
+def test_two_tabs_with_one_upload_send_the_bytes_once(owner: Caller, recording: Path, open_tab: Open) -> None:
     reservation = owner.reserve()
     started = open_tab(recording, reservation, abortAfter=1)
     started.end()
 
     tabs = [open_tab(recording, reservation, uploadUrl=started.url, retryDelays=[100] * 20) for _ in range(2)]
-    ends = [tab.end() for tab in tabs]
+    results = [tab.end() for tab in tabs]
 
-    assert any("done" in end for end in ends), ends
+    assert any("done" in end for end in results), results
     asset = owner.asset(reservation["asset"]["id"])
     assert (asset["state"] != "pending_upload", asset["size_bytes"]) == (True, recording.stat().st_size)
 
 
-def test_a_part_at_the_wrong_offset_is_refused(owner: Caller, recording: Path, open_tab: Open) -> None:
+def test_chunk_at_a_wrong_offset_is_a_conflict(owner: Caller, recording: Path, open_tab: Open) -> None:
     reservation = owner.reserve()
     tab = open_tab(recording, reservation, abortAfter=1)
     tab.end()
@@ -192,32 +188,32 @@ def test_a_part_at_the_wrong_offset_is_refused(owner: Caller, recording: Path, o
     assert head(reservation, tab.url).headers["upload-offset"] == str(6 * MIB)
 
 
-def test_another_size_than_reserved_is_refused_with_a_reason_and_its_bytes_go(
+def test_rejects_a_size_other_than_reserved_and_deletes_the_bytes(
     owner: Caller, stack: Stack, recording: Path, open_tab: Open
 ) -> None:
     reservation = owner.reserve(size_bytes=recording.stat().st_size - 1)
-    before = begun(stack)
+    before = part_files(stack)
     tab = open_tab(recording, reservation)
     ended = tab.end()
 
     assert ended["failed"] == 403
     assert "Send the file that was reserved" in ended["message"]
     assert owner.asset(reservation["asset"]["id"])["state"] == "pending_upload"
-    assert begun(stack) == before
+    assert part_files(stack) == before
     assert head(reservation, tab.url).status_code == 404
 
 
-def test_another_type_than_reserved_is_refused_with_a_reason(owner: Caller, recording: Path, open_tab: Open) -> None:
+def test_rejects_a_type_other_than_reserved_with_a_reason(owner: Caller, recording: Path, open_tab: Open) -> None:
     reservation = owner.reserve(content_type="audio/mpeg")
-    for told in ("audio/wav", ""):
-        ended = open_tab(recording, reservation, metadata={"contentType": told}).end()
+    for content_type in ("audio/wav", ""):
+        ended = open_tab(recording, reservation, metadata={"contentType": content_type}).end()
 
         assert ended["failed"] == 403
         assert "reserved as audio/mpeg" in ended["message"]
     assert owner.asset(reservation["asset"]["id"])["state"] == "pending_upload"
 
 
-def test_a_second_upload_with_the_same_token_is_refused_and_the_first_bytes_stay(
+def test_rejects_a_second_upload_with_the_same_token(
     owner: Caller, recording: Path, open_tab: Open, database: psycopg.Connection[Any]
 ) -> None:
     reservation = owner.reserve()
@@ -232,26 +228,26 @@ def test_a_second_upload_with_the_same_token_is_refused_and_the_first_bytes_stay
     assert database.execute(version, [reservation["asset"]["id"]]).fetchone() == before
 
 
-def test_an_upload_that_is_given_up_leaves_nothing_and_the_reservation_open(
+def test_terminated_upload_leaves_no_bytes_and_an_open_reservation(
     owner: Caller, stack: Stack, recording: Path, open_tab: Open
 ) -> None:
     reservation = owner.reserve()
-    before = begun(stack)
-    given_up = open_tab(recording, reservation, abortAfter=1, terminate=True)
-    assert "aborted" in given_up.end()
+    before = part_files(stack)
+    terminated = open_tab(recording, reservation, abortAfter=1, terminate=True)
+    assert "aborted" in terminated.end()
 
-    assert begun(stack) == before
-    assert head(reservation, given_up.url).status_code == 404
+    assert part_files(stack) == before
+    assert head(reservation, terminated.url).status_code == 404
     assert "done" in open_tab(recording, reservation).end()
 
 
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has in RAM, at their highest."""
+def peak_memory(pid: int) -> int:
+    """The peak resident memory of a process in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024
 
 
-def test_the_gateways_memory_does_not_grow_with_the_upload(owner: Caller, stack: Stack) -> None:
+def test_memory_of_the_gateway_does_not_grow_with_the_upload(owner: Caller, stack: Stack) -> None:
     size = 300 * MIB
     reservation = owner.reserve(size_bytes=size)
     target = reservation["upload"]["resumable"]
@@ -261,12 +257,12 @@ def test_the_gateways_memory_does_not_grow_with_the_upload(owner: Caller, stack:
             **target["headers"],
             "Tus-Resumable": "1.0.0",
             "Upload-Length": str(size),
-            "Upload-Metadata": encoded(target["metadata"]),
+            "Upload-Metadata": encode_metadata(target["metadata"]),
         },
     )
     gateway = stack.children["gateway"].pid
-    before = resident(gateway)
-    answer = patch(reservation, created.headers["location"], 0, itertools.repeat(bytes(MIB), size // MIB))
+    before = peak_memory(gateway)
+    response = patch(reservation, created.headers["location"], 0, itertools.repeat(bytes(MIB), size // MIB))
 
-    assert (answer.status_code, answer.headers["upload-offset"]) == (204, str(size))
-    assert resident(gateway) - before < 60 * MIB
+    assert (response.status_code, response.headers["upload-offset"]) == (204, str(size))
+    assert peak_memory(gateway) - before < 60 * MIB

@@ -1,17 +1,17 @@
-// Uploads a file with the unmodified tus-js-client, as a browser app would.
+// Uploads a file with the unmodified tus-js-client, like a browser app.
 //
 //   node upload.mjs <file> <upload.resumable as JSON> [options as JSON]
 //
-// options: uploadUrl (resume this one), abortAfter (bytes: stop there, as a closed tab does), terminate,
-// retryDelays. Prints one JSON object per line: {"url"}, {"progress"}, and at last {"done"}, {"aborted"} or {"failed"}.
+// options: uploadUrl (resume this upload), abortAfter (abort at this number of bytes), terminate, retryDelays.
+// Prints one JSON object per line: {"url"}, {"progress"}, and finally {"done"}, {"aborted"} or {"failed"}.
 
 import { createReadStream, statSync } from "node:fs";
 import tus from "tus-js-client";
 
-const [file, target, given] = process.argv.slice(2);
+const [file, target, optionsJson] = process.argv.slice(2);
 const { url, headers, metadata, chunk_size: chunkSize } = JSON.parse(target);
-const options = JSON.parse(given ?? "{}");
-const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+const options = JSON.parse(optionsJson ?? "{}");
+const print = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 const upload = new tus.Upload(createReadStream(file), {
   endpoint: url,
@@ -21,18 +21,18 @@ const upload = new tus.Upload(createReadStream(file), {
   uploadSize: statSync(file).size,
   uploadUrl: options.uploadUrl,
   retryDelays: options.retryDelays ?? [],
-  onUploadUrlAvailable: () => say({ url: upload.url }),
+  onUploadUrlAvailable: () => print({ url: upload.url }),
   onChunkComplete: async (_size, accepted) => {
-    say({ progress: accepted });
+    print({ progress: accepted });
     if (options.abortAfter !== undefined && accepted >= options.abortAfter) {
       await upload.abort(options.terminate ?? false);
-      say({ aborted: accepted });
+      print({ aborted: accepted });
     }
   },
-  onSuccess: () => say({ done: upload.url }),
+  onSuccess: () => print({ done: upload.url }),
   onError: (error) => {
-    const answer = error.originalResponse;
-    say({ failed: answer?.getStatus() ?? 0, message: answer?.getBody() ?? String(error) });
+    const response = error.originalResponse;
+    print({ failed: response?.getStatus() ?? 0, message: response?.getBody() ?? String(error) });
   },
 });
 upload.start();
