@@ -106,7 +106,7 @@ def _operation(entry: Entry, entries: list[Entry]) -> Json:
         "summary": operation.summary,
         "description": operation.description,
         "parameters": [*_path_parameters(entry), *_query_parameters(entry), *_header_parameters(entry)],
-        "responses": {str(status): answer for status, answer in sorted(_responses(entry).items())},
+        "responses": {str(status): response for status, response in sorted(_responses(entry).items())},
         "security": [] if entry.access == "public" else [{name: [entry.access]} for name in SECURITY_SCHEMES],
     }
     if operation.makes:
