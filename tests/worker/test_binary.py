@@ -5,10 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from assetdock_server.media import binary
-from assetdock_server.media.binary import SEARCHED_FIRST, find, from_npm
+from assetdock_server.media.binary import PRELOADED, find, from_npm
 from assetdock_server.media.sandbox.run import Limits, run
 from tests.worker.conftest import ROOT
 
@@ -25,18 +22,12 @@ def bindings(path: Path, environment: dict[str, str]) -> dict[tuple[str, str, st
 
 def test_every_name_leads_to_the_same_library_after_a_shorter_search() -> None:
     ffprobe = asyncio.run(find(ROOT))
-    assert ffprobe.environment["LD_PRELOAD"].split(":") == list(SEARCHED_FIRST)
+    assert ffprobe.environment["LD_PRELOAD"].split(":") == list(PRELOADED)
 
     searched_in_order = bindings(ffprobe.path, {})
 
     assert len(searched_in_order) > 10_000
     assert bindings(ffprobe.path, {"LD_PRELOAD": ffprobe.environment["LD_PRELOAD"]}) == searched_in_order
-
-
-def test_where_python_lowers_the_limits_it_does_not_load_them_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binary, "find_setpriv", lambda: None)
-
-    assert "LD_PRELOAD" not in asyncio.run(find(ROOT)).environment
 
 
 def test_a_build_that_needs_other_libraries_is_left_as_it_is(tmp_path: Path) -> None:

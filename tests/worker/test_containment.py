@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,24 +15,12 @@ import pytest
 from assetdock_server.media.binary import Ffprobe
 from assetdock_server.media.ffprobe import probe
 from assetdock_server.media.report import Report, TransientError, Unread
-from assetdock_server.media.sandbox import confinement
-from assetdock_server.media.sandbox.run import Ending, Limits, run
+from assetdock_server.media.sandbox.run import Limits, ProcessResult, run
 from tests.bomb import MIB, bomb
 from tests.worker.conftest import ROOT
 from tests.worker.storage import Storage
 
 QUICK = Limits(seconds=20, measure_seconds=20, memory_bytes=512 * 1024 * 1024)
-
-
-@pytest.fixture(autouse=True, params=["setpriv", "python"])
-def started_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Everything is contained by whoever lowers the limits; processes that a test starts find no setpriv either."""
-    if request.param == "python":
-        monkeypatch.setenv("PATH", "/nowhere")
-    confinement.find_setpriv.cache_clear()
-    assert (confinement.find_setpriv() is None) is (request.param == "python")
-    yield
-    confinement.find_setpriv.cache_clear()
 
 
 @pytest.fixture
@@ -48,7 +36,7 @@ def program(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def contain(path: Path, *arguments: str, limits: Limits = QUICK) -> tuple[Ending, bytes]:
+def contain(path: Path, *arguments: str, limits: Limits = QUICK) -> tuple[ProcessResult, bytes]:
     """Runs a program to its end; how it ended, and what it printed."""
     printed = bytearray()
     ending = asyncio.run(

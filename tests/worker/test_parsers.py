@@ -11,7 +11,7 @@ from assetdock_server.media.diagnosis import of_opening, of_reading
 from assetdock_server.media.header import ENTRIES, MalformedReportError, error_code, read
 from assetdock_server.media.packets import Span
 from assetdock_server.media.report import TransientError
-from assetdock_server.media.sandbox.run import Ending
+from assetdock_server.media.sandbox.run import ProcessResult
 from assetdock_server.media.verdict import judge
 
 KEYS = [
@@ -177,7 +177,7 @@ def test_no_packet_line_raises_or_is_kept(pieces: list[bytes]) -> None:
     st.integers().map(lambda code: json.dumps({"error": {"code": code}}).encode()) | st.binary(),
 )
 def test_any_ending_has_a_diagnosis(how: str, status: int, errors: bytes, document: bytes) -> None:
-    ending = Ending(how, status, errors)  # type: ignore[arg-type]
+    ending = ProcessResult(how, status, errors)  # type: ignore[arg-type]
     with contextlib.suppress(TransientError):
         of_opening(ending, document)
     with contextlib.suppress(TransientError):

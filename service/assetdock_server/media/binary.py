@@ -1,4 +1,4 @@
-"""Finds ffprobe, and finds out what this build of it can't be asked."""
+"""Finds ffprobe and detects the features of its build."""
 
 import asyncio
 import os
@@ -12,14 +12,14 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from assetdock_server.media.report import TransientError
-from assetdock_server.media.sandbox.confinement import find_setpriv
 from assetdock_server.media.sandbox.run import Limits, run
+from assetdock_server.media.sandbox.starter import MissingSetprivError
 
 INSTALL = "Install Debian's ffmpeg (apt-get install ffmpeg), or set ASSETDOCK_FFPROBE to another ffprobe."
-# Debian's ffprobe looks up 50 000 names in 215 libraries, one after the other, each time it starts. These come first
-# then, in the order of what they spare: every name still leads to the same library (tests/worker/test_binary.py), after
-# half the search (docs/decisions/0082).
-SEARCHED_FIRST = (
+# At each start Debian's ffprobe looks up 50 000 symbols in 215 libraries, in order. With these libraries first it needs
+# half of the comparisons, which makes the worker about a sixth faster. Every symbol still resolves to the same
+# library (tests/worker/test_binary.py, docs/decisions/0082).
+PRELOADED = (
     *("libm.so.6", "libc.so.6", "libcrypto.so.3", "libepoxy.so.0", "libglib-2.0.so.0", "libgio-2.0.so.0"),
     *("libnettle.so.8", "libmbedcrypto.so.7", "libunistring.so.2", "libpango-1.0.so.0", "libdb-5.3.so"),
     *("libdbus-1.so.3", "libgnutls.so.30", "libcodec2.so.1.0", "libmount.so.1"),
@@ -31,39 +31,38 @@ ARCHITECTURES = {"x86_64": "x64", "AMD64": "x64", "aarch64": "arm64", "arm64": "
 
 
 class UnusableFfprobeError(Exception):
-    """There is no ffprobe that could do the work. Its text says what to do; it belongs at the start of the
-    worker."""
+    """No usable ffprobe. The message says what to do; the worker checks for it at start."""
 
 
 @dataclass(frozen=True)
 class Ffprobe:
-    """An ffprobe that was found and started once."""
+    """An ffprobe that was found and has started once."""
 
     path: Path
-    static: bool = False  # crashes where glibc loads plug-ins, which is how it looks up host names
-    counts_redirects: bool = False  # knows -max_redirects: Debian's 5.1 does, npm's build doesn't
+    static: bool = False  # glibc's plug-ins crash it, so it cannot look up host names
+    counts_redirects: bool = False  # supports -max_redirects: Debian's 5.1 does, npm's build does not
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def accept(self, url: str) -> SplitResult:
-        """The parts of a URL this ffprobe can read from. Raises UnusableFfprobeError for another: ask once
-        with SUPABASE_URL."""
+        """Parses a URL that this ffprobe can read. Raises UnusableFfprobeError for any other; the worker checks
+        SUPABASE_URL with it at start."""
         try:
             parts = urlsplit(url)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # a port that is no number, a bracket that doesn't close
+        except ValueError:  # an invalid port or an unclosed bracket
             usable = False
         if not usable:
-            raise UnusableFfprobeError("Media is read from http and https addresses only.")
+            raise UnusableFfprobeError("Media can be read from http and https URLs only.")
         if parts.scheme == "https" and self.static:
             raise UnusableFfprobeError(
-                "This static ffprobe can't look up host names, and a certificate can't be checked against "
-                f"an IP address, so it can't read over https. {INSTALL}"
+                "This static ffprobe cannot look up host names, and certificates cannot be verified against an IP "
+                f"address, so it cannot read over https. {INSTALL}"
             )
         return parts
 
     async def source(self, url: str) -> list[str]:
-        """The arguments that make this ffprobe read `url` and nothing else. Raises TransientError when its
-        host isn't found."""
+        """The arguments that let this ffprobe read `url` and nothing else. Raises TransientError when the host
+        cannot be resolved."""
         parts = self.accept(url)
         secure = parts.scheme == "https"
         arguments = ["-protocol_whitelist", "https,tls,tcp" if secure else "http,tcp"]
@@ -84,44 +83,45 @@ async def find(
     environ: Mapping[str, str] = os.environ,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> Ffprobe:
-    """The ffprobe named by ASSETDOCK_FFPROBE, else the one on PATH, else the one npm put under
-    `project`/node_modules.
+    """The ffprobe in ASSETDOCK_FFPROBE, else the one on PATH, else npm's in `project`/node_modules.
 
-    It is started once, within the limits it will work under. Raises UnusableFfprobeError.
+    Starts it once, under the limits of a probe. Raises UnusableFfprobeError.
     """
     path = _located(project, environ)
     printed = bytearray()
-    ending = await run(
-        [str(path), "-h", "protocol=http"],
-        limits=limits,
-        seconds=30,
-        environment={},
-        receive=printed.extend,
-        capacity=limits.output_bytes,
-    )
-    if ending.status != 0 or b"ffprobe version" not in ending.errors:
-        raise UnusableFfprobeError(f"{path} doesn't start as an ffprobe. {INSTALL}")
-    static = b"-static" in ending.errors.split(b"\n")[0]
+    try:
+        result = await run(
+            [str(path), "-h", "protocol=http"],
+            limits=limits,
+            seconds=30,
+            environment={},
+            receive=printed.extend,
+            capacity=limits.output_bytes,
+        )
+    except MissingSetprivError as error:
+        raise UnusableFfprobeError(str(error)) from error
+    if result.status != 0 or b"ffprobe version" not in result.errors:
+        raise UnusableFfprobeError(f"{path} does not start, or is no ffprobe. {INSTALL}")
+    static = b"-static" in result.errors.split(b"\n")[0]
     environment = {}
     if static and sys.platform == "linux":
-        # No character set plug-ins: loading one, for the title in an MPEG-TS, is a segfault.
+        # Disables character set plug-ins: loading one, for a title in an MPEG-TS, crashes a static build.
         environment["GCONV_PATH"] = os.devnull
-    # Without setpriv it is Python that becomes ffprobe, and would load them first as well.
-    elif find_setpriv() and await _loads(path, SEARCHED_FIRST, limits):
-        environment["LD_PRELOAD"] = ":".join(SEARCHED_FIRST)
+    elif sys.platform == "linux" and await _loads(path, PRELOADED, limits):
+        environment["LD_PRELOAD"] = ":".join(PRELOADED)
     if trusted := environ.get("SSL_CERT_FILE"):
         environment["SSL_CERT_FILE"] = trusted
     return Ffprobe(path, static, b"-max_redirects" in printed, environment)
 
 
 async def _loads(path: Path, libraries: Sequence[str], limits: Limits) -> bool:
-    """Whether glibc's loader says that it takes all of these libraries to start this program."""
+    """Whether glibc's loader lists all of these libraries for this program."""
     printed = bytearray()
     await run(
         [str(path), "-version"],
         limits=limits,
         seconds=30,
-        environment={"LD_TRACE_LOADED_OBJECTS": "1"},  # it only lists them then (ld.so(8))
+        environment={"LD_TRACE_LOADED_OBJECTS": "1"},  # list only, see ld.so(8)
         receive=printed.extend,
         capacity=limits.output_bytes,
     )
@@ -134,19 +134,18 @@ def _located(project: Path, environ: Mapping[str, str]) -> Path:
     if named:
         path = shutil.which(named, path=environ.get("PATH", ""))
         if path is None:
-            raise UnusableFfprobeError(f"ASSETDOCK_FFPROBE is {named}, which is no program. {INSTALL}")
+            raise UnusableFfprobeError(f"ASSETDOCK_FFPROBE is {named}, which is not an executable program. {INSTALL}")
         return Path(path).absolute()
     if path := shutil.which("ffprobe", path=environ.get("PATH", "")):
         return Path(path).absolute()
     packaged = from_npm(project)
     if not packaged.is_file():
-        raise UnusableFfprobeError(f"No ffprobe on PATH, and none under node_modules. {INSTALL}")
+        raise UnusableFfprobeError(f"No ffprobe on PATH or in node_modules. {INSTALL}")
     return packaged
 
 
 def from_npm(project: Path) -> Path:
-    """Where npm puts the ffprobe of this platform, made executable, which npm's --ignore-scripts leaves
-    out."""
+    """The path of npm's ffprobe for this platform. Makes it executable, because npm's --ignore-scripts does not."""
     system = "darwin" if sys.platform == "darwin" else "linux"
     machine = ARCHITECTURES.get(platform.machine(), platform.machine())
     path = project.absolute() / "node_modules" / "@ffprobe-installer" / f"{system}-{machine}" / "ffprobe"
@@ -154,16 +153,16 @@ def from_npm(project: Path) -> Path:
         try:
             path.chmod(0o755)
         except OSError as refused:
-            raise UnusableFfprobeError(f"{path} isn't executable: chmod 755 it.") from refused
+            raise UnusableFfprobeError(f"{path} is not executable. Run chmod 755 on it.") from refused
     return path
 
 
 async def _by_address(parts: SplitResult) -> str:
-    """The URL with its host looked up here. IPv4 first: a local stack often listens on nothing else."""
+    """The URL with the resolved address of its host. IPv4 first: a local stack often listens only there."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
     except OSError as unknown:
-        raise TransientError(f"The host of the signed URL isn't found: {unknown.strerror}") from unknown
+        raise TransientError(f"The host of the signed URL cannot be resolved: {unknown.strerror}") from unknown
     family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     host = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
     return parts._replace(netloc=f"{host}:{parts.port or 80}").geturl()

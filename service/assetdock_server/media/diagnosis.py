@@ -6,7 +6,7 @@ import signal
 
 from assetdock_server.media.header import error_code
 from assetdock_server.media.report import TransientError, Unread
-from assetdock_server.media.sandbox.run import Ending
+from assetdock_server.media.sandbox.run import ProcessResult
 
 
 def _averror(tag: bytes) -> int:
@@ -23,7 +23,7 @@ ELSEWHERE = {  # the fault is on the way to the bytes
     *(-number for number in (errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.EPIPE)),
     *(-number for number in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EMFILE)),
 }
-CANNOT_START = (126, 127)  # of a shell, of the dynamic loader, and of confine.py
+CANNOT_START = (126, 127)  # exit statuses of the shell and the dynamic loader
 # Lines written by the protocols, not by the demuxers, which repeat what a file says.
 NETWORK = re.compile(rb"^\[(?:https?|tcp|tls) @ (?:0x)?[0-9a-f]+\] (.*)$", re.MULTILINE)
 STATUS = re.compile(rb"HTTP error (\d{3})\b")
@@ -56,7 +56,7 @@ def network_trouble(errors: bytes) -> str | None:
     return None
 
 
-def of_opening(ending: Ending, document: bytes) -> Unread | None:
+def of_opening(ending: ProcessResult, document: bytes) -> Unread | None:
     """Why the first pass gave no report, None when it gave one. Raises TransientError when that says nothing
     about the bytes."""
     if ending.how == "timed_out" or ending.status == -signal.SIGXCPU:
@@ -84,7 +84,7 @@ def of_opening(ending: Ending, document: bytes) -> Unread | None:
     return Unread("crashed") if ending.status != 0 else None
 
 
-def of_reading(ending: Ending) -> Unread | None:
+def of_reading(ending: ProcessResult) -> Unread | None:
     """Why a pass over packets didn't reach the end, None when it did. Raises TransientError as above.
 
     ffprobe takes any failed read for the end of the file and says so only in its log: a broken connection has

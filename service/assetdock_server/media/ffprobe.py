@@ -19,7 +19,7 @@ from assetdock_server.media.content_types import is_one_of
 from assetdock_server.media.header import Header
 from assetdock_server.media.mp3 import duration as mp3
 from assetdock_server.media.report import Media, Report, TransientError, Unread
-from assetdock_server.media.sandbox.run import Ending, Limits, run
+from assetdock_server.media.sandbox.run import Limits, ProcessResult, run
 from assetdock_server.media.truncation import MADE_UP
 
 # Containers that carry their own bytes. Not here: hls, dash, concat, image2, sdp, rtsp and all else that
@@ -209,7 +209,7 @@ class _Probe:
 
     async def _run(
         self, asked: list[str], *, seconds: float, receive: Callable[[bytes], None], capacity: int
-    ) -> Ending:
+    ) -> ProcessResult:
         stall = str(int(self._limits.stall_seconds * 1_000_000))  # microseconds
         return await run(
             [

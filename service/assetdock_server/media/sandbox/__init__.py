@@ -1,1 +1,1 @@
-"""Runs one untrusted parser with bounds on time, CPU, memory and output."""
+"""Runs an untrusted program with limits on time, CPU, memory and output."""
