@@ -11,6 +11,7 @@ from assetdock_server.config import service_settings, worker_settings
 from assetdock_server.media import binary
 from devstack.binaries import PROJECT
 
+OPERATIONS = "docs/operations.md"
 SYSTEM_VARIABLES = {"PATH", "SSL_CERT_FILE"}
 # The row of each limit in the guide for callers: its name, and the format of its default.
 GUIDE_ROWS = {
@@ -77,7 +78,7 @@ def names_in(cell: str) -> list[str]:
 
 
 def test_operations_page_lists_every_limit_with_its_default(database: psycopg.Connection[Any]) -> None:
-    listed = {cells[0].strip("`"): int(cells[1]) for cells in rows("docs/operations.md", "## Limits")}
+    listed = {cells[0].strip("`"): int(cells[1]) for cells in rows(OPERATIONS, "## Limits")}
 
     assert listed == default_limits(database)
 
@@ -100,3 +101,33 @@ def test_request_rate_matches_its_documentation(service_environment: dict[str, s
     ]
     described = {cells[0]: cells[2] for cells in rows("README.md", "one or more workers:")}
     assert described["`ASSETDOCK_RATE_LIMIT`"].endswith(f"default {rate}")
+
+
+def test_operations_page_lists_every_discrepancy_and_whether_it_is_repairable(
+    database: psycopg.Connection[Any],
+) -> None:
+    listed = {cells[0].strip("`"): not cells[2].startswith("no:") for cells in rows(OPERATIONS, "## Reconcile")}
+
+    assert listed == dict(database.execute("select kind, repairable from assetdock_private.discrepancies").fetchall())
+
+
+def test_settings_that_the_documentation_names_exist(database: psycopg.Connection[Any]) -> None:
+    table = database.execute("select * from assetdock_private.settings").description
+    assert table is not None
+    worker_section = (PROJECT / OPERATIONS).read_text().partition("## The worker")[2].partition("## Limits")[0]
+    pages = "".join(path.read_text() for path in (PROJECT / "docs").rglob("*.md"))
+
+    named = set(re.findall(r"\(`([a-z_]+)`\)", worker_section))
+    named |= set(re.findall(r"assetdock_private\.settings\.(\w+)", pages))
+    assert {"max_attempts", "retry_window", "loopback_webhooks"} <= named
+    assert named <= {column.name for column in table}
+
+
+def test_log_events_that_the_operations_page_names_exist() -> None:
+    source = "".join(path.read_text() for path in (PROJECT / "service/assetdock_server").rglob("*.py"))
+    metrics_section = (PROJECT / OPERATIONS).read_text().partition("## Metrics and logs")[2]
+
+    named = re.findall(r"`([a-z]+_[a-z_]+)`", metrics_section.partition("Logs are JSON lines.")[2])
+    named += re.findall(r"the log has `(\w+)`", metrics_section)
+    assert {"asset_id", "asset_ready"} < set(named)
+    assert [name for name in named if f'"{name}"' not in source and f"{name}=" not in source] == []
