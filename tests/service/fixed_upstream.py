@@ -1,4 +1,4 @@
-"""PostgREST and Storage as one process that says the same every time: it prints its port."""
+"""One process in place of PostgREST and Storage, with fixed responses. It prints its port."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ ASSET = (
     '"metadata":{},"source_asset_id":null,"error_code":null,"error_message":null,"media":null,"ready_at":null,'
     '"deleted_at":null}'
 )
-ANSWERS = {
+RESPONSES = {
     b"/rest/v1/rpc/resolve_api_key": '{"api_key_id":"01a20bc8-9fa1-7d85-8938-770126c645ee",'
     '"owner_id":"01a20bc8-9fa1-4d85-8938-770126c645ee","prefix":"rk_live_aB3xK9mN"}',
     b"/rest/v1/rpc/create_upload": f'{{"asset":{ASSET},"bucket":"assets",'
@@ -19,23 +19,23 @@ ANSWERS = {
 }
 
 
-class Fixed(asyncio.Protocol):
-    """Answers each request by its path. A request comes in one piece, as small ones on loopback do."""
+class FixedResponses(asyncio.Protocol):
+    """Responds according to the path. Small requests on loopback arrive in one piece."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        body = ANSWERS[data.split(b" ", 2)[1]].encode()
+        body = RESPONSES[data.split(b" ", 2)[1]].encode()
         self._transport.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
         )
 
 
 async def main() -> None:
-    """Serves until it is stopped."""
-    server = await asyncio.get_running_loop().create_server(Fixed, "127.0.0.1", 0)
+    """Serves until the process is stopped."""
+    server = await asyncio.get_running_loop().create_server(FixedResponses, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -15,17 +15,17 @@ from devstack.ports import Ports
 from tests.callers import Caller, Project
 from tests.service.scripted_upstream import always, last_response, upstream
 
-Ask = Callable[[Postgrest], Awaitable[Any]]
+CallUpstream = Callable[[Postgrest], Awaitable[Any]]
 UNKNOWN_ID = "019de7f7-3a52-74d1-9eeb-323e0bfb7bb9"
 
 
-def outcome(url: str, key: str, ask: Ask, limits: Limits | None = None) -> object:
+def outcome(url: str, key: str, call: CallUpstream, limits: Limits | None = None) -> object:
     """The result, or everything in the ApiError."""
 
     async def run() -> object:
         async with http_pool(limits) as connections:
             try:
-                return await ask(Postgrest(connections, url=url, publishable_key=key))
+                return await call(Postgrest(connections, url=url, publishable_key=key))
             except ApiError as error:
                 return error.code, error.status, error.text, error.fields, error.headers
 
@@ -33,12 +33,12 @@ def outcome(url: str, key: str, ask: Ask, limits: Limits | None = None) -> objec
 
 
 def both(
-    url: str, key: str, function: str, arguments: dict[str, Any], limits: Limits | None = None, **how: Any
+    url: str, key: str, function: str, arguments: dict[str, Any], limits: Limits | None = None, **kwargs: Any
 ) -> tuple[object, object]:
     """The outcome of `call` and that of `call_directly`."""
     return (
-        outcome(url, key, lambda postgrest: postgrest.call(function, arguments, **how), limits),
-        outcome(url, key, lambda postgrest: postgrest.call_directly(function, arguments, **how), limits),
+        outcome(url, key, lambda postgrest: postgrest.call(function, arguments, **kwargs), limits),
+        outcome(url, key, lambda postgrest: postgrest.call_directly(function, arguments, **kwargs), limits),
     )
 
 
@@ -80,7 +80,7 @@ def test_a_malformed_token_has_the_same_error(project: Project, token: str) -> N
 
 @pytest.mark.parametrize("idempotent", [True, False])
 @pytest.mark.parametrize(
-    ("answer", "code"),
+    ("data", "code"),
     [
         (last_response("502 Bad Gateway", b"<html>"), "upstream_unavailable"),
         (last_response("503 Service Unavailable", b"{}"), "upstream_unavailable"),
@@ -99,9 +99,9 @@ def test_a_malformed_token_has_the_same_error(project: Project, token: str) -> N
         (None, "upstream_unavailable"),
     ],
 )
-def test_failures_have_the_same_error_and_the_same_retries(answer: bytes | None, code: str, idempotent: bool) -> None:
+def test_failures_have_the_same_error_and_the_same_retries(data: bytes | None, code: str, idempotent: bool) -> None:
     async def through(way: str) -> tuple[tuple[object, ...], int]:
-        async with upstream(always(answer)) as served, http_pool() as connections:
+        async with upstream(always(data)) as served, http_pool() as connections:
             postgrest = Postgrest(connections, url=served.url, publishable_key="key")
             call = postgrest.call if way == "official" else postgrest.call_directly
             with pytest.raises(ApiError) as error:
@@ -112,7 +112,7 @@ def test_failures_have_the_same_error_and_the_same_retries(answer: bytes | None,
 
     assert official == direct
     assert direct[0][0] == code
-    assert direct[1] == (2 if answer is None and idempotent else 1)
+    assert direct[1] == (2 if data is None and idempotent else 1)
 
 
 def test_a_server_that_is_down_has_the_same_error() -> None:
@@ -137,13 +137,13 @@ def test_a_silent_server_has_the_same_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "data",
     [b"<html>", b"{}", b"[]", b"null", b'{"url":7}', b'{"url":"/object/x"}', b'{"url":"/object/x?token=a.b.c"}'],
 )
 @pytest.mark.parametrize("status", ["200 OK", "400 Bad Request"])
-def test_an_invalid_response_of_storage_is_an_upstream_error(answer: bytes, status: str) -> None:
+def test_an_invalid_response_of_storage_is_an_upstream_error(data: bytes, status: str) -> None:
     async def run() -> ApiError:
-        async with upstream(always(last_response(status, answer))) as served, http_pool() as connections:
+        async with upstream(always(last_response(status, data))) as served, http_pool() as connections:
             storage = Storage(connections, url=f"{served.url}/storage/v1/", publishable_key="key")
             with pytest.raises(ApiError) as error:
                 await storage.sign_upload("t", "assets", UNKNOWN_ID)

@@ -41,6 +41,8 @@ def attempt(url: str, seconds: float = 10, look_up: LookUp = socket.getaddrinfo)
 
 
 def resolving_to(*addresses: str) -> LookUp:
+    """A name server that knows one host."""
+
     def look_up(*_: Any, **__: Any) -> list[tuple[Any, ...]]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
 
@@ -71,6 +73,12 @@ def test_connects_to_the_checked_address_and_resolves_the_name_only_once(receive
 
 def test_tries_the_next_address_if_the_first_refuses_the_connection(receiver: Receiver) -> None:
     done = attempt(f"http://receiver.invalid:{receiver.port}/", look_up=resolving_to("127.0.0.2", "127.0.0.1"))
+
+    assert (done.status, done.error) == (204, None)
+
+
+def test_tries_both_address_families(receiver: Receiver) -> None:
+    done = attempt(f"http://receiver.invalid:{receiver.port}/", look_up=resolving_to("::1", "::ffff:127.0.0.2", "127.0.0.1"))
 
     assert (done.status, done.error) == (204, None)
 
@@ -163,7 +171,7 @@ def test_reports_a_closed_port() -> None:
 def test_reports_plain_http_where_tls_was_expected(receiver: Receiver) -> None:
     done = attempt(f"https://127.0.0.1:{receiver.port}/")
 
-    assert (done.status, done.error) == (None, "TLS could not be agreed on.")
+    assert (done.status, done.error) == (None, "The TLS handshake failed.")
 
 
 def test_reports_a_certificate_of_an_unknown_authority(tls_receiver: Receiver) -> None:
@@ -191,7 +199,7 @@ def test_reports_an_unknown_host() -> None:
     assert (done.status, done.error) == (None, "The host name can't be resolved.")
 
 
-@pytest.mark.parametrize("url", ["nonsense", "http://", "http://a b/", "mailto:a@example.com"])
+@pytest.mark.parametrize("url", ["nonsense", "http://", "http://a b/", "mailto:a@example.com", "ftp://127.0.0.1/"])
 def test_reports_an_invalid_url(url: str) -> None:
     done = attempt(url)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pyreqwest.exceptions import BodyDecodeError, DecodeError, PyreqwestError, RequestTimeoutError
+from pyreqwest.exceptions import BodyDecodeError, BuilderError, DecodeError, PyreqwestError, RequestTimeoutError
 from pyreqwest.http import Url
 from pyreqwest.response import Response
 
@@ -18,7 +18,7 @@ CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 15.0  # with the DNS look-up; the least that Standard Webhooks recommends
 MAX_READ_BYTES = 1024  # of a response, for the excerpt
 EXCERPT_LENGTH = 120  # characters
-MAX_ADDRESSES = 2  # of a host that are tried
+MAX_ADDRESSES = 2  # that are tried, of both address families if the host has both
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ async def send(
 async def _post(
     url: str, body: bytes, headers: Mapping[str, str], *, loopback: bool, seconds: float, look_up: LookUp
 ) -> tuple[int, str | None]:
-    # The same parser decides what is judged and what is connected to.
+    # The client's own parser, so that the checked host is the one it connects to.
     try:
         target = Url(url)
     except ValueError:
@@ -66,7 +66,8 @@ async def _post(
     if not host or port is None:
         raise UnusableTargetError("The URL has no host.")
     addresses = await resolve(host.strip("[]"), port, loopback=loopback, look_up=look_up)
-    *others, last = addresses[:MAX_ADDRESSES]
+    first, *rest = addresses
+    *others, last = [first, *sorted(rest, key=lambda each: each.version == first.version)][:MAX_ADDRESSES]
     limits = {"seconds": seconds, "connect_seconds": CONNECT_SECONDS / (len(others) + 1)}
     for address in others:
         try:
@@ -80,10 +81,10 @@ async def _post(
 async def _post_to(
     address: Address, url: Url, body: bytes, headers: Mapping[str, str], *, seconds: float, connect_seconds: float
 ) -> tuple[int, str | None]:
-    """The status and what is wrong with it. Connects to `address`, whatever the name of the host leads to by now;
-    TLS verifies the name.
+    """The status, and the error for the endpoint's owner. Connects to `address` without resolving the host again. TLS
+    verifies the host's name.
     """
-    # A client for each attempt shares nothing (connections, cookies) between receivers.
+    # One client per attempt: receivers share no connections and no cookies.
     builder = client_builder().resolve(url.host_str or "", str(address), url.port_or_known_default or 0)
     builder = builder.timeout(timedelta(seconds=seconds)).connect_timeout(timedelta(seconds=connect_seconds))
     async with builder.build() as client:
@@ -125,6 +126,8 @@ def excerpt(data: bytes) -> str:
 
 
 def _explain(failure: PyreqwestError, seconds: float) -> str:
+    if isinstance(failure, BuilderError):
+        return "The URL is not valid."
     if isinstance(failure, DecodeError) and not isinstance(failure, BodyDecodeError):
         return "The response is not HTTP."
     if not failed_to_connect(failure):
@@ -137,4 +140,4 @@ def _explain(failure: PyreqwestError, seconds: float) -> str:
         return "The connection could not be opened."
     if any(cause.startswith("invalid peer certificate") for cause in causes(failure)):
         return "The TLS certificate is not valid for this host."
-    return "TLS could not be agreed on."
+    return "The TLS handshake failed."
