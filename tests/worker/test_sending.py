@@ -78,7 +78,9 @@ def test_tries_the_next_address_if_the_first_refuses_the_connection(receiver: Re
 
 
 def test_tries_both_address_families(receiver: Receiver) -> None:
-    done = attempt(f"http://receiver.invalid:{receiver.port}/", look_up=resolving_to("::1", "::ffff:127.0.0.2", "127.0.0.1"))
+    addresses = "::1", "::ffff:127.0.0.2", "127.0.0.1"
+
+    done = attempt(f"http://receiver.invalid:{receiver.port}/", look_up=resolving_to(*addresses))
 
     assert (done.status, done.error) == (204, None)
 
