@@ -32,9 +32,9 @@ def require_documented(response: httpx.Response) -> None:
         required = not name.startswith("RateLimit") and documented["headers"][name].get("required", True)
         assert name in response.headers or not required, f"no {name}: {where}"
     if response.status_code == entry.operation.status:
-        if entry.operation.answer:
+        if entry.operation.response:
             assert response.headers["content-type"] == JSON, where
-            entry.operation.answer.model_validate_json(response.content)
+            entry.operation.response.model_validate_json(response.content)
     elif response.status_code >= 400 and response.headers["content-type"] == JSON:
         error = ErrorResponse.model_validate_json(response.content).error
         assert error.code in documented_codes(operation), f"undocumented code: {where}"

@@ -53,7 +53,7 @@ def _serve() -> int:
     settings = service_settings(os.environ)
     configure_logging(settings.log_level)
     server: uvicorn.Server | None = None
-    app = create_app(settings, leaving=lambda: server is not None and server.should_exit)
+    app = create_app(settings, is_stopping=lambda: server is not None and server.should_exit)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

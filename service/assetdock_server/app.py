@@ -21,20 +21,20 @@ from assetdock_server.identity.minting import Minter
 from assetdock_server.identity.principal import Identification
 from assetdock_server.identity.session import SessionVerifier
 from assetdock_server.routes.cors import Cors
-from assetdock_server.routes.envelope import Envelope
+from assetdock_server.routes.long_polling import LongPolling
 from assetdock_server.routes.operations import QueueGauges, Readiness
 from assetdock_server.routes.page import Page
 from assetdock_server.routes.problems import answer_api_error, answer_http_exception
 from assetdock_server.routes.rate_limit import RateLimit
+from assetdock_server.routes.request_context import RequestContext
 from assetdock_server.routes.resources import Resources
 from assetdock_server.routes.table import TABLE, routes
-from assetdock_server.routes.waiting import WaitingRoom
 
 
-def create_app(settings: ServiceSettings, leaving: Callable[[], bool] = lambda: False) -> Starlette:
+def create_app(settings: ServiceSettings, is_stopping: Callable[[], bool] = lambda: False) -> Starlette:
     """The ASGI application. It opens its connections when it starts and closes them when it stops.
 
-    `leaving` says that the server is about to stop: whoever waits for an asset is answered then.
+    `is_stopping` says that the server is about to stop: whoever waits for an asset is answered then.
     """
     connection = settings.connection
 
@@ -56,7 +56,7 @@ def create_app(settings: ServiceSettings, leaving: Callable[[], bool] = lambda: 
                 ),
                 jwks=jwks,
                 rate_limit=RateLimit(settings.requests_per_minute),
-                waiting_room=WaitingRoom(directory.finished_assets, leaving),
+                long_polling=LongPolling(directory.finished_assets, is_stopping),
             )
             app.state.readiness = Readiness()
             app.state.page = Page.read(connection)
@@ -68,7 +68,7 @@ def create_app(settings: ServiceSettings, leaving: Callable[[], bool] = lambda: 
         lifespan=lifespan,
         exception_handlers={ApiError: answer_api_error, HTTPException: answer_http_exception},
         middleware=[
-            Middleware(Envelope),
+            Middleware(RequestContext),
             Middleware(Cors, settings.cors_origins),
         ],
     )

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from assetdock_server.routes.waiting import PLACES_OF_AN_OWNER, WaitingRoom
+from assetdock_server.routes.long_polling import MAX_WAITING_PER_OWNER, LongPolling
 from devstack.stack import Stack
 from tests.callers import Caller, refused
 from tests.catalogue import Database
@@ -184,8 +184,8 @@ def test_one_owner_cannot_occupy_the_whole_waiting_room() -> None:
         return []
 
     async def scenario() -> None:
-        room = WaitingRoom(nothing_settles, leaving=lambda: False)
-        crowded = [asyncio.create_task(room.wait("asset", "owner", 60)) for _ in range(PLACES_OF_AN_OWNER)]
+        room = LongPolling(nothing_settles, is_stopping=lambda: False)
+        crowded = [asyncio.create_task(room.wait("asset", "owner", 60)) for _ in range(MAX_WAITING_PER_OWNER)]
         await asyncio.sleep(0)
         await asyncio.wait_for(room.wait("asset", "owner", 60), 5)  # the owner's share is full: returns at once
         other = asyncio.create_task(room.wait("another", "stranger", 60))

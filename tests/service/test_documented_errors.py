@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from assetdock_server.errors import CATALOGUE
-from assetdock_server.routes.entry import OF_A_BODY, OF_A_KEY, OF_ANY_CALLER, OF_ANY_REQUEST, Entry
+from assetdock_server.routes.entry import BODY_ERRORS, CREDENTIAL_ERRORS, GENERAL_ERRORS, IDEMPOTENCY_ERRORS, Entry
 from assetdock_server.routes.table import TABLE
 
 # Codes that the Storage gateway raises, by method; and the helpers through which handlers call these methods.
@@ -70,4 +70,4 @@ def test_codes_of_sql_are_in_the_catalogue_with_the_same_status(database: psycop
 
 
 def test_codes_that_follow_from_the_form_of_a_route_are_in_the_catalogue() -> None:
-    assert {*OF_ANY_REQUEST, *OF_ANY_CALLER, *OF_A_BODY, *OF_A_KEY} <= set(CATALOGUE)
+    assert {*GENERAL_ERRORS, *CREDENTIAL_ERRORS, *BODY_ERRORS, *IDEMPOTENCY_ERRORS} <= set(CATALOGUE)

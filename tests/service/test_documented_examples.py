@@ -104,11 +104,11 @@ def test_example_command_returns_the_documented_response(
 def test_every_example_matches_its_model() -> None:
     for entry in TABLE:
         operation = entry.operation
-        if operation.answer:
-            operation.answer.model_validate(operation.example)
+        if operation.response:
+            operation.response.model_validate(operation.example)
         if operation.body:
             operation.body.model_validate(operation.body_example)
-        for _, _, model, example in operation.others:
+        for _, _, model, example in operation.other_responses:
             model.model_validate(example)
         for response in described()[operation.id][2]["responses"].values():
             for each in response.get("content", {}).get(JSON, {}).get("examples", {}).values():

@@ -90,8 +90,8 @@ def _schemas(entries: Iterable[Entry]) -> Json:
     models: set[type[BaseModel]] = {ErrorResponse}
     for entry in entries:
         operation = entry.operation
-        models.update(model for model in (operation.answer, operation.body) if model)
-        models.update(model for _, _, model, _ in operation.others)
+        models.update(model for model in (operation.response, operation.body) if model)
+        models.update(model for _, _, model, _ in operation.other_responses)
     ordered = sorted(models, key=lambda model: model.__name__)
     _, document = models_json_schema([(model, "validation") for model in ordered], ref_template=REF)
     schemas: Json = document["$defs"]
@@ -109,8 +109,8 @@ def _operation(entry: Entry, entries: list[Entry]) -> Json:
         "responses": {str(status): response for status, response in sorted(_responses(entry).items())},
         "security": [] if entry.access == "public" else [{name: [entry.access]} for name in SECURITY_SCHEMES],
     }
-    if operation.makes:
-        document["responses"][str(operation.status)]["links"] = _links(*operation.makes, entries)
+    if operation.creates:
+        document["responses"][str(operation.status)]["links"] = _links(*operation.creates, entries)
     if operation.query_example:
         document["x-example-query"] = operation.query_example
     if operation.body:
@@ -173,7 +173,7 @@ def _header_parameters(entry: Entry) -> list[Json]:
     names = ["X-Request-Id"]
     if entry.operation.takes_idempotency_key:
         names.insert(0, "Idempotency-Key")
-    if entry.operation.is_revalidated:
+    if entry.operation.has_etag:
         names.insert(0, "If-None-Match")
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
@@ -185,15 +185,15 @@ def _responses(entry: Entry) -> dict[int, Json]:
         schema: Json = {"type": "object"} if operation.media_type == JSON else {"type": "string"}
         succeeded["content"] = {
             operation.media_type: {
-                "schema": _reference(operation.answer) if operation.answer else schema,
+                "schema": _reference(operation.response) if operation.response else schema,
                 "example": operation.example,
             },
             **{other: {"schema": schema} for other in operation.other_media_types},
         }
     responses = {operation.status: succeeded}
-    if operation.is_revalidated:
+    if operation.has_etag:
         responses[304] = {"description": REASONS[304], "headers": _headers(["X-Request-Id", "ETag"])}
-    for status, description, model, example in operation.others:
+    for status, description, model, example in operation.other_responses:
         responses[status] = {
             "description": description,
             "headers": _headers(["X-Request-Id"]),
@@ -210,7 +210,7 @@ def _success_headers(entry: Entry) -> list[str]:
     names = ["X-Request-Id"]
     if entry.operation.has_location:
         names.append("Location")
-    if entry.operation.is_revalidated:
+    if entry.operation.has_etag:
         names.append("ETag")
     if entry.access != "public":
         names += ["RateLimit", "RateLimit-Policy"]

@@ -13,7 +13,7 @@ from assetdock_server.routes.parsing import Input, path_id, read_query
 from assetdock_server.routes.resources import resources
 from assetdock_server.routes.responses import json_response, rfc3339
 
-UNSETTLED = ("pending_upload", "processing")
+UNFINISHED = ("pending_upload", "processing")
 
 
 class AssetQuery(Input):
@@ -37,8 +37,8 @@ async def get_asset(request: Request, principal: Principal) -> Response:
     seconds = seconds_to_wait(request)
     asset_id = path_id(request, "asset_id")
     asset = await resources(request).database.get_asset(principal.token, asset_id)
-    if seconds and asset["state"] in UNSETTLED:
-        await resources(request).waiting_room.wait(asset_id, principal.owner_id, seconds)
+    if seconds and asset["state"] in UNFINISHED:
+        await resources(request).long_polling.wait(asset_id, principal.owner_id, seconds)
         asset = await resources(request).database.get_asset(principal.token, asset_id)
     return json_response(await with_download(request, principal, asset))
 

@@ -1,4 +1,4 @@
-"""What the URL table says about one method on one path: who may call it, and all that a caller needs to know."""
+"""One entry of the route table: a method on a path, its handler, its scope and its documentation."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,27 +9,27 @@ from starlette.responses import Response
 
 from assetdock_server.routes.schemas.api_keys import Scope
 
-# Takes the request, and its Principal too where the route is not public.
+# Takes the request, and its Principal too unless the route is public.
 Handler = Callable[..., Awaitable[Response]]
 Access = Literal["public", Scope]
 Tag = Literal["Uploads", "Assets", "API keys", "Webhooks", "Operations", "Documents"]
 
 JSON = "application/json"
-# What the form of a route makes possible, whatever it does.
-OF_ANY_CALLER = (
+# Errors that follow from the form of a route.
+CREDENTIAL_ERRORS = (
     "unauthenticated", "insufficient_scope", "rate_limited", "upstream_error", "upstream_unavailable",
     "upstream_timeout",
 )  # fmt: skip
-OF_ANY_REQUEST = ("internal_error", "body_too_large")
-OF_A_BODY = ("bad_request", "unsupported_media_type", "validation_error")
-OF_A_KEY = ("validation_error", "idempotency_conflict")
+GENERAL_ERRORS = ("internal_error", "body_too_large")
+BODY_ERRORS = ("bad_request", "unsupported_media_type", "validation_error")
+IDEMPOTENCY_ERRORS = ("validation_error", "idempotency_conflict")
 
 
 @dataclass(frozen=True)
 class Operation:
-    """The documentation of a route. `example` is a real answer: a model's fields, or the text of another media type.
+    """The documentation of a route. `example` is a real response: a model's fields, or text of another media type.
 
-    `errors` are the codes beyond those that follow from the route's form; `Entry.errors` has them all.
+    `errors` lists the codes beyond those that follow from the form of the route; `Entry.errors` has all of them.
     """
 
     id: str
@@ -37,30 +37,28 @@ class Operation:
     summary: str
     description: str
     example: Any = None
-    answer: type[BaseModel] | None = None
+    response: type[BaseModel] | None = None
     status: int = 200
     media_type: str = JSON
-    other_media_types: tuple[str, ...] = ()  # that the same answer can have
+    other_media_types: tuple[str, ...] = ()  # further media types of the same response
     body: type[BaseModel] | None = None
     body_required: bool = True
     body_example: Mapping[str, Any] | None = None
     query: type[BaseModel] | None = None
     query_example: Mapping[str, str] = field(default_factory=dict)
-    path_parameters: Mapping[str, Any] = field(default_factory=dict)  # of those that are no ids: name -> JSON schema
+    path_parameters: Mapping[str, Any] = field(default_factory=dict)  # those that are not ids: name -> JSON schema
     takes_idempotency_key: bool = False
     has_location: bool = False
-    makes: tuple[str, str] | None = None  # (path parameter, JSON pointer): what of the answer leads to other operations
-    is_revalidated: bool = False  # has an ETag, and answers If-None-Match with 304
+    creates: tuple[str, str] | None = None  # (path parameter of other operations, JSON pointer into this response)
+    has_etag: bool = False  # responds to a matching If-None-Match with 304
     errors: tuple[str, ...] = ()
-    # Answers of other statuses that are no errors of ours: (status, description, model, example).
-    others: tuple[tuple[int, str, type[BaseModel], Any], ...] = ()
+    # Responses with other statuses that are not error responses: (status, description, model, example).
+    other_responses: tuple[tuple[int, str, type[BaseModel], Any], ...] = ()
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One method on one path. `access` is the scope that the caller needs: unless it says `public`, nobody reaches the
-    handler without a credential.
-    """
+    """One method on one path. `access` is the scope that the caller needs, or `public`."""
 
     method: str
     path: str
@@ -70,16 +68,16 @@ class Entry:
 
     @property
     def errors(self) -> set[str]:
-        """Every code that this route can answer with."""
-        codes = {*OF_ANY_REQUEST, *self.operation.errors}
+        """Every error code that this route can respond with."""
+        codes = {*GENERAL_ERRORS, *self.operation.errors}
         if self.access != "public":
-            codes.update(OF_ANY_CALLER)
+            codes.update(CREDENTIAL_ERRORS)
         if self.operation.body:
-            codes.update(OF_A_BODY)
+            codes.update(BODY_ERRORS)
         if self.operation.query:
             codes.add("validation_error")
         if self.operation.takes_idempotency_key:
-            codes.update(OF_A_KEY)
+            codes.update(IDEMPOTENCY_ERRORS)
         if "_id}" in self.path:
             codes.add("not_found")
         return codes

@@ -8,8 +8,8 @@ from assetdock_server.gateways.database import Database, KeyDirectory
 from assetdock_server.gateways.storage import Storage
 from assetdock_server.identity.jwks import Jwks
 from assetdock_server.identity.principal import Identification, Principal
+from assetdock_server.routes.long_polling import LongPolling
 from assetdock_server.routes.rate_limit import RateLimit
-from assetdock_server.routes.waiting import WaitingRoom
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Resources:
     identification: Identification
     jwks: Jwks
     rate_limit: RateLimit
-    waiting_room: WaitingRoom
+    long_polling: LongPolling
 
     async def identify(self, request: Request) -> Principal:
         """Who is calling; noted for the request's line in the log, and counted against its owner's rate."""

@@ -51,7 +51,7 @@ async def create_upload_url(request: Request, principal: Principal) -> Response:
     reservation = await resources(request).database.create_upload(
         principal.token, wish.model_dump(exclude_unset=True), idempotency_key(request)
     )
-    request.state.made = {"asset_id": reservation["asset"]["id"]}  # from here the log can be followed to ready
+    request.state.log_ids = {"asset_id": reservation["asset"]["id"]}
     answer = await _with_target(request, principal, reservation)
     return json_response(answer, 201, {"Location": f"{BASE}/{answer['asset']['id']}"})
 

@@ -13,13 +13,13 @@ CREATE_API_KEY = Operation(
     "lacks itself, a key that ends cannot make one that ends later, and anonymous users cannot have keys. Repeating "
     "the request with the same Idempotency-Key is `conflict`, because the plaintext cannot be shown twice.",
     status=201,
-    answer=NewApiKey,
+    response=NewApiKey,
     example={**KEY, "plaintext": PLAINTEXT},
     body=ApiKeyRequest,
     body_example={"name": "ci", "scopes": ["assets:read", "assets:write"]},
     takes_idempotency_key=True,
     has_location=True,
-    makes=("api_key_id", "/id"),
+    creates=("api_key_id", "/id"),
     errors=("forbidden", "conflict"),
 )
 
@@ -28,7 +28,7 @@ LIST_API_KEYS = Operation(
     tag="API keys",
     summary="List API keys",
     description="All your keys, oldest first, without their secrets; revoked and expired ones, too.",
-    answer=ApiKeys,
+    response=ApiKeys,
     example={"items": [KEY]},
 )
 
@@ -40,14 +40,14 @@ ROTATE_API_KEY = Operation(
     "`overlap_seconds`. A key may rotate itself; one that rotates a key which ends later than itself passes its own "
     "expiry on. The body may be left out.",
     status=201,
-    answer=NewApiKey,
+    response=NewApiKey,
     example={**KEY, "plaintext": PLAINTEXT},
     body=RotationRequest,
     body_required=False,
     body_example={"overlap_seconds": 3600},
     takes_idempotency_key=True,
     has_location=True,
-    makes=("api_key_id", "/id"),
+    creates=("api_key_id", "/id"),
     errors=("conflict",),
 )
 

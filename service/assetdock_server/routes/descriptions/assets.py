@@ -11,7 +11,7 @@ LIST_ASSETS = Operation(
     summary="List assets",
     description="Your assets, newest first. Follow `next_cursor` until it is null: each asset is listed exactly once, "
     "also while new ones are being made. A cursor is yours alone and good for the same filters.",
-    answer=AssetPage,
+    response=AssetPage,
     example={"items": [READY], "limit": 20, "next_cursor": None},
     query=ListQuery,
     query_example={"state": "ready"},
@@ -25,7 +25,7 @@ GET_ASSET = Operation(
     description="An asset in whatever state, with a signed URL of its bytes once it is `ready`; the URL works for 15 "
     "minutes. With `wait` the answer is held until the asset is no longer `pending_upload` or `processing`, or the "
     "seconds have passed: ask again then. A busy server may answer at once.",
-    answer=Asset,
+    response=Asset,
     example={
         **READY,
         "download_url": f"{URL}/sign/assets/{ASSET_ID}?token=eyJhbGciOi...",
@@ -40,7 +40,7 @@ LIST_EVENTS = Operation(
     tag="Assets",
     summary="List what happened to an asset",
     description="Every change of its state, in order: from, to, when, by whom, why.",
-    answer=AssetHistory,
+    response=AssetHistory,
     example={
         "items": [
             {"from": None, "to": "pending_upload", "at": CREATED_AT, "actor": "rk_live_aB3xK9mN", "reason": "reserved"},
@@ -66,7 +66,7 @@ RESTORE_ASSET = Operation(
     summary="Restore a deleted asset",
     description="Takes a deletion back: the asset is in the state it had. An asset that is not deleted is answered as "
     "it is. It is `asset_purged` once the purge of the bytes has begun, and `conflict` when there never were any.",
-    answer=AssetSummary,
+    response=AssetSummary,
     example=READY,
     errors=("conflict", "asset_purged"),
 )

@@ -10,7 +10,7 @@ OPENAPI = Operation(
     summary="This API as an OpenAPI document",
     description="OpenAPI 3.1, made of the models that the routes use.",
     example={"openapi": "3.1.0", "info": {"title": "Assetdock", "version": "1"}, "paths": {}},
-    is_revalidated=True,
+    has_etag=True,
 )
 
 REFERENCE = Operation(
@@ -20,7 +20,7 @@ REFERENCE = Operation(
     description="An interactive page, made of the OpenAPI document. It loads nothing from other hosts.",
     media_type="text/html; charset=utf-8",
     example="<!doctype html>…",
-    is_revalidated=True,
+    has_etag=True,
     errors=("not_found",),
 )
 
@@ -33,7 +33,7 @@ REFERENCE_FILE = Operation(
     other_media_types=("text/css; charset=utf-8",),
     example="SwaggerUIBundle({…});",
     path_parameters={"file": {"type": "string", "enum": ["reference.js", "swagger-ui-bundle.js", "swagger-ui.css"]}},
-    is_revalidated=True,
+    has_etag=True,
     errors=("not_found",),
 )
 
@@ -45,7 +45,7 @@ PAGE = Operation(
     media_type=MARKDOWN,
     example="# Quickstart\n…",
     path_parameters={"page": {"type": "string", "examples": ["quickstart"]}},
-    is_revalidated=True,
+    has_etag=True,
     errors=("not_found",),
 )
 
@@ -56,7 +56,7 @@ LLMS = Operation(
     description="Every Markdown page with a line about it, in the form of llmstxt.org.",
     media_type=MARKDOWN,
     example="# Assetdock\n…",
-    is_revalidated=True,
+    has_etag=True,
 )
 
 LLMS_FULL = Operation(
@@ -66,5 +66,5 @@ LLMS_FULL = Operation(
     description="All the pages that `/llms.txt` lists, one after the other.",
     media_type=MARKDOWN,
     example="# Assetdock\n…",
-    is_revalidated=True,
+    has_etag=True,
 )

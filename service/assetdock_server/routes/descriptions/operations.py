@@ -9,7 +9,7 @@ HEALTHZ = Operation(
     tag="Operations",
     summary="Does the process live",
     description="Asks nobody else. For a supervisor that restarts what hangs.",
-    answer=Health,
+    response=Health,
     example={"status": "ok"},
 )
 
@@ -19,9 +19,9 @@ READYZ = Operation(
     summary="Can the process work",
     description="Whether the database, Storage and the signing keys can be reached; says which cannot. Each is asked "
     "again every few seconds at most. `stale` signing keys still let sessions in. For a load balancer.",
-    answer=ReadinessReport,
+    response=ReadinessReport,
     example={"status": "ok", "checks": {"database": "ok", "storage": "ok", "signing_keys": "ok"}},
-    others=(
+    other_responses=(
         (
             503,
             "Something that this process needs cannot be reached.",

@@ -13,7 +13,7 @@ INDEX = Operation(
     description="Where people upload, play and delete media, and manage API keys. It loads nothing from other hosts.",
     media_type="text/html; charset=utf-8",
     example="<!doctype html>…",
-    is_revalidated=True,
+    has_etag=True,
     errors=("not_found",),
 )
 

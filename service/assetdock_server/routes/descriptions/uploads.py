@@ -15,13 +15,13 @@ CREATE_UPLOAD_URL = Operation(
     "landing is noticed by itself. The duration is measured from the bytes and never taken from the caller; unknown "
     "fields, such as `duration_seconds` from old clients, are ignored.",
     status=201,
-    answer=Reservation,
+    response=Reservation,
     example={"asset": RESERVED, "upload": TARGET},
     body=UploadRequest,
     body_example={"type": "audio", "content_type": "audio/mpeg"},
     takes_idempotency_key=True,
     has_location=True,
-    makes=("asset_id", "/asset/id"),
+    creates=("asset_id", "/asset/id"),
     errors=(
         "storage_quota_exceeded", "asset_type_not_uploadable", "conflict", "upload_expired", "asset_not_pending",
         "asset_too_large", "too_many_pending_uploads", "not_found",
@@ -34,7 +34,7 @@ RENEW_UPLOAD_URL = Operation(
     summary="Get a fresh upload URL",
     description="A new URL and a new window for an asset that is still `pending_upload`, up to 24 hours after its "
     "creation. URLs that were handed out before keep working for as long as they said. The body may be left out.",
-    answer=Reservation,
+    response=Reservation,
     example={"asset": RESERVED, "upload": TARGET},
     body=RenewalRequest,
     body_required=False,
@@ -54,7 +54,7 @@ CONFIRM_UPLOAD = Operation(
     summary="Ask whether the bytes are there",
     description="The asset, once its bytes have landed. Changes nothing, so it may be left out and repeated. While "
     "the bytes may still come it is `upload_incomplete`; once nothing can land any more, `upload_expired`.",
-    answer=AssetSummary,
+    response=AssetSummary,
     example=READY,
     errors=("upload_incomplete", "upload_expired"),
 )

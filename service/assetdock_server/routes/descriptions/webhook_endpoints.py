@@ -61,13 +61,13 @@ CREATE = Operation(
     description="Registers a URL that is told of changes of your assets. `secret` signs what is sent there and is "
     "shown in this answer only; repeating the request with the same Idempotency-Key is `conflict`.",
     status=201,
-    answer=NewWebhookEndpoint,
+    response=NewWebhookEndpoint,
     example={**ENDPOINT, "secret": SECRET},
     body=WebhookEndpointRequest,
     body_example={"url": ENDPOINT["url"], "event_types": ENDPOINT["event_types"]},
     takes_idempotency_key=True,
     has_location=True,
-    makes=("webhook_endpoint_id", "/id"),
+    creates=("webhook_endpoint_id", "/id"),
     errors=("forbidden", "conflict"),
 )
 
@@ -76,7 +76,7 @@ LIST = Operation(
     tag="Webhooks",
     summary="List webhook endpoints",
     description="All your endpoints, oldest first, disabled ones too, without their secrets.",
-    answer=WebhookEndpoints,
+    response=WebhookEndpoints,
     example={"items": [ENDPOINT]},
 )
 
@@ -85,7 +85,7 @@ GET = Operation(
     tag="Webhooks",
     summary="Get a webhook endpoint",
     description="An endpoint, without its secret.",
-    answer=WebhookEndpoint,
+    response=WebhookEndpoint,
     example=ENDPOINT,
 )
 
@@ -103,7 +103,7 @@ ROTATE_SECRET = Operation(
     summary="Rotate a webhook endpoint's secret",
     description="A new secret, shown in this answer only. Until `previous_secret_expires_at` what is sent is signed "
     "with the old one, too. The body may be left out.",
-    answer=RotatedWebhookEndpoint,
+    response=RotatedWebhookEndpoint,
     example={**ENDPOINT, "secret": SECRET, "previous_secret_expires_at": "2026-05-03T08:55:03.883412Z"},
     body=SecretRotationRequest,
     body_required=False,
@@ -119,10 +119,10 @@ TEST = Operation(
     description="Queues one delivery of type `webhook.test`. A disabled endpoint that answers it with 2xx is enabled "
     "again.",
     status=202,
-    answer=WebhookDelivery,
+    response=WebhookDelivery,
     example=TEST_DELIVERY,
     takes_idempotency_key=True,
-    makes=("delivery_id", "/id"),
+    creates=("delivery_id", "/id"),
     errors=("conflict",),
 )
 
@@ -131,7 +131,7 @@ LIST_DELIVERIES = Operation(
     tag="Webhooks",
     summary="List the deliveries to a webhook endpoint",
     description="What was sent there, or is still to be sent, in the last 30 days, newest first.",
-    answer=WebhookDeliveries,
+    response=WebhookDeliveries,
     example={"items": [DELIVERED], "limit": 20, "next_cursor": None},
     query=DeliveryQuery,
     query_example={"limit": "20"},
@@ -145,7 +145,7 @@ REPLAY = Operation(
     description="Queues a delivery once more, with the same id and the same bytes. One that is on its way already is "
     "answered as it is.",
     status=202,
-    answer=WebhookDelivery,
+    response=WebhookDelivery,
     example=TEST_DELIVERY,
     errors=("conflict",),
 )

@@ -1,4 +1,4 @@
-"""What goes around every request: its id, its line in the log, and an answer even when something breaks."""
+"""Middleware around every request: its id, its log line, its metrics, and a 500 response to unexpected errors."""
 
 import re
 import secrets
@@ -14,15 +14,18 @@ from assetdock_server.routes.problems import problem
 
 SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
-# For whatever a browser does with an answer; a page may set its own.
-HARDENING = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
+# Headers of every response, unless the response sets its own.
+SECURITY_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"))
 
 log = structlog.get_logger()
 
 
-class Envelope:
-    """ASGI middleware, outermost. Puts `request_id` into the request's state; handlers may add `caller`
-    and `made` (ids that the path doesn't name) for the log, `route` for the metrics, `headers` for the response."""
+class RequestContext:
+    """The outermost ASGI middleware. It sets `request.state.request_id`.
+
+    Handlers may set further attributes of the state: `caller` and `log_ids` (ids that the path does not contain) for
+    the log line, `route` for the metrics, and `headers` for the response.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -32,38 +35,38 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if SAFE_ID.fullmatch(given) else secrets.token_hex(16)
+        requested_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = requested_id if SAFE_ID.fullmatch(requested_id) else secrets.token_hex(16)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 0
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
-                for name, value in HARDENING:
+                for name, value in SECURITY_HEADERS:
                     headers.setdefault(name, value)
                 headers.update(state.get("headers", {}))
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_id)
+            await self.app(scope, receive, send_with_headers)
         except Exception:
             log.exception("unhandled_error", path=scope["path"])
             if status:
-                raise  # the answer has begun; only closing the connection tells the client that it is broken
-            await problem(ApiError("internal_error"), request_id)(scope, receive, send_with_id)
+                raise  # The response has begun. Only a closed connection tells the client that it is incomplete.
+            await problem(ApiError("internal_error"), request_id)(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
             route = state.get("route", "none")
             metrics.requests_of(route, scope["method"], status).inc()
             metrics.request_seconds_of(route).observe(seconds)
-            # The path without its query: signed URLs and cursors have no place in a log.
+            # Without the query string, which can contain cursors.
             log.info(
                 "request",
                 method=scope["method"],
@@ -72,5 +75,5 @@ class Envelope:
                 ms=round(seconds * 1000, 1),
                 caller=state.get("caller"),
                 **scope.get("path_params", {}),
-                **state.get("made", {}),
+                **state.get("log_ids", {}),
             )
