@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from assetdock_server.config import BUCKET
 from devstack import migrations
 from devstack.binaries import PROJECT
 from devstack.project import Project
@@ -38,8 +39,6 @@ def test_the_migrations_name_the_bucket_in_one_place() -> None:
     assert SOURCES.count("'assets'") == 1
 
 
-def test_config_toml_creates_the_bucket_of_the_migrations(database: Database) -> None:
-    row = database.execute("select assetdock_private.bucket()").fetchone()
-
-    assert row is not None
-    assert list(Project.read().buckets) == [row[0]]
+def test_the_service_and_config_toml_use_the_bucket_of_the_migrations(database: Database) -> None:
+    assert database.execute("select assetdock_private.bucket()").fetchone() == (BUCKET,)
+    assert list(Project.read().buckets) == [BUCKET]

@@ -89,7 +89,7 @@ def test_an_upload_url_is_rejected_after_the_purge(site: Site, owner: Caller) ->
 
     assert response.status_code == 400
     assert response.json()["statusCode"] == "403"
-    assert "Reserve a new one" in response.json()["message"]
+    assert "Reserve a new asset" in response.json()["message"]
     assert not site.object_files(asset_id)
 
 
