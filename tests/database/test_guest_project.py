@@ -10,6 +10,8 @@ import httpx
 import psycopg
 import pytest
 
+from devstack import migrations
+from devstack.binaries import PROJECT
 from devstack.ports import Ports
 from devstack.postgres import DefaultGrants
 from devstack.project import Project
@@ -188,3 +190,20 @@ def test_push_refuses_a_bucket_of_our_name_with_objects_and_adopts_it_once_it_is
 
         assert adopted.returncode == 0, adopted.stdout
         assert database.execute(properties).fetchone() == (1000, ["audio/mpeg"], False)
+
+
+def test_an_installer_can_choose_another_bucket_in_one_place(tmp_path: Path) -> None:
+    for migration in migrations.find(PROJECT / "supabase/migrations"):
+        (tmp_path / migration.path.name).write_text(migration.path.read_text().replace("'assets'", "'media'"))
+    with empty_stack() as stack, psycopg.connect(stack.db_url, autocommit=True) as database:
+        migrations.apply(stack.postgres_db_url, tmp_path)
+
+        assert database.execute("select id, public from storage.buckets").fetchall() == [("media", False)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="No upload is reserved"):
+            database.execute("insert into storage.objects (bucket_id, name) values ('media', 'song.mp3')")
+        rules = database.execute(
+            "select pg_get_triggerdef(oid) from pg_trigger where tgname ~ '^assetdock' union all"
+            " select concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)) from pg_policy"
+        ).fetchall()
+        assert sum("'media'" in rule for (rule,) in rules) >= 8
+        assert not [rule for (rule,) in rules if "'assets'" in rule]

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from devstack.child import Child
 from devstack.ports import Ports
 from tests.callers import Caller
 from tests.faults.site import Site, freeze, thaw
@@ -30,13 +31,19 @@ def slow_ffprobe(tmp_path: Path) -> tuple[Path, Path]:
     return program, gate
 
 
+def worker_with_job(name: str, site: Site, owner: Caller, ffprobe: Path) -> tuple[Child, str]:
+    """Starts a worker, uploads an asset, and waits until the worker holds its probe. Returns the asset's id."""
+    worker = site.worker(name, ASSETDOCK_FFPROBE=str(ffprobe))
+    asset_id = owner.land(tone(1.0))
+    until(lambda: site.rows(ATTEMPTS, asset_id) == [(1,)], "the worker to hold the job")
+    return worker, asset_id
+
+
 def test_a_worker_that_resumes_after_its_lease_expired_changes_nothing(
     site: Site, owner: Caller, slow_ffprobe: tuple[Path, Path]
 ) -> None:
     program, gate = slow_ffprobe
-    stale = site.worker("stale", ASSETDOCK_FFPROBE=str(program))
-    asset_id = owner.land(tone(1.0))
-    until(lambda: site.rows(ATTEMPTS, asset_id) == [(1,)], "the stale worker to hold the job")
+    stale, asset_id = worker_with_job("stale", site, owner, program)
     freeze(stale)
     try:
         site.run_worker()
@@ -57,9 +64,7 @@ def test_a_worker_that_resumes_after_its_lease_expired_changes_nothing(
 
 def test_heartbeats_keep_the_lease_of_a_long_probe(site: Site, owner: Caller, slow_ffprobe: tuple[Path, Path]) -> None:
     program, gate = slow_ffprobe
-    site.worker("slow", ASSETDOCK_FFPROBE=str(program))
-    asset_id = owner.land(tone(1.0))
-    until(lambda: site.rows(ATTEMPTS, asset_id) == [(1,)], "the worker to hold the job")
+    _, asset_id = worker_with_job("slow", site, owner, program)
     [(expires_at,)] = site.rows("select available_at from assetdock_private.jobs where asset_id = %s", asset_id)
     until(lambda: site.rows("select now() > %s", expires_at) == [(True,)], "the first lease to expire")
     site.run_worker()
@@ -74,9 +79,7 @@ def test_a_worker_that_receives_sigterm_releases_the_jobs_it_cannot_finish(
     site: Site, owner: Caller, slow_ffprobe: tuple[Path, Path]
 ) -> None:
     program, _ = slow_ffprobe
-    stopping = site.worker("stopping", ASSETDOCK_FFPROBE=str(program))
-    asset_id = owner.land(tone(1.0))
-    until(lambda: site.rows(ATTEMPTS, asset_id) == [(1,)], "the worker to hold the job")
+    stopping, asset_id = worker_with_job("stopping", site, owner, program)
     process = stopping.process
     assert process
 
@@ -91,9 +94,7 @@ def test_a_worker_that_receives_sigterm_releases_the_jobs_it_cannot_finish(
 
 def test_a_second_sigterm_ends_a_worker_at_once(site: Site, owner: Caller, slow_ffprobe: tuple[Path, Path]) -> None:
     program, _ = slow_ffprobe
-    stopping = site.worker("stopping", ASSETDOCK_FFPROBE=str(program))
-    asset_id = owner.land(tone(1.0))
-    until(lambda: site.rows(ATTEMPTS, asset_id) == [(1,)], "the worker to hold the job")
+    stopping, asset_id = worker_with_job("stopping", site, owner, program)
     process = stopping.process
     assert process
 
