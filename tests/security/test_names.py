@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.callers import Caller
-from tests.contract.tus import encoded
+from tests.contract.tus import encode_metadata
 from tests.security.test_storage_access import denied
 
 Request = Callable[..., httpx.Response]  # (method, path below /storage/v1, **options)
@@ -73,7 +73,11 @@ READING: dict[str, Route] = {
 
 def tus_upload(request: Request, suffix: str, name: str, bucket: str = "assets", **headers: str) -> httpx.Response:
     """Creates a TUS upload of one byte and sends the byte in the same request."""
-    metadata = {"bucketName": bucket, "objectName": unquote(name, errors="replace"), "contentType": "audio/wav"}
+    metadata: dict[str, str | None] = {
+        "bucketName": bucket,
+        "objectName": unquote(name, errors="replace"),
+        "contentType": "audio/wav",
+    }
     return request(
         "POST",
         f"/upload/resumable{suffix}",
@@ -81,7 +85,7 @@ def tus_upload(request: Request, suffix: str, name: str, bucket: str = "assets",
         headers={
             "tus-resumable": "1.0.0",
             "upload-length": "1",
-            "upload-metadata": encoded(metadata),  # type: ignore[arg-type]
+            "upload-metadata": encode_metadata(metadata),
             "content-type": "application/offset+octet-stream",
             **headers,
         },
