@@ -141,9 +141,9 @@ class Child:
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             with self.log.open("r+b") as log:
                 log.seek(-LOG_LIMIT // 2, os.SEEK_END)
-                kept = log.read()
+                tail = log.read()
                 log.seek(0)
-                log.write(kept)
+                log.write(tail)
                 log.truncate()
             self._log_start = 0
 

@@ -22,11 +22,11 @@ import httpx
 from devstack import settings_file
 from devstack.binaries import PROJECT
 from devstack.errors import StackError
+from devstack.supervisor import RUNNING
 
 SAMPLE_RATE = 48_000
 CHUNK = 64 * 1024
 READY_SECONDS = 60.0
-RUNNING = "Assetdock is running."
 
 
 def run(state: Path, port_options: Sequence[str] = ()) -> int:
@@ -78,14 +78,12 @@ def _is_running(settings: dict[str, str]) -> bool:
 
 
 def _sign_in(client: httpx.Client, settings: dict[str, str]) -> str:
-    response = client.post(
-        f"{settings['SUPABASE_URL']}/auth/v1/token",
-        params={"grant_type": "password"},
-        headers={"apikey": settings["SUPABASE_PUBLISHABLE_KEY"]},
-        json={"email": settings["DEMO_EMAIL"], "password": settings["DEMO_PASSWORD"]},
-    )
+    headers = {"apikey": settings["SUPABASE_PUBLISHABLE_KEY"]}
+    body = {"email": settings["DEMO_EMAIL"], "password": settings["DEMO_PASSWORD"]}
+    response = client.post(f"{settings['SUPABASE_URL']}/auth/v1/token?grant_type=password", headers=headers, json=body)
+    session = _expect(response, 200)
     _print_step(response, f"Signed in as {settings['DEMO_EMAIL']}.")
-    return str(_expect(response, 200)["access_token"])
+    return str(session["access_token"])
 
 
 def _upload_and_check(client: httpx.Client, api: str, caller: str, credential: str) -> bool:
@@ -116,7 +114,7 @@ def _upload_and_check(client: httpx.Client, api: str, caller: str, credential: s
         if asset["state"] not in ("pending_upload", "processing") or time.monotonic() > deadline:
             break
         time.sleep(0.1)
-    _print_step(response, f"Processing finished. State: {asset['state']}.")
+    _print_step(response, f"Waited for the worker. State: {asset['state']}.")
     print(json.dumps({**asset, "download_url": _truncated(asset["download_url"])}, indent=2))
 
     probed = Decimal(asset["duration_seconds"] or 0)

@@ -20,7 +20,7 @@ WATCH_SECONDS = 0.2
 CRASH_LOOP_SECONDS = 10.0
 MAX_QUICK_EXITS = 5
 MAX_BACKOFF_SECONDS = 5.0
-BUCKET = "assets"
+RUNNING = "Assetdock is running."
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -81,7 +81,6 @@ class Supervisor:
         if self.service_port is not None:
             require_free(self.service_port, "the service", "--service-port")
         self.stack.start()
-        self.stack.create_bucket(BUCKET, {"public": False})
         for child in self.stack.children.values():
             self._add(child)
         stored = settings_file.read(self.env_file)
@@ -153,7 +152,7 @@ def summary(settings: dict[str, str], env_file: Path) -> str:
     api = settings.get("API_URL")
     lines = [
         "",
-        "Assetdock is running. Press Ctrl-C to stop it.",
+        f"{RUNNING} Press Ctrl-C to stop it.",
         *([f"  Page      {api}/", f"  API       {api}"] if api else []),
         f"  Demo user {settings['DEMO_EMAIL']}, password {settings['DEMO_PASSWORD']}",
         f"  Supabase  {settings['SUPABASE_URL']}",

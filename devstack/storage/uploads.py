@@ -8,7 +8,7 @@ Resumable uploads use the same first and third step.
 """
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -17,7 +17,7 @@ from devstack.keys import Keys
 from devstack.storage import rows, upload_body
 from devstack.storage.caller import Caller
 from devstack.storage.database import Database, Operation
-from devstack.storage.errors import invalid_mime_type, no_such_bucket
+from devstack.storage.errors import invalid_mime_type
 from devstack.storage.files import Files, ReceivedFile, metadata_of
 from devstack.storage.names import require_key
 from devstack.storage.rows import PROBE_VERSION, ObjectRow, Row
@@ -33,7 +33,7 @@ class Target:
     name: str
     owner: str | None
     upsert: bool
-    user_metadata: dict[str, Any] | None = field(default=None)
+    user_metadata: dict[str, Any] | None = None
 
 
 class Uploads:
@@ -81,7 +81,7 @@ class Uploads:
         metadata: dict[str, object],
         version: str | None = None,
     ) -> Row:
-        """Moves the bytes to their path, then writes the row. A refused row removes the bytes again.
+        """Moves the bytes to their path, then writes the row. If the row is refused, the bytes are deleted.
 
         The upload that finishes last wins, with or without upsert: permission was checked before the bytes came.
         ``version``: that of a resumable upload, which has one from its start.
@@ -104,11 +104,7 @@ class Uploads:
     async def bucket(self, bucket_id: str, operation: Operation) -> Row:
         """The bucket, read as service_role. Raises StorageError when there is none."""
         async with self.database.transaction(self.service, operation) as connection:
-            cursor = await connection.execute("select * from storage.buckets where id = %s", [bucket_id])
-            bucket = await cursor.fetchone()
-        if bucket is None:
-            raise no_such_bucket()
-        return bucket
+            return await rows.find_bucket(connection, bucket_id)
 
     def limit_of(self, bucket: Row) -> int:
         limit = bucket["file_size_limit"]

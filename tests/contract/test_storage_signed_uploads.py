@@ -198,7 +198,7 @@ def test_allowed_mime_types_are_compared_exactly(target: Target, owner: Caller, 
     assert exact.status_code == 200
 
     for content_type in ("video/mp4", "Audio/MPEG", "audio/mpeg; codecs=x", None):
-        response = put(target, sign_upload(owner, audio, "refused"), content_type=content_type)
+        response = put(target, sign_upload(owner, audio, "rejected"), content_type=content_type)
         assert storage_error(response) == (400, "415", "InvalidMimeType"), content_type
         assert response.json()["error"] == "invalid_mime_type"
 

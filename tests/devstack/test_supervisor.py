@@ -56,26 +56,26 @@ def test_up_prints_a_working_command_and_stops_all_processes(up: Up, state: Path
 
 
 def test_settings_file_is_private_sourceable_and_stable(up: Up, state: Path) -> None:
-    kept = []
+    settings = []
     for _ in range(2):
         process = up("--no-service")
         wait_until_running(process)
-        kept.append(settings_file.read(state / "stack.env"))
+        settings.append(settings_file.read(state / "stack.env"))
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 
     assert (state / "stack.env").stat().st_mode & 0o777 == 0o600
     names = {"SUPABASE_URL", "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_SIGNING_KEY", "SUPABASE_WORKER_TOKEN"}
-    assert kept[0].keys() == names | {"DB_URL", "DEMO_EMAIL", "DEMO_PASSWORD"}
+    assert settings[0].keys() == names | {"DB_URL", "DEMO_EMAIL", "DEMO_PASSWORD"}
     for name in ("SUPABASE_PUBLISHABLE_KEY", "SUPABASE_SIGNING_KEY", "DEMO_EMAIL", "DEMO_PASSWORD"):
-        assert kept[0][name] == kept[1][name]
+        assert settings[0][name] == settings[1][name]
     sourced = subprocess.run(
         ["bash", "-c", f'set -a; . {state}/stack.env; printf %s "$SUPABASE_SIGNING_KEY"'],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert json.loads(sourced.stdout) == json.loads(kept[0]["SUPABASE_SIGNING_KEY"])
+    assert json.loads(sourced.stdout) == json.loads(settings[0]["SUPABASE_SIGNING_KEY"])
 
 
 def test_port_in_use_is_reported_in_one_line_before_any_start(up: Up, state: Path, ports: Ports) -> None:
