@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-import httpx
 import pytest
 
 from assetdock_server.errors import ApiError
@@ -44,7 +43,9 @@ def test_readiness_asks_for_the_key_set_every_few_seconds_and_not_more_often(mon
     asyncio.run(ask())
 
 
-@pytest.mark.parametrize("failure", [httpx.ConnectError("away"), ApiError("upstream_timeout"), ValueError("no JSON")])
+@pytest.mark.parametrize(
+    "failure", [ApiError("upstream_unavailable"), ApiError("upstream_timeout"), ValueError("no JSON")]
+)
 def test_keys_that_cannot_be_fetched_any_more_are_not_ready_but_stay_in_force(
     failure: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from assetdock_server import metrics
 from assetdock_server.errors import ApiError
+from assetdock_server.gateways.auth import MAX_JWKS_BYTES, fetch_jwks
 from assetdock_server.gateways.pool import http_pool
 from assetdock_server.gateways.postgrest import Postgrest
 from assetdock_server.gateways.storage import Storage
@@ -24,6 +25,7 @@ from tests.service.scripted_upstream import (
     SLOW_ECHO,
     Script,
     Upstream,
+    always,
     call,
     client,
     echoing,
@@ -326,6 +328,30 @@ def test_a_server_that_is_down_is_unavailable() -> None:
     with pytest.raises(ApiError) as error:
         asyncio.run(run())
     assert code_of(error) == "upstream_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("key_set", "result"),
+    [
+        (response(b'{"keys":[]}'), {"keys": []}),
+        (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"key\r\n6\r\ns":[]}\r\n0\r\n\r\n', {"keys": []}),
+        (response(b'{"keys":[]}'.ljust(MAX_JWKS_BYTES)), {"keys": []}),
+        (response(b'{"keys":[]}'.ljust(MAX_JWKS_BYTES + 1)), "upstream_error"),
+        (response(b'{"keys":[]}', b"404 Not Found"), "upstream_error"),
+        (response(b"", b"307 Temporary Redirect", b"Location: /elsewhere\r\n"), "upstream_error"),
+        (response(b"", b"503 Service Unavailable"), "upstream_unavailable"),
+    ],
+    ids=["one piece", "chunks", "largest", "too large", "not found", "redirect", "unavailable"],
+)
+def test_fetches_a_key_set_of_limited_size(key_set: bytes, result: object) -> None:
+    async def run() -> object:
+        async with upstream(always(key_set)) as served, http_pool() as pool:
+            try:
+                return await fetch_jwks(pool, f"{served.url}/auth/v1/.well-known/jwks.json")
+            except ApiError as error:
+                return error.code
+
+    assert asyncio.run(run()) == result
 
 
 def test_metrics_count_calls_in_flight_failures_and_seconds() -> None:

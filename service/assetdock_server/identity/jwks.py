@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import jwt
 import structlog
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
@@ -29,7 +28,7 @@ class PublicKey:
 
 
 class Jwks:
-    """The key set by `kid`. `fetch` answers with the parsed JWKS document or raises httpx.HTTPError."""
+    """The key set by `kid`. `fetch` returns the parsed JWKS document. It raises ApiError or ValueError."""
 
     def __init__(self, fetch: Callable[[], Awaitable[dict[str, Any]]]) -> None:
         self._fetch = fetch
@@ -74,7 +73,7 @@ class Jwks:
         try:
             document = await self._fetch()
             keys = dict(_usable(document))
-        except (httpx.HTTPError, ApiError, ValueError) as error:
+        except (ApiError, ValueError) as error:
             log.warning("jwks_unavailable", error=type(error).__name__)
             return False
         self._keys = keys
