@@ -1,6 +1,5 @@
-"""The documentation: made when the service starts, the same for everybody."""
+"""Serves the documentation, which is built when the service starts and is the same for every caller."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -8,11 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from assetdock_server.errors import ApiError
+from assetdock_server.routes.responses import strong_etag, validated_response
 
 
 @dataclass(frozen=True)
 class Document:
-    """A file of the documentation. `etag` is a strong validator (RFC 9110, section 8.8.3)."""
+    """A file of the documentation. `headers` are sent with it."""
 
     content: bytes = field(repr=False)
     media_type: str
@@ -24,21 +24,23 @@ Documents = dict[str, Document | ApiError]
 
 
 def document(text: str, media_type: str, headers: Mapping[str, str] | None = None) -> Document:
-    """A text as a file; `headers` go with it."""
+    """A document with this text."""
     content = text.encode()
-    return Document(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"', headers or {})
+    return Document(content, media_type, strong_etag(content), headers or {})
 
 
 async def get_document(request: Request) -> Response:
-    """GET of the document at this path; 304 for who has it already. Raises ApiError `not_found`."""
+    """GET of a document by its path. Raises ApiError `not_found`, or the error that is stored for the path."""
     documents: Documents = request.app.state.documents
     found = documents.get(request.url.path)
     if found is None:
-        raise ApiError("not_found", "There is no such page. /llms.txt lists them all.")
+        raise ApiError("not_found", "There is no such page. /llms.txt lists all pages.")
     if isinstance(found, ApiError):
         raise ApiError(found.code, found.message)
-    headers = {**found.headers, "ETag": found.etag, "Cache-Control": "public, max-age=300"}
-    given = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if found.etag in given or "*" in given:
-        return Response(status_code=304, headers=headers)
-    return Response(found.content, headers={**headers, "Content-Type": found.media_type})
+    return validated_response(
+        request,
+        found.content,
+        etag=found.etag,
+        media_type=found.media_type,
+        headers={**found.headers, "Cache-Control": "public, max-age=300"},
+    )

@@ -1,6 +1,5 @@
-"""The page: what `service/web/build.mjs` made, with this project's Supabase filled in."""
+"""Serves the web page that `service/web/build.mjs` builds, with this project's Supabase URL and key filled in."""
 
-import hashlib
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -12,17 +11,18 @@ from starlette.responses import Response
 
 from assetdock_server.config import Connection
 from assetdock_server.errors import ApiError
+from assetdock_server.routes.responses import strong_etag, validated_response
 
 DIST = Path(__file__).parents[2] / "web" / "dist"
-TYPES: Final = {
+MEDIA_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
 }
-ENCODINGS: Final = (("br", ".br"), ("gzip", ".gz"))  # the first one that the browser takes
-FOR_EVER: Final = "public, max-age=31536000, immutable"  # the name holds a hash of the content
-GENERAL: Final = {
+ENCODINGS: Final = (("br", ".br"), ("gzip", ".gz"))  # in order of preference
+IMMUTABLE: Final = "public, max-age=31536000, immutable"  # for files whose name contains a hash of their content
+COMMON_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -30,7 +30,7 @@ GENERAL: Final = {
 
 
 def content_security_policy(supabase_url: str) -> str:
-    """Only what the page needs: its own files, and the project's Auth and Storage."""
+    """Allows the page's own files and the project's Auth and Storage, and nothing else."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -38,7 +38,7 @@ def content_security_policy(supabase_url: str) -> str:
             "style-src 'self'",
             "font-src 'self'",
             "img-src 'self'",
-            f"media-src 'self' blob: {supabase_url}",  # blob: to look into a file before it is uploaded
+            f"media-src 'self' blob: {supabase_url}",  # blob: to read a file's properties before its upload
             f"connect-src 'self' {supabase_url}",
             "base-uri 'none'",
             "form-action 'none'",
@@ -50,77 +50,73 @@ def content_security_policy(supabase_url: str) -> str:
 
 
 @dataclass(frozen=True)
-class Served:
-    """A file of the page, as it is and compressed."""
+class PageFile:
+    """A file of the page. `compressed` maps a content coding to the file in that coding."""
 
     media_type: str
     content: bytes
-    encoded: dict[str, bytes]
+    compressed: dict[str, bytes]
 
 
 @dataclass(frozen=True)
 class Page:
-    """Everything a browser gets from us, read once when the service starts. `html` is None when it isn't built."""
+    """All files of the page, read once when the service starts. `html` is None if the page is not built."""
 
     html: bytes | None
     etag: str
     policy: str
-    files: dict[str, Served]
+    files: dict[str, PageFile]
 
     @classmethod
     def read(cls, connection: Connection, dist: Path = DIST) -> "Page":
-        """The page from `dist`, for this Supabase project."""
+        """Reads the page from `dist` and fills in the settings of this Supabase project."""
         policy = content_security_policy(connection.supabase_url)
         template = dist / "index.html"
         if not template.is_file():
             return cls(None, "", policy, {})
-        html = template.read_text()
+        text = template.read_text()
         for name, value in (
             ("supabase_url", connection.supabase_url),
             ("supabase_publishable_key", connection.publishable_key),
         ):
-            html = html.replace(f"{{{{{name}}}}}", escape(value))
-        etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:32]}"'
-        return cls(
-            html.encode(), etag, policy, {path.name: _read(path) for path in dist.iterdir() if path.suffix in TYPES}
-        )
+            text = text.replace(f"{{{{{name}}}}}", escape(value))
+        html = text.encode()
+        files = {path.name: _read(path) for path in dist.iterdir() if path.suffix in MEDIA_TYPES}
+        return cls(html, strong_etag(html), policy, files)
 
 
 async def index(request: Request) -> Response:
-    """GET /: the page. Checked for news every time, so that a new version shows at once."""
+    """GET /: the page. Browsers revalidate it on every visit, so that a new version takes effect at once."""
     page: Page = request.app.state.page
     if page.html is None:
-        raise ApiError("not_found", "The page was not built with this service. `make setup` builds it.")
+        raise ApiError("not_found", "This installation does not include the web page. `make setup` builds it.")
     headers = {
-        **GENERAL,
+        **COMMON_HEADERS,
         "Cache-Control": "no-cache",
-        "ETag": page.etag,
         "Content-Security-Policy": page.policy,
         "Cross-Origin-Opener-Policy": "same-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
         "X-Frame-Options": "DENY",
     }
-    if page.etag in {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}:
-        return Response(status_code=304, headers=headers)
-    return Response(page.html, headers=headers, media_type="text/html")
+    return validated_response(
+        request, page.html, etag=page.etag, media_type="text/html; charset=utf-8", headers=headers
+    )
 
 
 async def file(request: Request) -> Response:
-    """GET /web/{name}: one of the page's files, which may be kept for ever."""
+    """GET /web/{name}: a file of the page."""
     page: Page = request.app.state.page
-    served = page.files.get(request.path_params["name"])
-    if served is None:
+    found = page.files.get(request.path_params["name"])
+    if found is None:
         raise ApiError("not_found")
-    headers = {**GENERAL, "Cache-Control": FOR_EVER}
-    content = served.content
-    if served.encoded:
-        headers["Vary"] = "Accept-Encoding"
-        for encoding, _ in ENCODINGS:
-            if encoding in served.encoded and _accepts(request.headers, encoding):
-                headers["Content-Encoding"] = encoding
-                content = served.encoded[encoding]
-                break
-    return Response(content, headers={**headers, "Content-Type": served.media_type})
+    headers = {**COMMON_HEADERS, "Cache-Control": IMMUTABLE, "Content-Type": found.media_type}
+    if not found.compressed:
+        return Response(found.content, headers=headers)
+    headers["Vary"] = "Accept-Encoding"
+    for encoding, content in found.compressed.items():
+        if _accepts(request.headers, encoding):
+            return Response(content, headers={**headers, "Content-Encoding": encoding})
+    return Response(found.content, headers=headers)
 
 
 def _accepts(headers: Headers, encoding: str) -> bool:
@@ -131,10 +127,10 @@ def _accepts(headers: Headers, encoding: str) -> bool:
     return False
 
 
-def _read(path: Path) -> Served:
-    encoded = {}
+def _read(path: Path) -> PageFile:
+    compressed = {}
     for encoding, suffix in ENCODINGS:
-        compressed = path.with_name(path.name + suffix)
-        if compressed.is_file():
-            encoded[encoding] = compressed.read_bytes()
-    return Served(TYPES[path.suffix], path.read_bytes(), encoded)
+        file_path = path.with_name(path.name + suffix)
+        if file_path.is_file():
+            compressed[encoding] = file_path.read_bytes()
+    return PageFile(MEDIA_TYPES[path.suffix], path.read_bytes(), compressed)
