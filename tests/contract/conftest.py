@@ -20,6 +20,7 @@ from devstack.project import Project
 from devstack.stack import Stack
 from devstack.state_directory import temporary_state_directory
 from tests.contract.target import RUN, Caller, MakeBucket, Target, put, sign_upload
+from tests.contract.tus import Tus, as_user, by_token
 
 
 @pytest.fixture(scope="session")
@@ -151,3 +152,9 @@ def upload(target: Target) -> Callable[..., str]:
         return name
 
     return make
+
+
+@pytest.fixture(params=["by token", "as user"])
+def tus(request: pytest.FixtureRequest, owner: Caller, bucket: str) -> Tus:
+    """A caller who can upload `a.bin`."""
+    return by_token(owner, bucket, "a.bin") if request.param == "by token" else as_user(owner)

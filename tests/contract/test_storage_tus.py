@@ -1,7 +1,6 @@
 """Resumable uploads: TUS 1.0.0, with the token of a signed upload URL and as a user."""
 
 import base64
-import threading
 from collections.abc import Iterator
 
 import httpx
@@ -9,19 +8,7 @@ import psycopg
 import pytest
 
 from tests.contract.target import Caller, MakeBucket, Target, put, sign_upload
-from tests.contract.tus import Tus, as_user, by_token, encode_metadata
-from tests.polling import until
-
-
-@pytest.fixture(params=["by token", "as user"])
-def tus(request: pytest.FixtureRequest, owner: Caller, bucket: str) -> Tus:
-    """A caller who can upload `a.bin`."""
-    return by_token(owner, bucket, "a.bin") if request.param == "by token" else as_user(owner)
-
-
-def stored(admin: Caller, bucket: str, name: str = "a.bin") -> bytes | None:
-    response = admin.get(f"/storage/v1/object/authenticated/{bucket}/{name}")
-    return response.content if response.status_code == 200 else None
+from tests.contract.tus import Tus, as_user, by_token, encode_metadata, stored
 
 
 def test_options_returns_version_extensions_and_max_size(target: Target) -> None:
@@ -248,58 +235,6 @@ def test_one_token_works_for_put_and_tus(target: Target, owner: Caller, bucket: 
     url = tus.begin(bucket, "a.bin", 6)
     assert tus.patch(url, 0, b"by tus").status_code == 204
     assert stored(admin, bucket) == b"by tus"
-
-
-def test_second_writer_waits_and_gets_an_offset_conflict(tus: Tus, bucket: str) -> None:
-    url = tus.begin(bucket, "a.bin", 10)
-    under_way, released = threading.Event(), threading.Event()
-    statuses: list[int] = []
-
-    def slowly() -> Iterator[bytes]:
-        yield b"01234"
-        under_way.set()
-        assert released.wait(15)
-
-    thread = threading.Thread(target=lambda: statuses.append(tus.patch(url, 0, slowly()).status_code))
-    thread.start()
-    assert under_way.wait(15)
-    threading.Timer(0.5, released.set).start()
-    second = tus.patch(url, 0, b"abcde")
-    thread.join(15)
-
-    assert second.status_code in (409, 423)
-    assert statuses == [204]
-    assert tus.head(url).headers["upload-offset"] == "5"
-
-
-def test_new_request_aborts_a_hanging_one(owner: Caller, bucket: str, admin: Caller) -> None:
-    tus = by_token(owner, bucket, "a.bin")
-    url = tus.begin(bucket, "a.bin", 10)
-    under_way, over = threading.Event(), threading.Event()
-    outcome: list[object] = []
-
-    def hanging() -> Iterator[bytes]:
-        yield b"01234"
-        under_way.set()
-        assert over.wait(15)
-
-    def hang() -> None:
-        try:
-            outcome.append(tus.patch(url, 0, hanging()).status_code)
-        except httpx.TransportError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=hang)
-    thread.start()
-    assert under_way.wait(15)
-    until(lambda: tus.head(url).headers["upload-offset"] == "5", "the first bytes to be stored")
-    resumed = tus.patch(url, 5, b"56789")
-    over.set()
-    thread.join(15)
-
-    assert resumed.status_code == 204
-    assert outcome != [204]
-    assert stored(admin, bucket) == b"0123456789"
 
 
 def test_cors_allows_and_exposes_the_protocol_headers(target: Target, owner: Caller, bucket: str) -> None:

@@ -68,3 +68,8 @@ def by_token(caller: Caller, bucket: str, name: str) -> Tus:
 
 def as_user(caller: Caller) -> Tus:
     return Tus(caller.target, "", {"authorization": f"Bearer {caller.token}"})
+
+
+def stored(admin: Caller, bucket: str, name: str = "a.bin") -> bytes | None:
+    response = admin.get(f"/storage/v1/object/authenticated/{bucket}/{name}")
+    return response.content if response.status_code == 200 else None

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from devstack.storage import rows
 from devstack.storage.backend import Backend
-from devstack.storage.database import Operation
 from devstack.storage.errors import (
     bucket_already_exists,
     bucket_not_empty,
@@ -32,14 +31,12 @@ class BucketRoutes:
         self.backend = backend
 
     async def list(self, request: Request) -> Response:
-        operation = Operation.of(request, "bucket.list")
-        async with self.backend.database.transaction(self.backend.caller(request), operation) as connection:
+        async with self.backend.transaction(request, self.backend.caller(request), "bucket.list") as connection:
             cursor = await connection.execute(_SELECT + b" order by name")
             return json_response(await cursor.fetchall())
 
     async def get(self, request: Request) -> Response:
-        operation = Operation.of(request, "bucket.get")
-        async with self.backend.database.transaction(self.backend.caller(request), operation) as connection:
+        async with self.backend.transaction(request, self.backend.caller(request), "bucket.get") as connection:
             cursor = await connection.execute(_SELECT + b" where id = %s", [request.path_params["bucket"]])
             bucket = await cursor.fetchone()
         if bucket is None:
@@ -49,7 +46,7 @@ class BucketRoutes:
     async def create(self, request: Request) -> Response:
         caller, body = self.backend.caller(request), await json_body(request)
         name = require_bucket_name(required_property(body, "name", str))
-        async with self.backend.database.transaction(caller, Operation.of(request, "bucket.create")) as connection:
+        async with self.backend.transaction(request, caller, "bucket.create") as connection:
             try:
                 await connection.execute(
                     """insert into storage.buckets
@@ -78,7 +75,7 @@ class BucketRoutes:
         if "file_size_limit" in changes:
             changes["file_size_limit"] = _size(changes["file_size_limit"])
         assignments = ", ".join(f"{name} = %({name})s" for name in changes) or "id = id"
-        async with self.backend.database.transaction(caller, Operation.of(request, "bucket.update")) as connection:
+        async with self.backend.transaction(request, caller, "bucket.update") as connection:
             cursor = await connection.execute(
                 f"update storage.buckets set {assignments}, updated_at = now() where id = %(id)s".encode(),  # noqa: S608
                 {**changes, "id": request.path_params["bucket"]},
@@ -89,9 +86,7 @@ class BucketRoutes:
 
     async def delete(self, request: Request) -> Response:
         bucket_id = request.path_params["bucket"]
-        async with self.backend.database.transaction(
-            self.backend.caller(request), Operation.of(request, "bucket.delete")
-        ) as connection:
+        async with self.backend.transaction(request, self.backend.caller(request), "bucket.delete") as connection:
             await rows.find_bucket(connection, bucket_id)
             try:
                 cursor = await connection.execute("delete from storage.buckets where id = %s", [bucket_id])
@@ -103,9 +98,7 @@ class BucketRoutes:
 
     async def empty(self, request: Request) -> Response:
         bucket_id = request.path_params["bucket"]
-        async with self.backend.database.transaction(
-            self.backend.caller(request), Operation.of(request, "bucket.empty")
-        ) as connection:
+        async with self.backend.transaction(request, self.backend.caller(request), "bucket.empty") as connection:
             await rows.find_bucket(connection, bucket_id)
             cursor = await connection.execute(
                 "delete from storage.objects where bucket_id = %s returning name, version", [bucket_id]

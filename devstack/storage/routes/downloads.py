@@ -43,7 +43,7 @@ class DownloadRoutes:
         caller, body = self.backend.caller(request), await json_body(request)
         bucket_id = request.path_params["bucket"]
         seconds, paths = _seconds(body), [str(path) for path in required_property(body, "paths", list)]
-        async with self.backend.database.transaction(caller, Operation.of(request, "object.sign_many")) as connection:
+        async with self.backend.transaction(request, caller, "object.sign_many") as connection:
             cursor = await connection.execute(
                 "select name from storage.objects where bucket_id = %s and name = any (%s)",
                 [bucket_id, paths],
@@ -98,7 +98,7 @@ class DownloadRoutes:
         column, order = sort.get("column") or "name", sort.get("order") or "asc"
         if column not in _SORTABLE or order not in ("asc", "desc"):
             raise invalid_request("body/sortBy must name a column and asc or desc")
-        async with self.backend.database.transaction(caller, Operation.of(request, "object.list")) as connection:
+        async with self.backend.transaction(request, caller, "object.list") as connection:
             cursor = await connection.execute(
                 f"{_LIST} order by {column} {order}, name limit %(limit)s offset %(offset)s".encode(),
                 {
@@ -114,7 +114,7 @@ class DownloadRoutes:
 
     async def _visible(self, request: Request, caller: Caller, operation: str, name: str) -> Row:
         """The object, if the caller can see it. Raises StorageError (404) otherwise."""
-        async with self.backend.database.transaction(caller, Operation.of(request, operation)) as connection:
+        async with self.backend.transaction(request, caller, operation) as connection:
             row = await rows.find(connection, request.path_params["bucket"], name)
         if row is None:
             raise no_such_key()

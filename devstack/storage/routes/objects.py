@@ -36,7 +36,7 @@ class ObjectRoutes:
         names = [str(name) for name in required_property(body, "prefixes", list)]
         if len(names) > MAX_PREFIXES:
             raise invalid_request(f"body/prefixes must NOT have more than {MAX_PREFIXES} items")
-        async with self.backend.database.transaction(caller, Operation.of(request, "object.delete_many")) as connection:
+        async with self.backend.transaction(request, caller, "object.delete_many") as connection:
             deleted = await rows.delete(connection, bucket_id, names)
         for row in deleted:
             self.backend.files.remove(bucket_id, row["name"], row["version"])
@@ -45,7 +45,7 @@ class ObjectRoutes:
     async def delete(self, request: Request) -> Response:
         caller = self.backend.caller(request)
         bucket_id, name = request.path_params["bucket"], request.path_params["name"]
-        async with self.backend.database.transaction(caller, Operation.of(request, "object.delete")) as connection:
+        async with self.backend.transaction(request, caller, "object.delete") as connection:
             deleted = await rows.delete(connection, bucket_id, [name])
         if not deleted:
             raise no_such_key()
