@@ -53,7 +53,7 @@ async def read(request: Request) -> UploadBody:
         return UploadBody(
             mime_type=content_type or "application/octet-stream",
             cache_control=request.headers.get("cache-control", "no-cache"),
-            user_metadata=_encoded_metadata(request.headers.get("x-metadata")),
+            user_metadata=_decode_metadata(request.headers.get("x-metadata")),
             length=length,
             limited=False,
             chunks=request.stream(),
@@ -64,23 +64,23 @@ async def read(request: Request) -> UploadBody:
     return UploadBody(
         mime_type=form.mime_type or "application/octet-stream",
         cache_control=f"max-age={seconds}" if seconds else "no-cache",
-        user_metadata=_metadata(form.fields.get("metadata")),
+        user_metadata=parse_user_metadata(form.fields.get("metadata")),
         length=length,
         limited=True,
         chunks=form.file(),
     )
 
 
-def _encoded_metadata(header: str | None) -> dict[str, Any] | None:
+def _decode_metadata(header: str | None) -> dict[str, Any] | None:
     if not header:
         return None
     try:
-        return _metadata(base64.b64decode(header, validate=True).decode())
+        return parse_user_metadata(base64.b64decode(header, validate=True).decode())
     except (binascii.Error, UnicodeDecodeError):
         return None
 
 
-def _metadata(text: str | None) -> dict[str, Any] | None:
+def parse_user_metadata(text: str | None) -> dict[str, Any] | None:
     """The uploader's own metadata. Anything but a JSON object is ignored, as on the real Storage."""
     if not text:
         return None

@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,6 +19,7 @@ from devstack.storage.tus.authorization import Action, Authorization, UploadLoca
 from devstack.storage.tus.locks import UploadLock, UploadLocks
 from devstack.storage.tus.protocol import OFFSET_STREAM, Metadata, TusError, byte_count, tus_response
 from devstack.storage.tus.upload_store import PartialUpload, UploadStore
+from devstack.storage.upload_body import parse_user_metadata
 from devstack.storage.uploads import Target, require_mime_type
 
 Authorize = Callable[[Backend, Request, UploadLocation, Action], Awaitable[Authorization]]
@@ -83,7 +83,7 @@ class TusEndpoint:
     async def _head(self, request: Request, location: UploadLocation) -> Response:
         authorization = await self.authorize(self.backend, request, location, "get")
         upload = self.store.find(location.bucket_id, location.name, location.version)
-        # After a crash between the last byte and the row: the client sends no other PATCH.
+        # A crash between the last byte and the row leaves a complete upload, and the client sends no further PATCH.
         if self._is_complete(upload):
             async with self.locks.acquire(location.version):
                 upload = self.store.find(location.bucket_id, location.name, location.version)
@@ -169,7 +169,9 @@ class TusEndpoint:
         complete = await self.store.complete_file(upload)
         # Links the file under a second name, so the upload survives a crash before the row is written.
         received = replace(self.backend.files.duplicate(complete.path), md5=complete.md5)
-        target = Target(upload.bucket_id, upload.name, authorization.owner, True, _user_metadata(metadata))
+        target = Target(
+            upload.bucket_id, upload.name, authorization.owner, True, parse_user_metadata(metadata.get("metadata"))
+        )
         object_metadata = metadata_of(
             received, metadata.get("contentType") or "application/octet-stream", _cache_control(metadata)
         )
@@ -182,11 +184,3 @@ class TusEndpoint:
 def _cache_control(metadata: Metadata) -> str:
     seconds = metadata.get("cacheControl") or ""
     return f"max-age={seconds}" if re.fullmatch(r"-?\d+", seconds, re.ASCII) else "no-cache"
-
-
-def _user_metadata(metadata: Metadata) -> dict[str, object] | None:
-    try:
-        value = orjson.loads(metadata.get("metadata") or "null")
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
