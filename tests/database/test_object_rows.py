@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from tests.callers import Caller, Json
 from tests.catalogue import Database
-from tests.database.test_storage_guard import state
+from tests.database.storage import state
 
 
 def insert_object(database: Database, asset_id: str, metadata: Json) -> None:

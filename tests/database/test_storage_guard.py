@@ -2,67 +2,22 @@
 
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from devstack.stack import Stack
 from tests.callers import Caller, Json
 from tests.catalogue import Database
+from tests.database.storage import chunks, put_slowly, refusal, state, storage
 from tests.polling import until
 
 pytestmark = pytest.mark.usefixtures("worker")
 
 
-def refusal(response: httpx.Response) -> str:
-    """The message of a refusal. Storage responds with 400 and puts the real status into the body."""
-    body = response.json()
-    assert (response.status_code, body["statusCode"]) == (400, "403"), response.text
-    message: str = body["message"]
-    return message
-
-
-def storage(caller: Caller, method: str, path: str, **options: Any) -> httpx.Response:
-    headers = {"apikey": caller.project.publishable_key, "Authorization": f"Bearer {caller.credential}"}
-    return httpx.request(method, f"{caller.project.supabase_url}/storage/v1{path}", headers=headers, **options)
-
-
-def storage_as_service_role(
-    caller: Caller, method: str, path: str, headers: dict[str, str] | None = None, **options: Any
-) -> httpx.Response:
-    secret = caller.project.secret_key
-    headers = {"apikey": secret, "Authorization": f"Bearer {secret}", **(headers or {})}
-    return httpx.request(method, f"{caller.project.supabase_url}/storage/v1{path}", headers=headers, **options)
-
-
-def put_slowly(reservation: Json, content: Iterator[bytes]) -> httpx.Response:
-    """The signed PUT as a chunked body, without a declared length."""
-    target = reservation["upload"]
-    return httpx.put(target["url"], headers=target["headers"], content=content)
-
-
-def state(database: Database, asset_id: str) -> Any:
-    row = database.execute("select state from assetdock_app.assets where id = %s", [asset_id]).fetchone()
-    assert row is not None
-    return row[0]
-
-
-def chunks(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), 1000):
-        yield data[start : start + 1000]
-
-
 def stored_bytes(stack: Stack) -> int:
     """Bytes in Storage's directory. They grow only after Storage has accepted the start of an upload."""
     return sum(file.stat().st_size for file in stack.storage_dir.rglob("*") if file.is_file())
-
-
-@pytest.fixture
-def other_bucket(database: Database) -> str:
-    database.execute("insert into storage.buckets (id, name) values ('scratch-guard', 'g') on conflict do nothing")
-    return "scratch-guard"
 
 
 def test_signing_a_name_that_was_never_reserved_is_refused(owner: Caller) -> None:
@@ -232,86 +187,6 @@ def test_of_two_overlapping_puts_only_the_first_to_finish_lands(owner: Caller, w
     assert (asset["state"], asset["size_bytes"]) == ("ready", len(wav))
 
 
-@pytest.mark.parametrize("operation", ["move", "copy"])
-def test_service_role_cannot_move_or_copy_an_asset(owner: Caller, wav: bytes, operation: str) -> None:
-    asset_id, target = owner.land(wav), owner.reserve()["asset"]["id"]
-
-    def attempt(destination: str) -> httpx.Response:
-        body = {"bucketId": "assets", "sourceKey": asset_id, "destinationKey": destination}
-        return storage_as_service_role(owner, "POST", f"/object/{operation}", json=body)
-
-    refusal(attempt("elsewhere"))
-    refusal(attempt(target))
-
-
-def test_service_role_cannot_overwrite_an_asset(owner: Caller, wav: bytes) -> None:
-    asset_id = owner.land(wav)
-
-    response = storage_as_service_role(
-        owner,
-        "PUT",
-        f"/object/assets/{asset_id}",
-        content=b"other",
-        headers={"Content-Type": "audio/wav", "x-upsert": "true"},
-    )
-
-    refusal(response)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "name = 'elsewhere'",
-        "bucket_id = 'scratch-guard'",
-        "version = 'another'",
-        'metadata = metadata || \'{"eTag": "x"}\'',
-        "metadata = metadata || '{\"size\": 1}'",
-        'metadata = metadata || \'{"mimetype": "text/html"}\'',
-    ],
-)
-@pytest.mark.usefixtures("other_bucket")
-def test_an_update_of_an_objects_place_version_size_or_type_is_refused(
-    owner: Caller, database: Database, wav: bytes, change: str
-) -> None:
-    asset_id = owner.land(wav)
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="never change"):
-        database.execute(f"update storage.objects set {change} where name = %s", [asset_id])
-
-
-def test_an_object_of_another_bucket_cannot_be_moved_into_ours(
-    owner: Caller, database: Database, other_bucket: str
-) -> None:
-    asset_id = owner.reserve()["asset"]["id"]
-    database.execute("insert into storage.objects (bucket_id, name) values (%s, %s)", [other_bucket, asset_id])
-
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="never change"):
-        database.execute("update storage.objects set bucket_id = 'assets' where name = %s", [asset_id])
-
-
-def test_an_update_of_an_objects_other_columns_is_allowed(owner: Caller, database: Database, wav: bytes) -> None:
-    asset_id = owner.land(wav)
-
-    updated = database.execute(
-        "update storage.objects set last_accessed_at = now(), user_metadata = '{\"a\": 1}',"
-        " metadata = metadata || '{\"cacheControl\": \"x\"}' where bucket_id = 'assets' and name = %s",
-        [asset_id],
-    )
-
-    assert updated.rowcount == 1
-
-
-def test_objects_of_another_bucket_can_have_any_name_and_be_renamed(database: Database, other_bucket: str) -> None:
-    database.execute("insert into storage.objects (bucket_id, name) values (%s, 'any/name')", [other_bucket])
-    renamed = database.execute(
-        "update storage.objects set name = 'b' where bucket_id = %s and name = 'any/name'", [other_bucket]
-    )
-
-    assert renamed.rowcount == 1
-    with database.transaction():
-        database.execute("set local storage.allow_delete_query = 'true'")
-        database.execute("delete from storage.objects where bucket_id = %s", [other_bucket])
-
-
 def test_a_multipart_upload_can_carry_exactly_the_size_limit_and_no_byte_more(
     owner: Caller, database: Database, wav: bytes
 ) -> None:
@@ -325,36 +200,3 @@ def test_a_multipart_upload_can_carry_exactly_the_size_limit_and_no_byte_more(
 
     assert put_form(wav).status_code == 200
     assert f"an asset may have {len(wav)}" in refusal(put_form(wav + b"."))
-
-
-def test_a_session_cannot_write_or_delete_directly_and_a_stranger_cannot_read(
-    owner: Caller, stranger: Caller, wav: bytes
-) -> None:
-    pending = owner.reserve()["asset"]["id"]
-    ready = owner.land(wav)
-    owner.finished(ready)
-
-    def denied(response: httpx.Response) -> bool:
-        return response.status_code == 400 and response.json()["statusCode"] in ("403", "404")
-
-    assert denied(storage(owner, "POST", f"/object/assets/{pending}", content=wav))
-    assert denied(storage(owner, "PUT", f"/object/assets/{ready}", content=wav))
-    assert storage(owner, "DELETE", "/object/assets", json={"prefixes": [ready]}).json() == []
-    assert denied(storage(stranger, "POST", f"/object/sign/assets/{ready}", json={"expiresIn": 60}))
-    assert denied(storage(stranger, "GET", f"/object/authenticated/assets/{ready}"))
-    assert storage(stranger, "POST", "/object/list/assets", json={"prefix": ""}).json() == []
-    assert owner.asset(ready)["state"] == "ready"
-
-
-def test_the_owner_gets_a_signed_download_of_a_ready_asset_but_not_of_a_failed_one(owner: Caller, wav: bytes) -> None:
-    ready: str = owner.land(wav)
-    owner.finished(ready)
-    failed = owner.land(b"no media", content_type="audio/mpeg")
-    owner.finished(failed)
-
-    def sign(asset_id: str) -> Json:
-        body: Json = storage(owner, "POST", f"/object/sign/assets/{asset_id}", json={"expiresIn": 60}).json()
-        return body
-
-    assert "signedURL" in sign(ready)
-    assert "signedURL" not in sign(failed)

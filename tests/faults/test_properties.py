@@ -4,7 +4,6 @@ Each run is a transaction that is rolled back. now() does not advance within it,
 """
 
 import itertools
-import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -18,45 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from psycopg.types.json import Jsonb
 
 from tests.database.test_states import ALLOWED
+from tests.faults.database import OUR_ERRORS, Database
 from tests.faults.site import Site, soaking
 
 OWNERS = ("5a1ca5e5-0000-4000-8000-000000000001", "5a1ca5e5-0000-4000-8000-000000000002")
 WORKER = {"role": "assetdock_worker"}
-OUR_ERRORS = {"PGRST", "42501"}  # raised by assetdock_private.fail and by the storage guard
 CHOICE = st.integers(min_value=0, max_value=9)
-
-
-class Database:
-    """One connection that calls functions as different callers."""
-
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self.connection = connection
-
-    def call(self, claims: dict[str, str], query: str, *parameters: object) -> Any:
-        """Runs a query as the caller with these claims. Returns its one value, or None if one of our errors is raised.
-
-        Raises psycopg.Error for every other error.
-        """
-        try:
-            with self.connection.transaction():
-                self.connection.execute("select set_config('request.jwt.claims', %s, true)", [json.dumps(claims)])
-                self.connection.execute(f"set local role {claims['role']}")
-                row = self.connection.execute(query, parameters).fetchone()
-                self.connection.execute("reset role")
-                self.connection.execute("select set_config('request.jwt.claims', '', true)")
-                return row and row[0]
-        except psycopg.Error as error:
-            if error.sqlstate not in OUR_ERRORS:
-                raise
-            return None
-
-    def execute(self, statement: str, *parameters: object) -> None:
-        """Runs a statement as superuser."""
-        self.connection.execute(statement, parameters)
-
-    def rows(self, query: str, *parameters: object) -> list[Any]:
-        """The rows of a query as superuser."""
-        return self.connection.execute(query, parameters).fetchall()
 
 
 class AssetLifeCycles(RuleBasedStateMachine):

@@ -10,7 +10,7 @@ import pytest
 from assetdock_server.errors import Unauthenticated
 from assetdock_server.identity import jwks as jwks_module
 from assetdock_server.identity import session
-from tests.security.test_jwks import Auth, verifier
+from tests.security.auth import Auth, verifier
 
 
 @pytest.fixture

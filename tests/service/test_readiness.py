@@ -11,7 +11,7 @@ from assetdock_server.gateways.storage import Storage
 from assetdock_server.identity import jwks as jwks_module
 from assetdock_server.identity.jwks import Jwks
 from assetdock_server.identity.session import SessionVerifier
-from tests.security.test_jwks import ISSUER, Auth
+from tests.security.auth import ISSUER, Auth
 from tests.service.scripted_upstream import always, last_response, upstream
 
 
