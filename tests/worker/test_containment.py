@@ -14,7 +14,7 @@ import pytest
 
 from assetdock_server.media.binary import Ffprobe
 from assetdock_server.media.ffprobe import probe
-from assetdock_server.media.report import Report, TransientError, Unread
+from assetdock_server.media.report import ReadFailure, Report, TransientError
 from assetdock_server.media.sandbox.run import Limits, ProcessResult, run
 from tests.bomb import MIB, bomb
 from tests.worker.conftest import ROOT
@@ -139,14 +139,14 @@ def test_a_program_that_hangs_is_killed_in_time(program: Callable[[str], Path], 
 
     report = probed_by(hanging, storage, replace(QUICK, seconds=0.5))
 
-    assert report == Unread("timed_out")
+    assert report == ReadFailure("timed_out")
     assert time.monotonic() - began < 5
 
 
 def test_a_program_that_burns_cpu_is_killed(program: Callable[[str], Path], storage: Storage) -> None:
     report = probed_by(program("while True: pass\n"), storage, replace(QUICK, cpu_seconds=1))
 
-    assert report == Unread("timed_out")
+    assert report == ReadFailure("timed_out")
 
 
 @pytest.mark.parametrize("stream", [1, 2])
@@ -155,7 +155,7 @@ def test_a_program_that_prints_without_end_is_killed(
 ) -> None:
     report = probed_by(program(f"import os\nwhile True: os.write({stream}, b'x' * 4096)\n"), storage)
 
-    assert report == Unread("unreadable")
+    assert report == ReadFailure("unreadable")
 
 
 def test_a_program_that_eats_memory_gets_no_more_than_its_share(
@@ -163,7 +163,7 @@ def test_a_program_that_eats_memory_gets_no_more_than_its_share(
 ) -> None:
     report = probed_by(program("held = []\nwhile True: held.append(bytearray(1 << 24))\n"), storage)
 
-    assert report == Unread("crashed")
+    assert report == ReadFailure("crashed")
 
 
 # In a process of its own: RUSAGE_CHILDREN is the largest of all the children there ever were.
@@ -196,11 +196,11 @@ def test_a_decompression_bomb_takes_no_more_memory_than_it_may(ffprobe: Ffprobe,
 def test_a_program_that_segfaults_has_crashed(program: Callable[[str], Path], storage: Storage) -> None:
     report = probed_by(program("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"), storage)
 
-    assert report == Unread("crashed")
+    assert report == ReadFailure("crashed")
 
 
 def test_a_program_that_prints_no_report_has_crashed(program: Callable[[str], Path], storage: Storage) -> None:
-    assert probed_by(program("print('hello')\n"), storage) == Unread("crashed")
+    assert probed_by(program("print('hello')\n"), storage) == ReadFailure("crashed")
 
 
 def test_a_program_that_cannot_start_is_nobodys_fault_but_the_machines(tmp_path: Path, storage: Storage) -> None:

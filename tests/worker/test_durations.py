@@ -9,7 +9,7 @@ import pytest
 
 from assetdock_server.media.binary import Ffprobe, find
 from assetdock_server.media.ffprobe import probe
-from assetdock_server.media.report import Media, Unread
+from assetdock_server.media.report import Media, ReadFailure
 from assetdock_server.media.sandbox.run import Limits, run
 from assetdock_server.media.verdict import Failed, Ready, judge
 from tests.media import PICTURE, SAMPLES, SECONDS, SUBRIP, Sample, make, silence, with_long_titles
@@ -46,8 +46,8 @@ def test_a_file_cut_short_is_refused_or_lasts_as_long_as_what_is_left(
 
     report = asyncio.run(probe(storage.url(cut.name), ffprobe=ffprobe, limits=limits))
 
-    if isinstance(report, Unread):
-        assert report.reason in ("unreadable", "cut_off")
+    if isinstance(report, ReadFailure):
+        assert report.reason in ("unreadable", "truncated")
         return
     if report.duration is None:
         assert isinstance(judge("audio", report), Failed)
@@ -97,7 +97,7 @@ def test_a_file_that_has_less_than_it_counts_was_cut_off(
     cut = storage.folder / f"{share}-{name}"
     cut.write_bytes(whole[: int(len(whole) * share)])
 
-    assert asyncio.run(probe(storage.url(cut.name), ffprobe=ffprobe, limits=limits)) == Unread("cut_off")
+    assert asyncio.run(probe(storage.url(cut.name), ffprobe=ffprobe, limits=limits)) == ReadFailure("truncated")
 
 
 @pytest.mark.parametrize("name", ["long-titles.mp4", "long-titles.mkv"])
@@ -142,7 +142,7 @@ def test_a_flac_that_counts_more_samples_than_it_has_was_cut_and_one_that_counts
     report = asyncio.run(probe(storage.url("cut.flac"), ffprobe=ffprobe, limits=limits))
 
     if counted:
-        assert report == Unread("cut_off")
+        assert report == ReadFailure("truncated")
     else:
         assert isinstance(report, Media)
         assert report.duration is not None

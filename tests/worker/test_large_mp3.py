@@ -10,8 +10,8 @@ from assetdock_server.gateways.pool import http_pool
 from assetdock_server.media.binary import Ffprobe
 from assetdock_server.media.ffprobe import probe
 from assetdock_server.media.mp3 import duration as mp3
-from assetdock_server.media.object_bytes import piece
-from assetdock_server.media.report import Media, Report, TransientError, Unread
+from assetdock_server.media.object_bytes import read_range
+from assetdock_server.media.report import Media, ReadFailure, Report, TransientError
 from assetdock_server.media.sandbox.run import Limits
 from tests.media import MP3_FRAME, SAMPLES, SECONDS, make
 from tests.worker.mp3s import NO_TAGS, forged
@@ -25,8 +25,8 @@ def _large(ffprobe: Ffprobe, storage: Storage, limits: Limits, name: str) -> Rep
     async def ask() -> Report:
         async with http_pool() as pool:
             url = storage.url(name)
-            look = partial(piece, pool.downloads, url)
-            return await probe(url, ffprobe=ffprobe, limits=limits, declared="audio/mpeg", size=size, look=look)
+            look = partial(read_range, pool.downloads, url)
+            return await probe(url, ffprobe=ffprobe, limits=limits, declared="audio/mpeg", size=size, read_range=look)
 
     return asyncio.run(ask())
 
@@ -64,7 +64,7 @@ def test_a_large_mp3_is_not_believed_its_count_of_frames(
     report = _large(ffprobe, storage, limits, "forged.mp3")
 
     if times > 1:
-        assert report == Unread("cut_off")
+        assert report == ReadFailure("truncated")
     else:
         assert isinstance(report, Media)
         assert float(report.duration or 0) == pytest.approx(SECONDS, abs=2 * SAMPLES[name].frame)
@@ -114,7 +114,7 @@ def test_a_small_mp3_is_read_and_not_looked_at(ffprobe: Ffprobe, storage: Storag
         return bytes(length)
 
     url = storage.url("constant.mp3")
-    report = asyncio.run(probe(url, ffprobe=ffprobe, limits=limits, declared="audio/mpeg", size=size, look=look))
+    report = asyncio.run(probe(url, ffprobe=ffprobe, limits=limits, declared="audio/mpeg", size=size, read_range=look))
 
     assert isinstance(report, Media)
     assert float(report.duration or 0) == pytest.approx(SECONDS, abs=SAMPLES["constant.mp3"].frame)
@@ -124,10 +124,10 @@ def test_a_small_mp3_is_read_and_not_looked_at(ffprobe: Ffprobe, storage: Storag
 def test_looking_for_too_long_leaves_the_rest_to_reading(
     sound: Callable[..., bytes], ffprobe: Ffprobe, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(_look: mp3.Look, _size: int) -> None:
+    async def never(_look: mp3.ReadRange, _size: int) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("assetdock_server.media.ffprobe.LOOKING_SECONDS", 0.1)
+    monkeypatch.setattr("assetdock_server.media.ffprobe.SAMPLING_SECONDS", 0.1)
     monkeypatch.setattr(mp3, "seconds", never)
     (storage.folder / "slow.mp3").write_bytes(sound(240, "-b:a", "320k", *NO_TAGS))
 
@@ -149,7 +149,7 @@ def test_one_look_may_fail_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of hundreds one will. Trouble that stays is Storage's, and says nothing about the file."""
-    monkeypatch.setattr("assetdock_server.media.ffprobe.ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("assetdock_server.media.ffprobe.RETRY_SECONDS", 0.0)
     data = sound(240, "-b:a", "320k", *NO_TAGS)
     (storage.folder / "troubled.mp3").write_bytes(data)
     asked: list[int] = []
@@ -162,7 +162,7 @@ def test_one_look_may_fail_once(
 
     async def ask() -> Report:
         url, size = storage.url("troubled.mp3"), len(data)
-        return await probe(url, ffprobe=ffprobe, limits=limits, declared="audio/mpeg", size=size, look=look)
+        return await probe(url, ffprobe=ffprobe, limits=limits, declared="audio/mpeg", size=size, read_range=look)
 
     if is_read:
         report = asyncio.run(ask())

@@ -61,7 +61,7 @@ def test_a_worker_says_whether_its_hands_are_empty_and_takes_nothing_beside_a_jo
 def test_a_worker_takes_jobs_ahead_while_those_in_hand_go_fast_and_none_behind_a_long_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("assetdock_server.worker.loop.BRISK", 0.3)
+    monkeypatch.setattr("assetdock_server.worker.loop.PREFETCH_SECONDS", 0.3)
     queue = Leasing([[job("a"), job("b")], [job("c")], []])
     gates = {name: asyncio.Event() for name in "abc"}
 

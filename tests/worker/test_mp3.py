@@ -88,7 +88,7 @@ def test_looks_are_as_close_as_the_shortest_part_that_is_not_overlooked(
     assert looks.seconds() is not None
 
     places = [0, *sorted(place for place, _ in looks.seen), len(data)]
-    assert max(later - earlier for earlier, later in pairwise(places)) <= mp3.LONGEST_UNSEEN * lowest / 8 + 1500
+    assert max(later - earlier for earlier, later in pairwise(places)) <= mp3.MAX_GAP_SECONDS * lowest / 8 + 1500
     assert sum(length for _, length in looks.seen[2:]) < 0.001 * len(data)
 
 
@@ -232,7 +232,7 @@ def test_fewer_looks_do_where_a_header_counts_as_many(sound: Callable[..., bytes
 
     assert counted.seconds() == uncounted.seconds() is not None
 
-    assert len(counted.seen) <= mp3.SAMPLE + 5
+    assert len(counted.seen) <= mp3.TAG_SAMPLES + 5
     assert len(uncounted.seen) > 100
 
 
@@ -240,8 +240,8 @@ def test_tags_without_end_are_left_to_ffprobe(sound: Callable[..., bytes]) -> No
     data = sound(60, "-b:a", "128k", *NO_TAGS)
     empty, long = b"ID3\4\0\0\0\0\0\0", b"ID3\4\0\0\x7f\x7f\x7f\x7f"
 
-    assert Looks((mp3.MOST_TAGS - 1) * empty + data).seconds() == Looks(data).seconds() is not None
-    for tags in (mp3.MOST_TAGS * empty, (mp3.MOST_TAGS - 1) * empty + long, long):
+    assert Looks((mp3.MAX_TAGS - 1) * empty + data).seconds() == Looks(data).seconds() is not None
+    for tags in (mp3.MAX_TAGS * empty, (mp3.MAX_TAGS - 1) * empty + long, long):
         assert Looks(tags + data).seconds() is None
 
 
@@ -261,7 +261,7 @@ def test_a_header_of_fraunhofer_counts_frames_too(sound: Callable[..., bytes]) -
 
 def test_a_file_that_takes_too_many_looks_is_read(sound: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     looks = Looks(sound(60, "-b:a", "128k", *NO_TAGS))
-    monkeypatch.setattr(mp3, "MOST_LOOKS", 3)
+    monkeypatch.setattr(mp3, "MAX_SAMPLES", 3)
 
     assert looks.seconds() is None
 

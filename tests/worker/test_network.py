@@ -9,7 +9,7 @@ import pytest
 
 from assetdock_server.media.binary import Ffprobe, UnusableFfprobeError, find
 from assetdock_server.media.ffprobe import probe
-from assetdock_server.media.report import Media, Report, TransientError, Unread
+from assetdock_server.media.report import Media, ReadFailure, Report, TransientError
 from assetdock_server.media.sandbox.run import Limits
 from assetdock_server.media.verdict import Failed, judge
 from tests.certificate import localhost_certificate
@@ -27,7 +27,7 @@ def test_an_object_that_is_not_there_is_missing(
 ) -> None:
     storage.answers["gone"] = [status]
 
-    assert probed("gone", ffprobe, storage, limits) == Unread("missing")
+    assert probed("gone", ffprobe, storage, limits) == ReadFailure("missing")
 
 
 @pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 502, 503, 544])
@@ -73,7 +73,7 @@ def test_a_redirect_is_not_followed_where_ffprobe_can_be_told_so(
             probed("moved", ffprobe, storage, limits)
         assert len(storage.requests) == 1
     else:
-        assert isinstance(probed("moved", ffprobe, storage, limits), Unread)
+        assert isinstance(probed("moved", ffprobe, storage, limits), ReadFailure)
         assert len(storage.requests) > 1
 
 
@@ -128,7 +128,7 @@ def test_no_whole_file_is_taken_for_one_cut_off_whatever_storage_refuses(
             report = probed(name, ffprobe, storage, limits)
         except TransientError:
             continue
-        assert report != Unread("cut_off"), broken
+        assert report != ReadFailure("truncated"), broken
         if isinstance(report, Media):
             assert float(report.duration or 0) == pytest.approx(SECONDS, abs=0.25), broken
 

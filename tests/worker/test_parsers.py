@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assetdock_server.media.diagnosis import of_opening, of_reading
+from assetdock_server.media.diagnosis import header_pass_failure, packet_pass_failure
 from assetdock_server.media.header import ENTRIES, MalformedReportError, error_code, read
 from assetdock_server.media.packets import Span
 from assetdock_server.media.report import TransientError
@@ -74,7 +74,7 @@ def test_any_report_is_read_or_malformed(report: object) -> None:
         return
 
     for claimed in (found.claimed, found.start):
-        media = found.media.lasting(claimed)
+        media = found.media.with_duration(claimed)
         assert media.duration is None or media.duration >= 0
         json.dumps(media.as_json(), allow_nan=False)
         for asset_type in ("audio", "video", "cut_file"):
@@ -131,7 +131,7 @@ def test_packets_are_the_same_however_they_are_cut(packets: list[Line], size: in
 
     assert span.first == min((start for start, _ in counted), default=None)
     assert span.end == max((end for _, end in counted), default=None)
-    assert (span.reach, span.largest) == _reach(packets)
+    assert (span.end_offset, span.largest) == _reach(packets)
 
 
 @given(ANYTHING | st.fixed_dictionaries({"packets": ANYTHING | st.lists(ANYTHING)}))
@@ -156,7 +156,7 @@ def test_packets_are_the_same_in_a_report(packets: list[Line]) -> None:
         lines.feed(f"{index},N/A,{start},{length},{size},{place}\n".encode())
 
     assert (report.first, report.end) == (lines.first, lines.end)
-    assert (report.reach, report.largest) == (lines.reach, lines.largest) == _reach(packets)
+    assert (report.end_offset, report.largest) == (lines.end_offset, lines.largest) == _reach(packets)
 
 
 @given(st.lists(st.binary()))
@@ -179,9 +179,9 @@ def test_no_packet_line_raises_or_is_kept(pieces: list[bytes]) -> None:
 def test_any_ending_has_a_diagnosis(how: str, status: int, errors: bytes, document: bytes) -> None:
     ending = ProcessResult(how, status, errors)  # type: ignore[arg-type]
     with contextlib.suppress(TransientError):
-        of_opening(ending, document)
+        header_pass_failure(ending, document)
     with contextlib.suppress(TransientError):
-        of_reading(ending)
+        packet_pass_failure(ending)
 
 
 def test_only_short_entries_are_asked_for() -> None:

@@ -9,13 +9,13 @@ import pytest
 from assetdock_server.errors import ApiError
 from assetdock_server.gateways.pool import http_pool
 from assetdock_server.media.mp3 import duration as mp3
-from assetdock_server.media.report import Unread
+from assetdock_server.media.report import ReadFailure
 from assetdock_server.worker import counters
 from assetdock_server.worker.probing import Prober
-from assetdock_server.worker.queue import Job, Subject
+from assetdock_server.worker.queue import Job, LeasedAsset
 from tests.worker.storage import Storage
 
-SUBJECT = Subject(id="a", type="audio", content_type=None, size_bytes=1, sha256=None)
+SUBJECT = LeasedAsset(id="a", type="audio", content_type=None, size_bytes=1, sha256=None)
 JOB = Job(id="j", kind="probe", attempt=1, lease_token="t", owner_id=None, subject=SUBJECT, exclusive=False)
 
 
@@ -74,7 +74,7 @@ class Returns:
 
 
 def test_a_job_whose_turn_does_not_come_is_given_back_untried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assetdock_server.worker.probing.LONGEST_TURN", 0.05)
+    monkeypatch.setattr("assetdock_server.worker.probing.MAX_SLOT_WAIT", 0.05)
     queue = Returns()
 
     async def behind_a_long_one() -> str:
@@ -102,9 +102,9 @@ def test_a_probe_can_look_at_the_bytes_it_is_about(storage: Storage, monkeypatch
     (storage.folder / "looked-at").write_bytes(b"0123456789")
     seen: list[bytes] = []
 
-    async def probe(_url: str, *, look: mp3.Look, **_: object) -> Unread:
-        seen.append(await look(3, 4))
-        return Unread("unreadable")
+    async def probe(_url: str, *, read_range: mp3.ReadRange, **_: object) -> ReadFailure:
+        seen.append(await read_range(3, 4))
+        return ReadFailure("unreadable")
 
     class Signs:
         async def sign_download(self, *_: object) -> Any:

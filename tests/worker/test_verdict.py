@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from assetdock_server.media.content_types import CONTAINERS, agrees, is_one_of
-from assetdock_server.media.report import Media, Stream, Unread
+from assetdock_server.media.report import Media, ReadFailure, Stream
 from assetdock_server.media.verdict import AssetType, Failed, Ready, judge
 
 SOUND = Stream(0, "audio", "aac", channels=2, sample_rate=48000)
@@ -48,7 +48,7 @@ def test_each_type_of_asset_needs_its_streams() -> None:
     ],
 )
 def test_a_file_that_was_not_read_fails_with_its_reason(asset_type: AssetType, reason: str, expected: str) -> None:
-    verdict = judge(asset_type, Unread(reason))  # type: ignore[arg-type]
+    verdict = judge(asset_type, ReadFailure(reason))  # type: ignore[arg-type]
 
     assert isinstance(verdict, Failed)
     assert verdict.code == expected

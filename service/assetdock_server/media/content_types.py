@@ -1,4 +1,4 @@
-"""Containers, the content types that name them, and whether a declared type fits the bytes."""
+"""Containers, their content types, and whether a declared type matches the bytes."""
 
 # Canonical short name of a container → (content type with video, content type without).
 CONTAINERS = {
@@ -28,9 +28,8 @@ CONTAINERS = {
     "srt": ("application/x-subrip", "application/x-subrip"),
 }
 
-# Containers that one name may stand for → their names. A family is one file format under several of them: an
-# .m4v renamed .mov plays everywhere, WebM is a profile of Matroska, and phones and MediaRecorder mix the
-# names freely.
+# Containers → the content types that may name them. Types of one family are interchangeable: an .m4v renamed .mov
+# plays everywhere, WebM is a profile of Matroska, and phones and MediaRecorder mix the names.
 _ISO = {"mp4", "mov", "3gp"}
 _MATROSKA = {"webm", "matroska"}
 _NAMES = (
@@ -42,7 +41,7 @@ _NAMES = (
     ({"aiff"}, "audio/aiff audio/x-aiff"),
     ({"caf"}, "audio/caf audio/x-caf"),
     ({"au"}, "audio/basic audio/au audio/x-au"),
-    ({"flac", "ogg"}, "audio/flac audio/x-flac"),  # FLAC travels in Ogg too
+    ({"flac", "ogg"}, "audio/flac audio/x-flac"),  # Ogg can contain FLAC
     ({"ogg"}, "audio/ogg video/ogg application/ogg audio/x-ogg"),
     ({"ogg", *_MATROSKA}, "audio/opus audio/vorbis audio/x-vorbis audio/x-vorbis+ogg"),
     ({"aac", *_ISO}, "audio/aac audio/aacp audio/x-aac audio/x-hx-aac-adts"),
@@ -58,29 +57,28 @@ _NAMES = (
     ({"srt"}, "text/srt text/x-srt text/x-subrip text/plain"),
 )
 _CONTAINERS_OF = {name: containers for containers, names in _NAMES for name in names.split()}
-_SAYS_NOTHING = {"", "application/octet-stream", "binary/octet-stream"}
+_UNSPECIFIC = {"", "application/octet-stream", "binary/octet-stream"}
 
 
 def detected(container: str, *, has_video: bool) -> str:
-    """The content type of a container of `CONTAINERS`."""
+    """The content type of a container in `CONTAINERS`."""
     return CONTAINERS[container][0 if has_video else 1]
 
 
 def is_one_of(declared: str | None, containers: set[str]) -> bool:
-    """Whether a declared content type names some of these containers, and none beside them."""
+    """Whether a declared content type names only containers in `containers`."""
     named = _CONTAINERS_OF.get(_name(declared or ""), set())
     return bool(named) and named <= containers
 
 
 def agrees(declared: str, container: str) -> bool:
-    """Whether bytes of this container may be called `declared` (parameters and letter case don't matter).
+    """Whether `declared` may name this container. Parameters and letter case are ignored.
 
-    Inside a family of containers any name will do: `audio/mp4` or `video/quicktime` for an MP4 with pictures.
-    A type of audio or video that isn't known here can't be held against the bytes, any other unknown type is:
-    media isn't `text/html`.
+    Any type of the container's family matches: `audio/mp4` or `video/quicktime` for an MP4 with video. An unknown
+    `audio/` or `video/` type matches as well, any other unknown type (`text/html`) does not.
     """
     name = _name(declared)
-    if name in _SAYS_NOTHING:
+    if name in _UNSPECIFIC:
         return True
     if name in _CONTAINERS_OF:
         return container in _CONTAINERS_OF[name]

@@ -1,4 +1,4 @@
-"""What a probe found: the media, or why there is none."""
+"""The result of a probe: the media, or the reason why the file could not be read."""
 
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
@@ -12,21 +12,21 @@ JSON = dict[str, object]
 
 @dataclass(frozen=True)
 class Stream:
-    """One track. Cover art is of kind `data`: it is a picture that travels with the sound, not video."""
+    """One track. Cover art has the kind `data`: it is a picture, not video."""
 
     index: int
     kind: Kind
     codec: str
     width: int | None = None
     height: int | None = None
-    frame_rate: str | None = None  # pictures a second, a decimal string with three places
-    rotation: int | None = None  # degrees clockwise to turn the picture for display, 0 to 359
+    frame_rate: str | None = None  # frames per second, a decimal string with three places
+    rotation: int | None = None  # degrees clockwise to rotate for display, 0 to 359
     channels: int | None = None
     sample_rate: int | None = None  # hertz
-    bit_rate: int | None = None  # bits a second
+    bit_rate: int | None = None  # bits per second
 
     def as_json(self) -> JSON:
-        """The stream as `media.streams` shows it: every key of its kind, null where the file doesn't say."""
+        """The stream in `media.streams`: every key of its kind, null where the file has no value."""
         shown: JSON = {"kind": self.kind, "codec": self.codec}
         if self.kind == "video":
             shown |= {"width": self.width, "height": self.height, "frame_rate": self.frame_rate}
@@ -41,32 +41,31 @@ class Stream:
 
 @dataclass(frozen=True)
 class Media:
-    """A file that could be read. `container` is one canonical short name (`content_types.CONTAINERS`)."""
+    """A readable file. `container` is a key of `content_types.CONTAINERS`."""
 
     container: str
     streams: tuple[Stream, ...]
     size: int | None = None  # bytes
-    duration: Decimal | None = None  # seconds, three places; None when the file holds nothing that lasts
+    duration: Decimal | None = None  # seconds, three places; None when no stream has a duration
 
     def has(self, kind: Kind) -> bool:
         """Whether there is a stream of this kind."""
         return any(stream.kind == kind for stream in self.streams)
 
-    def lasting(self, seconds: Decimal | None) -> "Media":
-        """The same media with its duration, rounded to milliseconds."""
+    def with_duration(self, seconds: Decimal | None) -> "Media":
+        """The same media with this duration, rounded to milliseconds."""
         if seconds is None or seconds <= 0:
             return replace(self, duration=None)
         return replace(self, duration=seconds.quantize(Decimal("0.001"), ROUND_HALF_UP))
 
     @property
     def content_type(self) -> str:
-        """What the bytes are, whatever was declared: `audio/mpeg`, `video/mp4` …"""
+        """The detected content type, such as `audio/mpeg` or `video/mp4`."""
         return detected(self.container, has_video=self.has("video"))
 
     @property
     def bit_rate(self) -> int | None:
-        """Bits a second over the whole file. Ours rather than ffprobe's, which divides by the duration it
-        assumed."""
+        """Average bits per second. Not ffprobe's value, which is based on the duration that ffprobe assumes."""
         if self.size is None or not self.duration:
             return None
         return int(self.size * 8 / self.duration)
@@ -81,24 +80,24 @@ class Media:
 
 
 @dataclass(frozen=True)
-class Unread:
-    """The bytes gave no media.
+class ReadFailure:
+    """Why a file could not be read.
 
-    unreadable  ffprobe could make nothing of them, or they are of a format that isn't accepted
-    cut_off     they are fewer than they say themselves
-    missing     Storage says that there is no such object
-    timed_out   reading them took longer than the limits allow
-    crashed     they broke ffprobe, or took more memory than the limits allow
+    unreadable  ffprobe does not recognise it, or its format is not accepted
+    truncated   it has fewer bytes than it claims
+    missing     Storage has no such object
+    timed_out   reading took longer than the limits allow
+    crashed     it crashed ffprobe, or needs more memory than the limits allow
     """
 
-    reason: Literal["unreadable", "cut_off", "missing", "timed_out", "crashed"]
+    reason: Literal["unreadable", "truncated", "missing", "timed_out", "crashed"]
 
 
-Report = Media | Unread
+Report = Media | ReadFailure
 
 
 class TransientError(Exception):
-    """Nothing was learnt about the bytes: Storage or this worker is in trouble. Try the job again later.
+    """Storage or this machine failed, so nothing is known about the file. The job is retried later.
 
-    Its text is for the operator's log and holds no URL.
+    The message is for the operator's log and contains no URL.
     """

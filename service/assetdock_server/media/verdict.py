@@ -1,11 +1,11 @@
-"""Decides what a probe means for the asset."""
+"""Decides from a probe's report whether an asset is ready or failed."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
 from assetdock_server.media.content_types import agrees
-from assetdock_server.media.report import JSON, Media, Report, Unread
+from assetdock_server.media.report import JSON, Media, ReadFailure, Report
 
 AssetType = Literal["audio", "video", "rendered_video", "cut_file"]
 ErrorCode = Literal[
@@ -18,21 +18,21 @@ ErrorCode = Literal[
     "probe_crashed",
     "bytes_missing",
 ]
-LONGEST = Decimal(366 * 24 * 3600)  # seconds: a claim beyond a year is a forged time stamp
+MAX_DURATION = Decimal(366 * 24 * 3600)  # seconds: more than a year is a forged time stamp
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The asset is what it was reserved as."""
+    """The file matches its reservation."""
 
     duration: Decimal  # seconds, three places
-    content_type: str  # what the bytes are
+    content_type: str  # detected from the bytes
     media: JSON  # the asset's `media` object
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The asset can't be used. `message` is for whoever uploaded it: what happened, and what to do."""
+    """The asset is unusable. `message` tells the uploader what happened and what to do."""
 
     code: ErrorCode
     message: str
@@ -40,18 +40,18 @@ class Failed:
 
 UNREADABLE = Failed(
     "unreadable_media",
-    "The file is damaged, empty or of a format that isn't accepted. "
+    "The file is damaged, empty, or in a format that is not accepted. "
     "Check that it plays, then upload it as a new asset.",
 )
 UNREADABLE_CUTS = Failed(
     "unreadable_media",
-    "The file isn't SubRip text with at least one cue. Export it as .srt and upload it as a new asset.",
+    "The file is not SubRip text with at least one cue. Export it as .srt and upload it as a new asset.",
 )
-NOT_READ = {
-    "cut_off": Failed(
+READ_FAILURES = {
+    "truncated": Failed(
         "unreadable_media",
-        "The file ends before it is complete: its end was lost on the way, or whatever wrote it was interrupted. "
-        "Check that it plays to its end, or export it again, then upload it as a new asset.",
+        "The file is incomplete: its end was lost during the upload, or the program that wrote it was interrupted. "
+        "Check that it plays to the end, or export it again, then upload it as a new asset.",
     ),
     "missing": Failed("bytes_missing", "The uploaded file is no longer in storage. Upload it as a new asset."),
     "timed_out": Failed(
@@ -60,63 +60,61 @@ NOT_READ = {
     ),
     "crashed": Failed(
         "probe_crashed",
-        "The file broke the program that reads it. Re-encode it and upload it as a new asset.",
+        "The file crashed the program that reads it. Re-encode it and upload it as a new asset.",
     ),
 }
-OTHER_BYTES = Failed(
+CHECKSUM_MISMATCH = Failed(
     "checksum_mismatch",
-    "The bytes that arrived are not those whose SHA-256 was given. Check the file, then upload it as a new asset.",
+    "The SHA-256 of the uploaded bytes differs from the reserved one. Check the file, then upload it as a new asset.",
 )
-SOUND_OR_PICTURES = ("audio", "video")
 
 
 def judge(asset_type: AssetType, report: Report, declared: str | None = None) -> Ready | Failed:
-    """Whether what was read off the bytes fits the asset's type and, if one was declared, its content type.
+    """Compares the report with the asset's type and with its declared content type, if any.
 
-    An `audio` asset may have a video stream: phones and MediaRecorder wrap sound in video files, the sound is
-    there and its duration is true. A `video` without pictures is refused, because whoever plays it expects to
-    see something.
+    An `audio` asset may have a video stream: phones and MediaRecorder put sound into video files. A `video` asset needs
+    a video stream, because viewers expect a picture.
     """
-    if isinstance(report, Unread):
+    if isinstance(report, ReadFailure):
         if report.reason == "unreadable":
             return UNREADABLE_CUTS if asset_type == "cut_file" else UNREADABLE
-        return NOT_READ[report.reason]
-    failure = _wrong_kind(asset_type, report) or _wrong_name(report, declared)
+        return READ_FAILURES[report.reason]
+    failure = _type_mismatch(asset_type, report) or _content_type_mismatch(report, declared)
     if failure:
         return failure
-    if report.duration is None or report.duration > LONGEST:
+    if report.duration is None or report.duration > MAX_DURATION:
         return UNREADABLE_CUTS if asset_type == "cut_file" else UNREADABLE
     return Ready(report.duration, report.content_type, report.as_json())
 
 
-def _wrong_kind(asset_type: AssetType, media: Media) -> Failed | None:
+def _type_mismatch(asset_type: AssetType, media: Media) -> Failed | None:
     if asset_type == "cut_file":
         if media.container == "srt":
             return None
-        return Failed("type_mismatch", "A cut file is SubRip text, and this is something else. Upload an .srt file.")
+        return Failed("type_mismatch", "A cut file must be SubRip text; this file is not. Upload an .srt file.")
     if not (media.has("audio") or media.has("video")):
         return Failed(
             "no_media_stream",
-            "The file holds neither sound nor pictures. Upload one that does, as a new asset.",
+            "The file contains neither sound nor video. Upload a file that does as a new asset.",
         )
     if asset_type == "audio" and not media.has("audio"):
         return Failed(
             "no_media_stream",
-            "The file holds no sound. Upload one that does, or create the asset as a video.",
+            "The file contains no sound. Upload a file with sound, or create the asset as a video.",
         )
     if asset_type != "audio" and not media.has("video"):
         return Failed(
             "type_mismatch",
-            "The file holds sound but no video. Create the asset as audio and upload it there.",
+            "The file contains sound but no video. Create a new asset of type audio and upload the file there.",
         )
     return None
 
 
-def _wrong_name(media: Media, declared: str | None) -> Failed | None:
+def _content_type_mismatch(media: Media, declared: str | None) -> Failed | None:
     if declared is None or agrees(declared, media.container):
         return None
     return Failed(
         "content_type_mismatch",
-        f"The file is {media.content_type}, not what its declared content type says. "
-        "Create a new asset with that type.",
+        f"The file is {media.content_type}, which differs from its declared content type. "
+        "Create a new asset with the right content type.",
     )

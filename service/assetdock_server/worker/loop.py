@@ -31,22 +31,22 @@ from assetdock_server.worker.purging import OwnerPurger, Purger
 from assetdock_server.worker.queue import Job, Queue
 
 GRACE_SECONDS = 8.0  # for what is in hand when told to stop; the rest is given back
-BUSY_POLL = 0.2  # seconds between two looks at an empty queue, for BUSY_FOR after the last job
-BUSY_FOR = 30.0
+BUSY_POLL = 0.2  # seconds between two looks at an empty queue, for BUSY_SECONDS after the last job
+BUSY_SECONDS = 30.0
 # After that. A quarter of a second costs Postgres and PostgREST a percent of a core together (bench.worker); a
 # receiver of webhooks waits longer than somebody in front of an upload.
-IDLE_POLL, IDLE_POLL_FOR_LETTERS = 0.25, 1.0
+IDLE_POLL, DELIVERY_IDLE_POLL = 0.25, 1.0
 # A job is taken ahead while every one in hand is younger: its URL is signed, and those before it are recorded, while
 # ffprobes keep the cores busy. One that probes for longer may do so for minutes; nothing is to wait behind it here that
 # another worker could do.
-BRISK = 1.0  # seconds
-MOST_AT_ONCE = 100  # jobs that assetdock.lease_jobs gives in one answer
-LONGEST_PAUSE = 15.0  # between attempts to reach a database that is away
-DELIVERIES_AT_A_TIME = 16  # they only wait; hands of their own, so that receivers which hang hold up no probe
+PREFETCH_SECONDS = 1.0  # seconds
+MAX_LEASED_JOBS = 100  # jobs that assetdock.lease_jobs gives in one answer
+MAX_BACKOFF = 15.0  # between attempts to reach a database that is away
+DELIVERY_CONCURRENCY = 16  # they only wait; hands of their own, so that receivers which hang hold up no probe
 PROJECT = Path(__file__).parents[3]
 
 # Does a job and says how it ended, for the metrics: done, postponed, dead, more. Raises ApiError.
-Hand = Callable[[Job], Awaitable[str]]
+Handler = Callable[[Job], Awaitable[str]]
 
 log = structlog.get_logger()
 
@@ -79,21 +79,21 @@ async def run(settings: WorkerSettings, concurrency: int) -> int:
             turns=asyncio.Semaphore(concurrency),
         )
         # In the order of urgency. Kinds that are not here are left to workers that know them.
-        hands: Mapping[str, Hand] = {
+        hands: Mapping[str, Handler] = {
             "probe": prober.work,
             "purge_owner": OwnerPurger(queue).work,
             "purge": Purger(queue=queue, storage=storage, token=settings.token).work,
         }
-        letters: Mapping[str, Hand] = {"deliver": Deliverer(queue).work}
+        letters: Mapping[str, Handler] = {"deliver": Deliverer(queue).work}
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, _stop_or_die, number, stopping)
+            asyncio.get_running_loop().add_signal_handler(number, _on_signal, number, stopping)
         with _serving_metrics(settings):
             log.info("worker_started", concurrency=concurrency, kinds=[*hands, *letters], ffprobe=str(ffprobe.path))
             house = asyncio.create_task(run_maintenance(queue))
             await asyncio.gather(
                 Worker(queue, hands, concurrency, stopping, ahead=("probe",)).run(),
-                Worker(queue, letters, DELIVERIES_AT_A_TIME, stopping, idle_poll=IDLE_POLL_FOR_LETTERS).run(),
+                Worker(queue, letters, DELIVERY_CONCURRENCY, stopping, idle_poll=DELIVERY_IDLE_POLL).run(),
             )
             house.cancel()
             await asyncio.gather(house, return_exceptions=True)
@@ -101,7 +101,7 @@ async def run(settings: WorkerSettings, concurrency: int) -> int:
     return 0
 
 
-def _stop_or_die(number: signal.Signals, stopping: asyncio.Event) -> None:
+def _on_signal(number: signal.Signals, stopping: asyncio.Event) -> None:
     """The first signal asks to finish; a second one ends the process at once, and the kernel its ffprobes."""
     if stopping.is_set():
         signal.signal(number, signal.SIG_DFL)
@@ -134,7 +134,7 @@ class Worker:
     def __init__(
         self,
         queue: Queue,
-        hands: Mapping[str, Hand],
+        hands: Mapping[str, Handler],
         concurrency: int,
         stopping: asyncio.Event,
         *,
@@ -147,7 +147,7 @@ class Worker:
         self._stopping = stopping
         self._ahead = ahead
         self._idle_poll = idle_poll
-        self._in_hand: dict[asyncio.Task[None], tuple[Job, float]] = {}  # and since when, of time.monotonic
+        self._running: dict[asyncio.Task[None], tuple[Job, float]] = {}  # and since when, of time.monotonic
         self._last_job = float("-inf")
         self._failures = 0
 
@@ -158,13 +158,13 @@ class Worker:
             leased = await self._lease(room, kinds) if room else []
             for job in leased:
                 task = asyncio.create_task(self._keep(job))
-                self._in_hand[task] = job, time.monotonic()
-                task.add_done_callback(self._in_hand.pop)
+                self._running[task] = job, time.monotonic()
+                task.add_done_callback(self._running.pop)
             if not leased or len(leased) < room:  # else there may be more, and room for it
                 await self._pause(full=not self._room[0])
-        if self._in_hand:
-            await asyncio.wait(self._in_hand, timeout=GRACE_SECONDS)
-        remaining = list(self._in_hand)
+        if self._running:
+            await asyncio.wait(self._running, timeout=GRACE_SECONDS)
+        remaining = list(self._running)
         for task in remaining:
             task.cancel()
         await asyncio.gather(*remaining, return_exceptions=True)
@@ -172,18 +172,18 @@ class Worker:
     @property
     def _room(self) -> tuple[int, Sequence[str]]:
         """How many jobs may be asked for, and of which kinds."""
-        if any(job.exclusive for job, _ in self._in_hand.values()):
+        if any(job.exclusive for job, _ in self._running.values()):
             return 0, ()
-        free = self._concurrency - len(self._in_hand)
+        free = self._concurrency - len(self._running)
         if free > 0:
-            return min(free, MOST_AT_ONCE), list(self._hands)
-        if free == 0 and self._ahead and all(time.monotonic() - since < BRISK for _, since in self._in_hand.values()):
-            return min(self._concurrency, MOST_AT_ONCE), self._ahead
+            return min(free, MAX_LEASED_JOBS), list(self._hands)
+        if free == 0 and self._ahead and all(time.monotonic() - since < PREFETCH_SECONDS for _, since in self._running.values()):
+            return min(self._concurrency, MAX_LEASED_JOBS), self._ahead
         return 0, ()
 
     async def _lease(self, room: int, kinds: Sequence[str]) -> list[Job]:
         try:
-            jobs, exhausted = await self._queue.lease_jobs(room, kinds, idle=not self._in_hand)
+            jobs, exhausted = await self._queue.lease_jobs(room, kinds, idle=not self._running)
         except ApiError as error:
             self._failures += 1
             if self._failures == 1:
@@ -202,12 +202,12 @@ class Worker:
     async def _pause(self, *, full: bool) -> None:
         """Until there may be something to do: a hand becomes free, it is time to look again, or to stop."""
         if self._failures:
-            seconds = min(0.25 * 2**self._failures, LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+            seconds = min(0.25 * 2**self._failures, MAX_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311 - jitter
         else:
-            seconds = BUSY_POLL if time.monotonic() - self._last_job < BUSY_FOR else self._idle_poll
+            seconds = BUSY_POLL if time.monotonic() - self._last_job < BUSY_SECONDS else self._idle_poll
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait(
-            {stop, *self._in_hand}, timeout=None if full else seconds, return_when=asyncio.FIRST_COMPLETED
+            {stop, *self._running}, timeout=None if full else seconds, return_when=asyncio.FIRST_COMPLETED
         )
         stop.cancel()
 

@@ -14,21 +14,21 @@ from assetdock_server.gateways.pool import Pool
 from assetdock_server.gateways.storage import Storage
 from assetdock_server.media.binary import Ffprobe
 from assetdock_server.media.ffprobe import probe
-from assetdock_server.media.object_bytes import piece, sha256
-from assetdock_server.media.report import Media, TransientError, Unread
+from assetdock_server.media.object_bytes import read_range, sha256
+from assetdock_server.media.report import Media, TransientError, ReadFailure
 from assetdock_server.media.sandbox.run import Limits
-from assetdock_server.media.truncation import cut_off
-from assetdock_server.media.verdict import NOT_READ, OTHER_BYTES, Failed, Ready, judge
+from assetdock_server.media.truncation import is_truncated
+from assetdock_server.media.verdict import READ_FAILURES, CHECKSUM_MISMATCH, Failed, Ready, judge
 from assetdock_server.worker import counters
-from assetdock_server.worker.queue import Job, Queue, Subject
+from assetdock_server.worker.queue import Job, Queue, LeasedAsset
 
 UNSPECIFIC = "application/octet-stream"
-LONGEST_TURN = 2.0  # seconds a job waits for its turn; then another worker, which may be free, can have it
+MAX_SLOT_WAIT = 2.0  # seconds a job waits for its turn; then another worker, which may be free, can have it
 
 log = structlog.get_logger()
 
 
-class _NoTurnError(Exception):
+class NoSlotError(Exception):
     """Nothing was begun."""
 
 
@@ -61,7 +61,7 @@ class Prober:
         asset = job.asset
         try:
             verdict = await self._verdict(asset)
-        except _NoTurnError:
+        except NoSlotError:
             await self._queue.release_job(job)
             return "released"
         except (TransientError, ApiError) as error:
@@ -82,11 +82,11 @@ class Prober:
         counters.probe_seconds.observe(time.perf_counter() - started)
         return "done"
 
-    async def _verdict(self, asset: Subject) -> Ready | Failed:
+    async def _verdict(self, asset: LeasedAsset) -> Ready | Failed:
         """A few range reads say most; all the bytes are read only for a file that passed, and only if asked for."""
         signed = await self._storage.sign_download(self._token, BUCKET, asset.id)
         if signed is None:
-            return judge(asset.type, Unread("missing"))
+            return judge(asset.type, ReadFailure("missing"))
         async with self._turn():
             report = await probe(
                 signed.url,
@@ -94,33 +94,33 @@ class Prober:
                 limits=self._limits,
                 declared=asset.content_type,
                 size=asset.size_bytes,
-                look=partial(piece, self._pool.downloads, signed.url),
+                read_range=partial(read_range, self._pool.downloads, signed.url),
             )
         verdict = judge(asset.type, report, asset.content_type)
         if (
             isinstance(report, Media)
             and isinstance(verdict, Ready)
-            and await cut_off(self._pool.downloads, signed.url, report)
+            and await is_truncated(self._pool.downloads, signed.url, report)
         ):
-            return NOT_READ["cut_off"]
+            return READ_FAILURES["truncated"]
         if isinstance(verdict, Failed) or asset.sha256 is None:
             return verdict
         signed = await self._storage.sign_download(self._token, BUCKET, asset.id)  # the first may be used up by now
         if signed is None:
-            return NOT_READ["missing"]
+            return READ_FAILURES["missing"]
         return (
             verdict
             if await sha256(self._pool.downloads, signed.url, asset.size_bytes or 0) == asset.sha256
-            else OTHER_BYTES
+            else CHECKSUM_MISMATCH
         )
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(LONGEST_TURN):
+            async with asyncio.timeout(MAX_SLOT_WAIT):
                 await self._turns.acquire()
         except TimeoutError as error:
-            raise _NoTurnError from error
+            raise NoSlotError from error
         try:
             yield
         finally:

@@ -10,7 +10,7 @@ from assetdock_server.webhooks.sending import Attempt
 
 
 @dataclass(frozen=True)
-class Subject:
+class LeasedAsset:
     """The asset a job is about."""
 
     id: str
@@ -29,7 +29,7 @@ class Job:
     attempt: int
     lease_token: str = field(repr=False)
     owner_id: str | None
-    subject: Subject | None
+    subject: LeasedAsset | None
     exclusive: bool  # it may have crashed workers: its holder must hold no other job
 
     @classmethod
@@ -44,7 +44,7 @@ class Job:
             owner_id=row["owner_id"],
             exclusive=row["exclusive"],
             subject=asset
-            and Subject(
+            and LeasedAsset(
                 id=asset["id"],
                 type=asset["type"],
                 content_type=asset["content_type"],
@@ -54,7 +54,7 @@ class Job:
         )
 
     @property
-    def asset(self) -> Subject:
+    def asset(self) -> LeasedAsset:
         """The asset, for kinds that always have one."""
         if self.subject is None:
             raise ValueError(f"a job of kind {self.kind} without an asset")

@@ -1,1 +1,1 @@
-"""The duration of an MP3, read from its frames."""
+"""Measures the duration of an MP3 by its frames."""

@@ -9,7 +9,7 @@ import pytest
 from assetdock_server.gateways.pool import http_pool
 from assetdock_server.media import truncation as cut
 from assetdock_server.media.report import Media, TransientError
-from assetdock_server.media.truncation import OGG_PAGE, cut_off, ogg_stops_within_a_page, wav_lacks
+from assetdock_server.media.truncation import OGG_PAGE, is_truncated, ogg_is_truncated, wav_is_truncated
 from tests.media import make, silence
 from tests.worker.storage import Storage
 
@@ -32,70 +32,70 @@ def _long(wav: bytes, form: bytes, size: int) -> bytes:
 
 
 def test_a_whole_wav_lacks_nothing_and_one_cut_off_does(wav: bytes) -> None:
-    assert not wav_lacks(wav[:100], len(wav))
-    assert wav_lacks(wav[:100], len(wav) * 2 // 3)
-    assert not wav_lacks(wav[:100], len(wav) + 3_000_000), "a title behind the sound"
+    assert not wav_is_truncated(wav[:100], len(wav))
+    assert wav_is_truncated(wav[:100], len(wav) * 2 // 3)
+    assert not wav_is_truncated(wav[:100], len(wav) + 3_000_000), "a title behind the sound"
 
 
 @pytest.mark.parametrize("size", [0, 0x7F000000, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
 def test_a_size_that_a_program_made_up_proves_nothing(wav: bytes, size: int) -> None:
     piped = wav[:40] + size.to_bytes(4, "little") + wav[44:]
 
-    assert not wav_lacks(piped, len(piped))
+    assert not wav_is_truncated(piped, len(piped))
 
 
 def test_a_program_that_counts_the_header_as_sound_is_forgiven(wav: bytes) -> None:
-    assert not wav_lacks(wav[:40] + len(wav).to_bytes(4, "little"), len(wav))
+    assert not wav_is_truncated(wav[:40] + len(wav).to_bytes(4, "little"), len(wav))
 
 
 @pytest.mark.parametrize("form", [b"RF64", b"BW64"])
 def test_the_long_size_counts_in_a_long_wav(wav: bytes, form: bytes) -> None:
     whole = _long(wav, form, len(wav) - 44)
 
-    assert not wav_lacks(whole, len(whole))
-    assert wav_lacks(whole, len(whole) - 5_000)
-    assert not wav_lacks(_long(wav, form, -1), len(whole)), "unknown"
-    assert not wav_lacks(_long(wav, form, 0), len(whole)), "unknown"
+    assert not wav_is_truncated(whole, len(whole))
+    assert wav_is_truncated(whole, len(whole) - 5_000)
+    assert not wav_is_truncated(_long(wav, form, -1), len(whole)), "unknown"
+    assert not wav_is_truncated(_long(wav, form, 0), len(whole)), "unknown"
 
 
 def test_sound_behind_long_notes_proves_nothing(wav: bytes) -> None:
     notes = b"LIST" + (70_000).to_bytes(4, "little") + bytes(70_000)
 
-    assert not wav_lacks((wav[:12] + notes + wav[12:])[: 64 * 1024], 71_000)
+    assert not wav_is_truncated((wav[:12] + notes + wav[12:])[: 64 * 1024], 71_000)
 
 
 @pytest.mark.parametrize("head", [b"", b"RIFF", b"RIFF\0\0\0\0WAVEdata", b"\0" * 500, b"\xff" * 500])
 def test_what_is_no_wav_proves_nothing(head: bytes) -> None:
-    assert not wav_lacks(head, len(head))
+    assert not wav_is_truncated(head, len(head))
 
 
 def test_an_ogg_file_may_end_after_any_of_its_pages_but_within_none(ogg: bytes) -> None:
     borders = [at for at in range(1, len(ogg)) if ogg.startswith(b"OggS\0", at)]
     assert len(borders) > 5
 
-    assert not ogg_stops_within_a_page(ogg[-OGG_PAGE:])
+    assert not ogg_is_truncated(ogg[-OGG_PAGE:])
     for border in borders:
-        assert not ogg_stops_within_a_page(ogg[:border][-OGG_PAGE:])
+        assert not ogg_is_truncated(ogg[:border][-OGG_PAGE:])
         for lost in (1, 2, 20, 26, 30, 100):
-            assert ogg_stops_within_a_page(ogg[: border + lost][-OGG_PAGE:]), (border, lost)
+            assert ogg_is_truncated(ogg[: border + lost][-OGG_PAGE:]), (border, lost)
     for share in range(2, 100):
         at = len(ogg) * share // 100
-        assert ogg_stops_within_a_page(ogg[:at][-OGG_PAGE:]) is (at not in borders)
+        assert ogg_is_truncated(ogg[:at][-OGG_PAGE:]) is (at not in borders)
 
 
 @pytest.mark.parametrize("behind", [b"TAG" + bytes(125), b"\0", b"OggX", b"OggS\1" + bytes(100)])
 def test_what_stands_behind_the_last_page_proves_nothing(ogg: bytes, behind: bytes) -> None:
-    assert not ogg_stops_within_a_page((ogg + behind)[-OGG_PAGE:])
+    assert not ogg_is_truncated((ogg + behind)[-OGG_PAGE:])
 
 
 def test_a_tail_that_begins_within_a_page_is_read_from_the_next(ogg: bytes) -> None:
-    assert not ogg_stops_within_a_page(ogg[100:])
-    assert ogg_stops_within_a_page(ogg[100:-100])
+    assert not ogg_is_truncated(ogg[100:])
+    assert ogg_is_truncated(ogg[100:-100])
 
 
 @pytest.mark.parametrize("tail", [b"", b"OggS", b"\0" * 1000, b"OggS\0"])
 def test_no_tail_breaks_the_reader(tail: bytes) -> None:
-    assert ogg_stops_within_a_page(tail) is (tail == b"OggS\0")
+    assert ogg_is_truncated(tail) is (tail == b"OggS\0")
 
 
 def test_a_tail_made_to_be_read_again_and_again_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,11 +106,11 @@ def test_a_tail_made_to_be_read_again_and_again_is_read_once(monkeypatch: pytest
         walks.append(at)
         return behind_pages(tail, at)
 
-    behind_pages = cut._behind_pages
-    monkeypatch.setattr(cut, "_behind_pages", walked)
+    behind_pages = cut._end_of_pages
+    monkeypatch.setattr(cut, "_end_of_pages", walked)
     pages = (OGG_PAGE // 27) * (b"OggS\0" + bytes(22))
 
-    assert not ogg_stops_within_a_page(pages + b"\1")
+    assert not ogg_is_truncated(pages + b"\1")
 
     assert walks == [0]
 
@@ -118,7 +118,7 @@ def test_a_tail_made_to_be_read_again_and_again_is_read_once(monkeypatch: pytest
 def _asked(storage: Storage, name: str, container: str, size: int) -> bool:
     async def ask() -> bool:
         async with http_pool() as pool:
-            return await cut_off(pool.downloads, storage.url(name), Media(container, (), size))
+            return await is_truncated(pool.downloads, storage.url(name), Media(container, (), size))
 
     return asyncio.run(ask())
 
