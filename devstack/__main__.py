@@ -1,4 +1,4 @@
-"""``python -m devstack up``, ``demo`` and ``reset``."""
+"""Runs the local Supabase stack and Assetdock on it."""
 
 import argparse
 import shutil
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in (up_command, demo_command):
         for name, port in {"service": SERVICE_PORT, **PORTS}.items():
-            command.add_argument(f"--{name.replace('_', '-')}-port", type=int, default=port)
+            command.add_argument(f"--{name.replace('_', '-')}-port", type=int, default=port, help=f"default {port}")
     up_command.add_argument(
         "--default-grants",
         choices=("explicit", "legacy"),

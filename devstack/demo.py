@@ -145,7 +145,7 @@ def _with_progress(data: bytes) -> Iterator[bytes]:
         percent = min(100, (start + CHUNK) * 100 // len(data))
         if percent // 25 > shown // 25 or end == "\r":
             shown = percent
-            print(f"  PUT {percent:3} % of {len(data)} bytes", end=end, flush=True)
+            print(f"  PUT {percent:3}% of {len(data)} bytes", end=end, flush=True)
     if end == "\r":
         print()
 
