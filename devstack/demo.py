@@ -38,8 +38,8 @@ def run(state: Path, port_options: Sequence[str] = ()) -> int:
         with _running_stack(state, port_options) as settings, httpx.Client(timeout=30, trust_env=False) as client:
             session = _sign_in(client, settings)
             passed = [
-                _upload_and_check(client, settings["API_URL"], "a signed-in user", session),
-                _upload_and_check(client, settings["API_URL"], "an API key", settings["DEMO_API_KEY"]),
+                _upload_and_check(client, settings["API_URL"], "As a signed-in user", session),
+                _upload_and_check(client, settings["API_URL"], "With an API key", settings["DEMO_API_KEY"]),
             ]
     except httpx.HTTPError as error:
         raise StackError(f"The demo lost its connection to the stack: {type(error).__name__}: {error}") from error
@@ -90,7 +90,7 @@ def _upload_and_check(client: httpx.Client, api: str, caller: str, credential: s
     """Reserves, uploads, waits and compares. True if duration and downloaded bytes are as generated."""
     seconds = Decimal(random.randint(5_000, 20_000)) / 1000  # noqa: S311 - not a secret
     data = _generate_tone(seconds)
-    print(f"\nAs {caller}: generated a tone of {seconds} s ({len(data)} bytes).")
+    print(f"\n{caller}: generated a tone of {seconds} s ({len(data)} bytes).")
     authorization = {"Authorization": f"Bearer {credential}"}
 
     body = {"type": "audio", "content_type": "audio/wav", "size_bytes": len(data), "filename": "tone.wav"}
