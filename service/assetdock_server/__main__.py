@@ -79,7 +79,7 @@ def _serve() -> int:
 
 def _work(concurrency: int) -> int:
     # Here, so that serving does not load what only the worker needs.
-    from assetdock_server.worker.loop import run  # noqa: PLC0415
+    from assetdock_server.worker.process import run  # noqa: PLC0415
 
     settings = worker_settings(os.environ)
     configure_logging(settings.log_level)

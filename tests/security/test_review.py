@@ -213,4 +213,4 @@ def test_processes_of_the_workers_user_cannot_read_its_token(worker: WorkerProce
         with pytest.raises(PermissionError):
             Path(f"/proc/{worker.pid}/environ").read_bytes()
     # For a worker that runs as root, only its own log event tells that it disabled dumping.
-    assert "worker_hidden" in worker.output
+    assert "dumping_disabled" in worker.output

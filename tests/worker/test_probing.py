@@ -1,4 +1,4 @@
-"""What a probe is given, and what becomes of one that cannot be done."""
+"""What a probe job receives, and the outcome of one that cannot be done."""
 
 import asyncio
 from types import SimpleNamespace
@@ -11,23 +11,23 @@ from assetdock_server.gateways.pool import http_pool
 from assetdock_server.media.mp3 import duration as mp3
 from assetdock_server.media.report import ReadFailure
 from assetdock_server.worker import counters
-from assetdock_server.worker.probing import Prober
+from assetdock_server.worker.probing import ProbeHandler
 from assetdock_server.worker.queue import Job, LeasedAsset
 from tests.worker.storage import Storage
 
-SUBJECT = LeasedAsset(id="a", type="audio", content_type=None, size_bytes=1, sha256=None)
-JOB = Job(id="j", kind="probe", attempt=1, lease_token="t", owner_id=None, subject=SUBJECT, exclusive=False)
+ASSET = LeasedAsset(id="a", type="audio", content_type=None, size_bytes=1, sha256=None)
+JOB = Job(id="j", kind="probe", attempt=1, lease_token="t", owner_id=None, asset=ASSET, exclusive=False)
 
 
-class Away:
-    """A Storage that does not answer."""
+class StorageDown:
+    """A Storage that is down."""
 
     async def sign_download(self, *_: object) -> None:
         raise ApiError("upstream_unavailable")
 
 
-class Patience:
-    """A queue that says what becomes of what is put off."""
+class RetryingQueue:
+    """A queue that returns the given outcome for each postponed job."""
 
     def __init__(self, outcome: str) -> None:
         self._outcome = outcome
@@ -37,17 +37,15 @@ class Patience:
 
 
 @pytest.mark.parametrize(("outcome", "ended", "counted"), [("retry", "postponed", 0), ("dead", "dead", 1)])
-def test_a_probe_given_up_counts_as_a_failed_asset_and_one_put_off_does_not(
-    outcome: str, ended: str, counted: int
-) -> None:
-    prober = Prober(
-        queue=cast(Any, Patience(outcome)),
-        storage=cast(Any, Away()),
+def test_counts_a_dead_probe_as_a_failed_asset_but_not_a_postponed_one(outcome: str, ended: str, counted: int) -> None:
+    prober = ProbeHandler(
+        queue=cast(Any, RetryingQueue(outcome)),
+        storage=cast(Any, StorageDown()),
         pool=cast(Any, None),
         token="t",
         ffprobe=cast(Any, None),
         limits=cast(Any, None),
-        turns=asyncio.Semaphore(1),
+        slots=asyncio.Semaphore(1),
     )
     before = _crashed()
 
@@ -56,15 +54,15 @@ def test_a_probe_given_up_counts_as_a_failed_asset_and_one_put_off_does_not(
     assert _crashed() - before == counted
 
 
-class Ready:
-    """A Storage that signs."""
+class SigningStorage:
+    """A Storage that signs URLs."""
 
     async def sign_download(self, *_: object) -> Any:
-        return SimpleNamespace(url="http://127.0.0.1:9/never-asked")
+        return SimpleNamespace(url="http://127.0.0.1:9/never-requested")
 
 
-class Returns:
-    """A queue that takes jobs back."""
+class ReleasingQueue:
+    """A queue that records released jobs."""
 
     def __init__(self) -> None:
         self.released: list[str] = []
@@ -73,57 +71,57 @@ class Returns:
         self.released.append(job.id)
 
 
-def test_a_job_whose_turn_does_not_come_is_given_back_untried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_releases_a_job_when_no_slot_becomes_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assetdock_server.worker.probing.MAX_SLOT_WAIT", 0.05)
-    queue = Returns()
+    queue = ReleasingQueue()
 
-    async def behind_a_long_one() -> str:
-        turns = asyncio.Semaphore(1)
-        prober = Prober(
+    async def work_without_a_free_slot() -> str:
+        slots = asyncio.Semaphore(1)
+        prober = ProbeHandler(
             queue=cast(Any, queue),
-            storage=cast(Any, Ready()),
+            storage=cast(Any, SigningStorage()),
             pool=cast(Any, None),
             token="t",
             ffprobe=cast(Any, None),
             limits=cast(Any, None),
-            turns=turns,
+            slots=slots,
         )
-        async with turns:
+        async with slots:
             outcome = await prober.work(JOB)
-        assert not turns.locked()
+        assert not slots.locked()
         return outcome
 
-    assert asyncio.run(behind_a_long_one()) == "released"
+    assert asyncio.run(work_without_a_free_slot()) == "released"
 
     assert queue.released == ["j"]
 
 
-def test_a_probe_can_look_at_the_bytes_it_is_about(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    (storage.folder / "looked-at").write_bytes(b"0123456789")
-    seen: list[bytes] = []
+def test_a_probe_can_read_ranges_of_its_file(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    (storage.folder / "file").write_bytes(b"0123456789")
+    ranges: list[bytes] = []
 
     async def probe(_url: str, *, read_range: mp3.ReadRange, **_: object) -> ReadFailure:
-        seen.append(await read_range(3, 4))
+        ranges.append(await read_range(3, 4))
         return ReadFailure("unreadable")
 
-    class Signs:
+    class FileStorage:
         async def sign_download(self, *_: object) -> Any:
-            return SimpleNamespace(url=storage.url("looked-at"))
+            return SimpleNamespace(url=storage.url("file"))
 
-    class Takes:
+    class AcceptingQueue:
         async def reject_probe(self, *_: object) -> None:
-            """An outcome."""
+            """Accepts the outcome."""
 
     async def work() -> str:
         async with http_pool() as pool:
-            prober = Prober(
-                queue=cast(Any, Takes()),
-                storage=cast(Any, Signs()),
+            prober = ProbeHandler(
+                queue=cast(Any, AcceptingQueue()),
+                storage=cast(Any, FileStorage()),
                 pool=pool,
                 token="t",
                 ffprobe=cast(Any, None),
                 limits=cast(Any, None),
-                turns=asyncio.Semaphore(1),
+                slots=asyncio.Semaphore(1),
             )
             return await prober.work(JOB)
 
@@ -131,7 +129,7 @@ def test_a_probe_can_look_at_the_bytes_it_is_about(storage: Storage, monkeypatch
 
     assert asyncio.run(work()) == "done"
 
-    assert seen == [b"3456"]
+    assert ranges == [b"3456"]
 
 
 def _crashed() -> float:

@@ -1,1 +1,1 @@
-"""The worker: leases jobs from the queue and hands each to the handler for its kind."""
+"""The worker: leases jobs from the queue and passes each to the handler for its kind."""

@@ -1,4 +1,4 @@
-"""What a worker counts, for Prometheus, beside what every process of ours does."""
+"""The worker's own Prometheus metrics."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -8,23 +8,22 @@ SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 600.0, 1800.0)
 
 jobs = Counter(
     "assetdock_worker_jobs",
-    "Jobs this worker let go of, by kind and how: done, postponed, dead, lost (its lease), released, broke.",
+    "Jobs this worker finished or gave up, by kind and outcome: "
+    "done, more, postponed, dead, released, lost (the lease expired) or crashed (a bug).",
     ["kind", "outcome"],
     registry=REGISTRY,
 )
-in_hand = Gauge("assetdock_worker_jobs_in_hand", "Jobs this worker holds, by kind.", ["kind"], registry=REGISTRY)
-attempts = Counter("assetdock_worker_attempts", "Leases this worker was given, by kind.", ["kind"], registry=REGISTRY)
+running = Gauge("assetdock_worker_jobs_running", "Jobs this worker runs now, by kind.", ["kind"], registry=REGISTRY)
+attempts = Counter("assetdock_worker_attempts", "Jobs leased to this worker, by kind.", ["kind"], registry=REGISTRY)
 probe_seconds = Histogram(
-    "assetdock_worker_probe_seconds", "Time a probe took, from its lease to its outcome.", buckets=SECONDS,
+    "assetdock_worker_probe_seconds", "Seconds from the start of a probe to its recorded outcome.", buckets=SECONDS,
     registry=REGISTRY,
 )  # fmt: skip
 failures = Counter(
-    "assetdock_worker_failed_assets", "Assets this worker found to be of no use, by error_code.", ["code"],
+    "assetdock_worker_failed_assets", "Assets that failed their probe, by error_code.", ["code"],
     registry=REGISTRY,
 )  # fmt: skip
 maintenance_failures = Counter(
-    "assetdock_worker_maintenance_failures",
-    "Times that what happens by the clock could not be done.",
-    registry=REGISTRY,
+    "assetdock_worker_maintenance_failures", "Maintenance runs that failed.", registry=REGISTRY
 )
-expired = Counter("assetdock_worker_expired_assets", "Reservations this worker found to be over.", registry=REGISTRY)
+expired = Counter("assetdock_worker_expired_assets", "Reservations this worker expired.", registry=REGISTRY)

@@ -1,4 +1,4 @@
-"""One deliver job from its lease to its outcome."""
+"""Handles deliver jobs: sends one webhook and records the response."""
 
 import time
 
@@ -11,32 +11,32 @@ from assetdock_server.worker.queue import Job, Queue
 log = structlog.get_logger()
 
 
-class Deliverer:
-    """Does deliver jobs. Holds nothing between them. An attempt that breaks off is made again: duplicates, no gaps."""
+class DeliveryHandler:
+    """Sends webhooks. An interrupted attempt is repeated: a receiver may get duplicates, but misses nothing."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
     async def work(self, job: Job) -> str:
-        """Sends one webhook and records how it went: `done` or `postponed`. Raises ApiError when nothing can be
-        recorded."""
-        letter = await self._queue.begin_delivery(job)
-        if letter["outcome"] != "send":
-            log.info("delivery_dropped", delivery_id=letter["delivery_id"])
+        """Sends one webhook and records the attempt. Returns `done` or `postponed`. Raises ApiError when the outcome
+        cannot be recorded."""
+        delivery = await self._queue.begin_delivery(job)
+        if delivery["outcome"] != "send":
+            log.info("delivery_dropped", delivery_id=delivery["delivery_id"])
             return "done"
-        body = letter["body"].encode()
+        body = delivery["body"].encode()
         attempt = await send(
-            letter["url"],
+            delivery["url"],
             body,
-            signature.headers(letter["secrets"], letter["delivery_id"], int(time.time()), body),
-            loopback=letter["loopback"],
+            signature.headers(delivery["secrets"], delivery["delivery_id"], int(time.time()), body),
+            loopback=delivery["loopback"],
         )
         outcome = await self._queue.record_delivery(job, attempt)
-        # Not the URL and not the error, which may quote the receiver: both are their owner's.
+        # The URL and the error stay out of the log: they belong to the owner, and the error may quote the receiver.
         log.info(
             "delivery_attempted",
-            delivery_id=letter["delivery_id"],
-            webhook_endpoint_id=letter["webhook_endpoint_id"],
+            delivery_id=delivery["delivery_id"],
+            webhook_endpoint_id=delivery["webhook_endpoint_id"],
             status=attempt.status,
             milliseconds=attempt.duration_ms,
             outcome=outcome,

@@ -1,4 +1,4 @@
-"""Keeps a process's memory and environment from others of the same user."""
+"""Protects the worker's memory and environment from other processes of the same user."""
 
 import ctypes
 import sys
@@ -6,11 +6,11 @@ import sys
 PR_SET_DUMPABLE = 4
 
 
-def hide() -> bool:
-    """Makes this process undumpable, so that /proc shows its environment to root only; whether that was possible.
+def disable_dumping() -> bool:
+    """Makes this process undumpable, so that only root can read its environment in /proc. Returns whether it worked.
 
-    ffprobe runs as the same user as the worker. Without this, a hole in ffprobe reads the worker's token.
-    Programs that the process starts are dumpable again: the kernel decides anew at each exec.
+    ffprobe runs as the same user as the worker. Without this, an exploited ffprobe could read the worker's token.
+    Programs that this process starts are dumpable again, because the kernel resets the flag at each exec.
     """
     if sys.platform != "linux":
         return False

@@ -1,4 +1,4 @@
-"""What has to happen by the clock, and that no job stands for. Every worker does it; the database shares it out."""
+"""Runs the periodic maintenance of the database. Every worker calls it; the database divides the work."""
 
 import asyncio
 import random
@@ -9,26 +9,26 @@ from assetdock_server.errors import ApiError
 from assetdock_server.worker import counters
 from assetdock_server.worker.queue import Queue
 
-EVERY_SECONDS = 5.0
+INTERVAL_SECONDS = 5.0
 
 log = structlog.get_logger()
 
 
-async def run_maintenance(queue: Queue, every: float = EVERY_SECONDS) -> None:
-    """Runs until cancelled. A database that is away is the loop's to complain about."""
+async def run_maintenance(queue: Queue, interval: float = INTERVAL_SECONDS) -> None:
+    """Runs until cancelled, about every `interval` seconds."""
     while True:
-        await asyncio.sleep(every * random.uniform(0.7, 1.3))  # noqa: S311 - so that workers don't march in step
+        await asyncio.sleep(interval * random.uniform(0.7, 1.3))  # noqa: S311 - jitter, so that workers spread out
         try:
             expired = await queue.run_maintenance()
         except ApiError as error:
             counters.maintenance_failures.inc()
             if error.code == "upstream_unavailable":
-                log.debug("maintenance_failures", code=error.code)
+                log.debug("maintenance_failures", code=error.code)  # the loop reports it as queue_unreachable
             else:
                 log.warning("maintenance_failures", code=error.code)
             continue
         except Exception:
-            # A fault of ours must not end this for the rest of the worker's life: nothing would expire any more.
+            # Without this, one bug would end the expiry of reservations until the worker restarts.
             counters.maintenance_failures.inc()
             log.exception("maintenance_failures")
             continue

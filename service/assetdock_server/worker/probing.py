@@ -1,4 +1,4 @@
-"""One probe job from its lease to its outcome."""
+"""Handles probe jobs: reads what an asset's file is and records the verdict."""
 
 import asyncio
 import time
@@ -15,25 +15,25 @@ from assetdock_server.gateways.storage import Storage
 from assetdock_server.media.binary import Ffprobe
 from assetdock_server.media.ffprobe import probe
 from assetdock_server.media.object_bytes import read_range, sha256
-from assetdock_server.media.report import Media, TransientError, ReadFailure
+from assetdock_server.media.report import ReadFailure, TransientError
 from assetdock_server.media.sandbox.run import Limits
 from assetdock_server.media.truncation import is_truncated
-from assetdock_server.media.verdict import READ_FAILURES, CHECKSUM_MISMATCH, Failed, Ready, judge
+from assetdock_server.media.verdict import CHECKSUM_MISMATCH, READ_FAILURES, Failed, Ready, judge
 from assetdock_server.worker import counters
-from assetdock_server.worker.queue import Job, Queue, LeasedAsset
+from assetdock_server.worker.queue import Job, LeasedAsset, Queue
 
 UNSPECIFIC = "application/octet-stream"
-MAX_SLOT_WAIT = 2.0  # seconds a job waits for its turn; then another worker, which may be free, can have it
+MAX_SLOT_WAIT = 2.0  # seconds; then the job is given back, because another worker may have a free slot
 
 log = structlog.get_logger()
 
 
 class NoSlotError(Exception):
-    """Nothing was begun."""
+    """No slot became free in time, and the probe has not started."""
 
 
-class Prober:
-    """Does probe jobs. Holds nothing between them but `turns`: how many ffprobes may run at a time."""
+class ProbeHandler:
+    """Probes assets. `slots` limits how many ffprobes run at a time."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Prober:
         token: str,
         ffprobe: Ffprobe,
         limits: Limits,
-        turns: asyncio.Semaphore,
+        slots: asyncio.Semaphore,
     ) -> None:
         self._queue = queue
         self._storage = storage
@@ -52,13 +52,13 @@ class Prober:
         self._token = token
         self._ffprobe = ffprobe
         self._limits = limits
-        self._turns = turns
+        self._slots = slots
 
     async def work(self, job: Job) -> str:
-        """Probes the asset's bytes and records the outcome, which it returns: `done`, `postponed` or `dead`; or
-        gives the job back when its turn doesn't come: `released`. Raises ApiError when it can't be recorded."""
+        """Probes the asset and records the outcome. Returns `done`, `postponed` or `dead`, or `released` when no slot
+        became free. Raises ApiError when the outcome cannot be recorded."""
         started = time.perf_counter()
-        asset = job.asset
+        asset = job.require_asset()
         try:
             verdict = await self._verdict(asset)
         except NoSlotError:
@@ -66,7 +66,7 @@ class Prober:
             return "released"
         except (TransientError, ApiError) as error:
             outcome = await self._queue.retry_job(job, f"{type(error).__name__}: {error}")
-            log.warning("probe_postponed", attempt=job.attempt, outcome=outcome, why=str(error))
+            log.warning("probe_postponed", attempt=job.attempt, outcome=outcome, reason=str(error))
             if outcome == "dead":
                 counters.failures.labels("probe_crashed").inc()
             return "postponed" if outcome == "retry" else outcome
@@ -83,45 +83,41 @@ class Prober:
         return "done"
 
     async def _verdict(self, asset: LeasedAsset) -> Ready | Failed:
-        """A few range reads say most; all the bytes are read only for a file that passed, and only if asked for."""
+        """Reads a few ranges of the file. Reads all of it only for the checksum of a file that passed."""
         signed = await self._storage.sign_download(self._token, BUCKET, asset.id)
         if signed is None:
-            return judge(asset.type, ReadFailure("missing"))
-        async with self._turn():
+            return READ_FAILURES["missing"]
+        async with self._slot():
+            downloads = self._pool.downloads
             report = await probe(
                 signed.url,
                 ffprobe=self._ffprobe,
                 limits=self._limits,
                 declared=asset.content_type,
                 size=asset.size_bytes,
-                read_range=partial(read_range, self._pool.downloads, signed.url),
+                read_range=partial(read_range, downloads, signed.url),
             )
         verdict = judge(asset.type, report, asset.content_type)
-        if (
-            isinstance(report, Media)
-            and isinstance(verdict, Ready)
-            and await is_truncated(self._pool.downloads, signed.url, report)
-        ):
-            return READ_FAILURES["truncated"]
-        if isinstance(verdict, Failed) or asset.sha256 is None:
+        if isinstance(report, ReadFailure) or isinstance(verdict, Failed):
             return verdict
-        signed = await self._storage.sign_download(self._token, BUCKET, asset.id)  # the first may be used up by now
+        if await is_truncated(downloads, signed.url, report):
+            return READ_FAILURES["truncated"]
+        if asset.sha256 is None:
+            return verdict
+        signed = await self._storage.sign_download(self._token, BUCKET, asset.id)  # the first URL may have expired
         if signed is None:
             return READ_FAILURES["missing"]
-        return (
-            verdict
-            if await sha256(self._pool.downloads, signed.url, asset.size_bytes or 0) == asset.sha256
-            else CHECKSUM_MISMATCH
-        )
+        digest = await sha256(downloads, signed.url, asset.size_bytes or 0)
+        return verdict if digest == asset.sha256 else CHECKSUM_MISMATCH
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _slot(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(MAX_SLOT_WAIT):
-                await self._turns.acquire()
+                await self._slots.acquire()
         except TimeoutError as error:
             raise NoSlotError from error
         try:
             yield
         finally:
-            self._turns.release()
+            self._slots.release()

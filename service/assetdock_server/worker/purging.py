@@ -1,4 +1,4 @@
-"""Jobs that end things: the purge of one asset's bytes, and of everything a user had who left."""
+"""Handles purge jobs: deletes the bytes of one asset."""
 
 import structlog
 
@@ -10,8 +10,8 @@ from assetdock_server.worker.queue import Job, Queue
 log = structlog.get_logger()
 
 
-class Purger:
-    """Does purge jobs. Each step may be done again after a crash at any point."""
+class PurgeHandler:
+    """Deletes an asset's bytes. Every step can be repeated after a crash."""
 
     def __init__(self, *, queue: Queue, storage: Storage, token: str) -> None:
         self._queue = queue
@@ -19,9 +19,9 @@ class Purger:
         self._token = token
 
     async def work(self, job: Job) -> str:
-        """Deletes the bytes and records that they are gone: `done` or `postponed`. Raises ApiError when nothing can be
+        """Deletes the bytes and records it. Returns `done` or `postponed`. Raises ApiError when the outcome cannot be
         recorded."""
-        # Committed before Storage is asked: from here on nobody can restore an asset whose bytes are going.
+        # Committed before the call to Storage, so that nobody can restore an asset whose bytes are being deleted.
         name = await self._queue.begin_purge(job)
         try:
             await self._storage.remove(self._token, BUCKET, name)
@@ -32,25 +32,12 @@ class Purger:
         except ApiError as error:
             if error.code != "conflict":
                 raise
-            # Either the lease is gone, and this call is refused as well, or the object is still there.
+            # Either the object still exists, or the lease has expired; then this call is rejected too.
             return await self._postpone(job, error.text)
         log.info("asset_purged", attempt=job.attempt)
         return "done"
 
-    async def _postpone(self, job: Job, why: str) -> str:
-        await self._queue.retry_job(job, why)
-        log.warning("purge_postponed", attempt=job.attempt, why=why)
+    async def _postpone(self, job: Job, reason: str) -> str:
+        await self._queue.retry_job(job, reason)
+        log.warning("purge_postponed", attempt=job.attempt, reason=reason)
         return "postponed"
-
-
-class OwnerPurger:
-    """Does the jobs that a deleted user leaves, a batch at a time."""
-
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
-
-    async def work(self, job: Job) -> str:
-        """Deletes the next assets of the user. Raises ApiError."""
-        outcome = await self._queue.purge_owner_batch(job)
-        log.info("owner_purged" if outcome == "done" else "owner_purge_continues", owner_id=job.owner_id)
-        return outcome

@@ -1,7 +1,7 @@
-"""`python -m assetdock_server reconcile`: goes through everything the database knows, and says what is wrong with it.
+"""`python -m assetdock_server reconcile`: finds rows, objects and jobs that contradict each other.
 
-SQL decides what is wrong and puts it right (migration `reconciliation`); this only turns the pages, and asks Storage to
-delete objects that nobody needs.
+SQL finds and repairs the discrepancies (migration `reconciliation`). This module reads the pages and asks Storage to
+delete orphaned objects.
 """
 
 import sys
@@ -20,14 +20,14 @@ from assetdock_server.gateways.storage import Storage
 
 Discrepancy = dict[str, Any]
 FIRST = "objects:"
-ROWS_A_PAGE = 500
+PAGE_SIZE = 500
 
 log = structlog.get_logger()
 
 
 async def run(settings: WorkerSettings, *, repair: bool) -> int:
-    """Reports, and repairs if asked to. 0 when nothing is wrong (any more), 1 when something is, 3 when it couldn't
-    be found out."""
+    """Reports discrepancies and repairs them if asked. Returns 0 when none is left, 1 when some are, and 3 when the
+    search failed."""
     connection = settings.connection
     async with http_pool() as pool:
         reconciliation = Reconciliation(
@@ -43,7 +43,7 @@ async def run(settings: WorkerSettings, *, repair: bool) -> int:
 
 
 class Reconciliation:
-    """One walk through objects, assets, jobs and owners."""
+    """One pass over objects, assets, jobs and owners."""
 
     def __init__(self, postgrest: Postgrest, storage: Storage, token: str) -> None:
         self._postgrest = postgrest
@@ -51,7 +51,7 @@ class Reconciliation:
         self._token = token
 
     async def run(self, *, repair: bool, report: TextIO = sys.stdout, summary: TextIO = sys.stderr) -> int:
-        """A line of JSON for each discrepancy, and a summary; the exit code. Raises ApiError."""
+        """Writes a line of JSON for each discrepancy, and a summary. Returns the exit code. Raises ApiError."""
         found: Counter[tuple[str, str]] = Counter()
         async for discrepancy in self._discrepancies():
             outcome = await self._repair(discrepancy) if repair else "found"
@@ -66,21 +66,21 @@ class Reconciliation:
     async def _discrepancies(self) -> AsyncIterator[Discrepancy]:
         cursor: str | None = FIRST
         while cursor is not None:
-            page = await self._call("find_discrepancies", {"cursor": cursor, "max": ROWS_A_PAGE})
+            page = await self._call("find_discrepancies", {"cursor": cursor, "max": PAGE_SIZE})
             for discrepancy in page["items"]:
                 yield discrepancy
             cursor = page["next_cursor"]
 
     async def _repair(self, discrepancy: Discrepancy) -> str:
-        about = {"kind": discrepancy["kind"], "subject": discrepancy["subject"]}
-        outcome = await self._call("repair_discrepancy", about)
+        target = {"kind": discrepancy["kind"], "subject": discrepancy["subject"]}
+        outcome = await self._call("repair_discrepancy", target)
         if outcome["outcome"] == "delete_object":
             await self._storage.remove(self._token, BUCKET, discrepancy["subject"])
-            outcome = await self._call("repair_discrepancy", about)
+            outcome = await self._call("repair_discrepancy", target)
             if outcome["outcome"] == "delete_object":
                 return "not_deleted"
         return str(outcome["outcome"])
 
     async def _call(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = await self._postgrest.call(function, arguments, token=self._token, idempotent=True)
-        return answer
+        response: dict[str, Any] = await self._postgrest.call(function, arguments, token=self._token, idempotent=True)
+        return response
