@@ -1,6 +1,6 @@
-"""Real media, made by ffmpeg when a test first asks for it.
+"""Sample media, encoded by ffmpeg at first use.
 
-Every sample lasts SECONDS. Sound is 44.1 kHz mono, video 320 x 240 at 30000/1001 pictures a second.
+Every sample lasts SECONDS. Audio is 44.1 kHz mono, video 320 x 240 at 30000/1001 frames per second.
 """
 
 import shutil
@@ -9,17 +9,16 @@ import wave
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 12  # more than the tail the worker checks, so that checking it has to seek
+SECONDS = 12  # longer than the tail that the worker checks, so that the check must seek
 AAC_FRAME = 1024 / 44100
 MP3_FRAME = 1152 / 44100
 OPUS_FRAME = 0.02
 PICTURE = 1001 / 30000
-# Where a container has no way to hide the encoder's priming, its frame comes before the first picture.
+# In a container that cannot hide encoder priming, the priming frame comes before the first picture.
 PRIMED = PICTURE + AAC_FRAME
 
 _SOUND = ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=44100:duration={SECONDS}"]
-# A loud start and a quiet end: at a constant quality the bit rate isn't constant, and guesses from it are
-# wrong.
+# A loud start and a quiet end: the bit rate varies, so an estimate from the bit rate is wrong.
 _UNEVEN = [
     *("-f", "lavfi", "-i", f"anoisesrc=sample_rate=44100:duration={SECONDS / 3}"),
     *("-f", "lavfi", "-i", f"anullsrc=sample_rate=44100:channel_layout=mono:duration={SECONDS * 2 / 3}"),
@@ -32,15 +31,15 @@ _VP8 = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "20
 
 @dataclass(frozen=True)
 class Sample:
-    """How a file is made, and what is true of it."""
+    """How ffmpeg makes a file, and the expected result of its probe."""
 
     name: str
     arguments: list[str]
     container: str
     content_type: str
     kinds: tuple[str, ...]
-    frame: float  # seconds one packet lasts: how exact its duration can be
-    piped: bool = False  # written to a pipe: the muxer can't come back to fill in sizes and durations
+    frame: float  # seconds per packet, the precision of the duration
+    piped: bool = False  # written to a pipe, so the muxer cannot fill in sizes and durations
 
 
 _BOTH = ("video", "audio")
@@ -107,7 +106,7 @@ SAMPLES = {
             "mp3",
             "audio/mpeg",
             ("audio",),
-            3 * MP3_FRAME,  # without Xing nothing says how much of the first and last frames is padding
+            3 * MP3_FRAME,  # without Xing the padding is unknown
         ),
         Sample(
             "cover.mp3",
@@ -154,7 +153,7 @@ SUBRIP = "1\n00:00:01,000 --> 00:00:02,500\nFirst\n\n2\n00:00:05,000 --> 00:00:0
 
 
 def make(name: str, folder: Path) -> Path:
-    """The sample of that name in `folder`, made unless it is there."""
+    """Returns the sample of that name in `folder`, and makes it if it is missing."""
     path = folder / name
     if path.exists():
         return path
@@ -171,7 +170,7 @@ def make(name: str, folder: Path) -> Path:
 
 
 def silence(path: Path, seconds: int, rate: int = 8000) -> Path:
-    """A WAV that needs no ffmpeg: 16-bit mono silence."""
+    """Writes a WAV of 16-bit mono silence without ffmpeg."""
     with wave.open(str(path), "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
@@ -181,7 +180,7 @@ def silence(path: Path, seconds: int, rate: int = 8000) -> Path:
 
 
 def with_long_titles(folder: Path, name: str) -> Path:
-    """A film of SECONDS, an .mp4 or .mkv, whose titles go on for a minute: it claims to last as long as they do."""
+    """An .mp4 or .mkv with SECONDS of video and a minute of titles: its header claims a minute."""
     path = folder / name
     film, titles = make("moov-first.mp4", folder), folder / "long.srt"
     titles.write_text("1\n00:00:01,000 --> 00:01:00,000\nThe end\n")

@@ -1,4 +1,4 @@
-"""Both ffprobes, the media they read, and a storage to read it from."""
+"""Fixtures: both ffprobes, media files, and a storage server."""
 
 import asyncio
 import shutil
@@ -17,20 +17,19 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session", params=["debian", "npm"])
 def ffprobe(request: pytest.FixtureRequest) -> Ffprobe:
-    """Each ffprobe the worker may meet. Both have to be there: what holds for one needn't hold for the
-    other."""
+    """Each ffprobe that the worker supports. Both are required, because they behave differently."""
     if request.param == "debian":
         path = shutil.which("ffprobe")
-        assert path, "ffprobe isn't on PATH: apt-get install --no-install-recommends ffmpeg"
+        assert path, "ffprobe is not on PATH. Run: apt-get install --no-install-recommends ffmpeg"
     else:
         path = str(from_npm(ROOT))
-        assert Path(path).is_file(), "node_modules holds no ffprobe: make setup"
+        assert Path(path).is_file(), "node_modules has no ffprobe. Run: make setup"
     return asyncio.run(find(ROOT, {"ASSETDOCK_FFPROBE": path}))
 
 
 @pytest.fixture(scope="session")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of samples, filled as they are asked for."""
+    """The folder of samples. A test creates the samples it needs."""
     return tmp_path_factory.mktemp("media")
 
 
@@ -43,13 +42,13 @@ def storage(media: Path) -> Iterator[Storage]:
 
 @pytest.fixture
 def limits() -> Limits:
-    """Tight enough that a hanging test says so."""
+    """Short limits, so that a hanging test fails soon."""
     return Limits(seconds=20, measure_seconds=20, stall_seconds=5)
 
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
-    """Noise that grows and fades, as an MP3 of so many seconds."""
+    """Encodes noise of changing volume as an MP3 of the given seconds."""
     folder = tmp_path_factory.mktemp("mp3")
     made: dict[tuple[int, tuple[str, ...]], bytes] = {}
 

@@ -1,11 +1,11 @@
-"""MP3s of noise, and what a forger makes of them."""
+"""Options for test MP3s, and forged frame counts."""
 
 NO_TAGS = ("-write_xing", "0", "-id3v2_version", "0")
 VARIABLE = ("-ac", "2", "-q:a", "2")
 
 
 def forged(data: bytes, times: float, *, sealed: bool) -> bytes:
-    """The same file with another count of frames, and with LAME's checksum made to fit, if `sealed`."""
+    """The file with its frame count multiplied by `times`, and a valid LAME checksum if `sealed`."""
     content = bytearray(data)
     name = max(content.find(b"Xing"), content.find(b"Info"))
     frames = int(int.from_bytes(content[name + 8 : name + 12], "big") * times)

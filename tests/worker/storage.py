@@ -1,4 +1,4 @@
-"""A storage that serves files by range on 127.0.0.1 and remembers what was asked of it."""
+"""A storage server on 127.0.0.1 that serves byte ranges and records the requests."""
 
 import re
 import socket
@@ -17,11 +17,12 @@ Fault = Literal["cut", "reset"]
 
 @dataclass
 class Storage:
-    """Serves `folder`. Paths under `answers` get that status instead, `faults` break the n-th request's body
-    half-way."""
+    """Serves `folder`. `answers` sets the statuses of a file; `faults` breaks the body of its n-th request half-way."""
 
     folder: Path
-    answers: dict[str, list[int]] = field(default_factory=dict)  # name → statuses, the last one for ever; 0: the file
+    answers: dict[str, list[int]] = field(
+        default_factory=dict
+    )  # name → statuses in turn, the last one repeated; 0: the file
     faults: dict[str, dict[int, Fault]] = field(default_factory=dict)  # name → {request number from 1: fault}
     requests: list[tuple[str, str]] = field(default_factory=list)  # (path, Host)
     sent: int = 0  # bytes of bodies
@@ -49,7 +50,7 @@ def _handler(storage: Storage) -> type[BaseHTTPRequestHandler]:
                 return self._answer(status)
             body = (storage.folder / name).read_bytes() if (storage.folder / name).is_file() else None
             if body is None:
-                return self._answer(400)  # as Supabase Storage says 404
+                return self._answer(400)  # as Supabase Storage does for a missing object
             asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             start = int(asked[1]) if asked else 0
             end = int(asked[2]) + 1 if asked and asked[2] else None
@@ -72,8 +73,7 @@ def _handler(storage: Storage) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def _send(self, body: bytes, fault: Fault | None) -> None:
-            # Little in flight: what the kernel takes off our hands counts as sent, whether it is ever read or
-            # not.
+            # A small buffer, because bytes in the kernel count as sent even if nobody reads them.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
             whole = memoryview(body)[: len(body) // 2] if fault else memoryview(body)
             try:
@@ -83,7 +83,7 @@ def _handler(storage: Storage) -> type[BaseHTTPRequestHandler]:
                 if fault == "reset":
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.connection.close()
-            except OSError:  # ffprobe has what it wanted and closed
+            except OSError:  # ffprobe closed the connection early
                 pass
 
     return Handler
@@ -91,15 +91,15 @@ def _handler(storage: Storage) -> type[BaseHTTPRequestHandler]:
 
 @contextmanager
 def serving(folder: Path, tls: SSLContext | None = None) -> Iterator[Storage]:
-    """A storage in a thread of its own, on a free port."""
+    """Runs a storage server in a thread, on a free port."""
     storage = Storage(folder)
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
-        request_queue_size = 64  # who asks for several pieces at once is not to wait for a second SYN
+        request_queue_size = 64  # concurrent requests must not wait for a second SYN
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """A refused TLS handshake is a test's business, not stderr's."""
+            """Keeps rejected TLS handshakes out of stderr."""
 
     with Server(("127.0.0.1", 0), _handler(storage)) as server:
         if tls:

@@ -1,4 +1,4 @@
-"""What a frame says of itself, and an encoder's tag of all the others."""
+"""Parsing of MP3 frames and encoder tags."""
 
 from collections.abc import Callable
 
@@ -12,14 +12,14 @@ from tests.worker.mp3s import forged
     "header",
     ["fffb00c4", "fffbf0c4", "fffb9cc4", "ffeb90c4", "fffd90c4", "ffff90c4", "fff990c4", "fe7b90c4", "fffb90"],
 )
-def test_what_is_no_frame_of_an_mp3_is_none(header: str) -> None:
-    """The free format and no bit rate; no sampling rate, no version; layers II, I and none; no frame, and half of one.
-    A frame of no size would be followed by itself for ever."""
+def test_rejects_invalid_frame_headers(header: str) -> None:
+    """Free format, invalid bit rate, sampling rate and version; layers II, I and none; no frame, and half a frame. A
+    frame of size zero would make the parser loop."""
     assert Frame.at(bytes.fromhex("fffb90c4"), 0) == Frame(3, 44100, 128_000, padded=False, mono=True)
     assert Frame.at(bytes.fromhex(header), 0) is None
 
 
-# The first bytes of files that LAME 3.100 made of the same two minutes, in mono and stereo.
+# The first bytes of two files that LAME 3.100 encoded from the same two minutes.
 MADE_BY_LAME = {
     "mono": (
         "fffb90c4000000000000000000000000000000000058696e670000000f000011f3000f9968000102030506070a0c1013171b1e2225282b2c2d"
@@ -39,7 +39,7 @@ MADE_BY_LAME = {
 
 
 @pytest.mark.parametrize("channels", MADE_BY_LAME)
-def test_a_tag_that_lame_wrote_is_read(channels: str) -> None:
+def test_reads_the_tag_of_lame(channels: str) -> None:
     digits, size = MADE_BY_LAME[channels]
     head = bytes.fromhex(digits)
     frame = Frame.at(head, 0)
@@ -49,8 +49,8 @@ def test_a_tag_that_lame_wrote_is_read(channels: str) -> None:
     assert Tag.of(head[:60] + b"\x77" + head[61:], frame) == Tag(frames=4595, size=size, intact=False)
 
 
-def test_the_checksum_of_lame_and_of_libavformat_are_known(sound: Callable[..., bytes]) -> None:
-    """They differ for mono, where the tag stands nearer to the frame's begin: the second covers its own place."""
+def test_verifies_the_checksums_of_lame_and_libavformat(sound: Callable[..., bytes]) -> None:
+    """The checksums differ for mono, where the tag starts earlier: libavformat's covers its own bytes."""
     of_libavformat = sound(60, "-b:a", "192k")
     of_lame = forged(of_libavformat, 1, sealed=True)
     broken = bytearray(of_lame)

@@ -1,4 +1,4 @@
-"""What a probe means for the asset, and what its uploader is told."""
+"""The verdict on a probed file, and the message for its uploader."""
 
 from decimal import Decimal
 from typing import get_args
@@ -21,7 +21,7 @@ def code(asset_type: AssetType, *streams: Stream, container: str = "mp4", declar
     return verdict.code if isinstance(verdict, Failed) else "ready"
 
 
-def test_each_type_of_asset_needs_its_streams() -> None:
+def test_each_asset_type_needs_its_streams() -> None:
     assert code("audio", SOUND) == "ready"
     assert code("audio", SOUND, PICTURES) == "ready"
     assert code("audio", SOUND, COVER) == "ready"
@@ -47,7 +47,7 @@ def test_each_type_of_asset_needs_its_streams() -> None:
         ("crashed", "probe_crashed"),
     ],
 )
-def test_a_file_that_was_not_read_fails_with_its_reason(asset_type: AssetType, reason: str, expected: str) -> None:
+def test_an_unread_file_fails_with_the_code_of_its_reason(asset_type: AssetType, reason: str, expected: str) -> None:
     verdict = judge(asset_type, ReadFailure(reason))  # type: ignore[arg-type]
 
     assert isinstance(verdict, Failed)
@@ -56,14 +56,14 @@ def test_a_file_that_was_not_read_fails_with_its_reason(asset_type: AssetType, r
 
 
 @pytest.mark.parametrize("duration", [None, Decimal("99999999999.000")])
-def test_a_file_without_a_sensible_duration_is_unreadable(duration: Decimal | None) -> None:
+def test_a_file_without_a_valid_duration_is_unreadable(duration: Decimal | None) -> None:
     verdict = judge("audio", Media("mp3", (SOUND,), duration=duration))
 
     assert isinstance(verdict, Failed)
     assert verdict.code == "unreadable_media"
 
 
-def test_a_ready_asset_says_what_its_bytes_are() -> None:
+def test_a_ready_asset_has_the_detected_content_type() -> None:
     media = Media("mp4", (SOUND, PICTURES), size=1_000_000, duration=Decimal("8.000"))
 
     verdict = judge("video", media, "application/octet-stream")
@@ -90,7 +90,7 @@ def test_a_ready_asset_says_what_its_bytes_are() -> None:
         ("", "flac"),
     ],
 )
-def test_a_name_of_the_same_family_fits(declared: str, container: str) -> None:
+def test_accepts_a_content_type_of_the_same_family(declared: str, container: str) -> None:
     assert agrees(declared, container)
 
 
@@ -107,7 +107,7 @@ def test_a_name_of_the_same_family_fits(declared: str, container: str) -> None:
         ("audio/mpeg", "srt"),
     ],
 )
-def test_a_name_of_another_family_does_not_fit(declared: str, container: str) -> None:
+def test_rejects_a_content_type_of_another_family(declared: str, container: str) -> None:
     assert not agrees(declared, container)
     verdict = judge("audio", Media(container, (SOUND,), duration=LASTS), declared)
     assert isinstance(verdict, Failed)
