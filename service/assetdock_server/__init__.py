@@ -1,1 +1,1 @@
-"""Assetdock's HTTP service and worker. Rules live in Postgres; this package carries requests to them."""
+"""Assetdock's HTTP service and worker. The rules are Postgres functions, which this package calls."""

@@ -17,23 +17,23 @@ from assetdock_server.protocol import BoundedHttp
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; its exit code. 2 for a setting that is missing or malformed."""
+    """Runs one command and returns its exit code: 2 for a missing or malformed setting."""
     parser = argparse.ArgumentParser(prog="python -m assetdock_server", description="Assetdock's service and worker.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="answer HTTP requests on HOST:PORT")
-    worker = commands.add_parser("worker", help="probe uploaded media, purge what was deleted")
+    commands.add_parser("serve", help="serve HTTP requests on HOST:PORT")
+    worker = commands.add_parser("worker", help="probe uploaded media, send webhooks, purge deleted assets")
     worker.add_argument(
         "--concurrency",
         type=_positive,
         default=os.cpu_count() or 1,
-        help="jobs at a time (default: the cores)",
+        help="number of concurrent jobs (default: the number of cores)",
     )
     reconcile = commands.add_parser(
-        "reconcile", help="report what is wrong between database and Storage; 1 if anything"
+        "reconcile", help="report discrepancies between the database and Storage; exit code 1 if there are any"
     )
-    reconcile.add_argument("--repair", action="store_true", help="put right what can be")
+    reconcile.add_argument("--repair", action="store_true", help="repair the discrepancies that can be repaired")
     mint = commands.add_parser("mint-worker-token", help="print a token for SUPABASE_WORKER_TOKEN")
-    mint.add_argument("--days", type=_positive, default=365, help="how long it is valid (default: 365)")
+    mint.add_argument("--days", type=_positive, default=365, help="validity in days (default: 365)")
     options = parser.parse_args(arguments)
     try:
         if options.command == "serve":
@@ -68,8 +68,8 @@ def _serve() -> int:
             timeout_graceful_shutdown=10,
         )
     )
-    # What is there by now stays, and a request's objects go without the collector, which would look through all of them
-    # after each few hundred allocations. It still comes for what refers to itself.
+    # The objects that exist now live as long as the process, and reference counting frees those of a request. Without
+    # this, the collector would scan them after every few hundred allocations. It still collects reference cycles.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
@@ -78,7 +78,7 @@ def _serve() -> int:
 
 
 def _work(concurrency: int) -> int:
-    # Here, so that serving does not load what only the worker needs.
+    # Imported here, so that `serve` does not load the worker's modules.
     from assetdock_server.worker.process import run  # noqa: PLC0415
 
     settings = worker_settings(os.environ)

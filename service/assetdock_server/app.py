@@ -1,4 +1,4 @@
-"""Puts the service together."""
+"""Builds the ASGI application."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -32,9 +32,9 @@ from assetdock_server.routes.table import TABLE, routes
 
 
 def create_app(settings: ServiceSettings, is_stopping: Callable[[], bool] = lambda: False) -> Starlette:
-    """The ASGI application. It opens its connections when it starts and closes them when it stops.
+    """Returns the ASGI application. It opens its connections at startup and closes them at shutdown.
 
-    `is_stopping` says that the server is about to stop: whoever waits for an asset is answered then.
+    `is_stopping` tells whether the server is shutting down. Requests that wait for an asset then get their response.
     """
     connection = settings.connection
 

@@ -1,4 +1,4 @@
-"""The settings of a process, read once. The names are Supabase's own where Supabase has one."""
+"""The settings of a process, read once from the environment. Supabase's own names are used where they exist."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ BUCKET = "assets"  # the Storage bucket of every asset; the migrations create it
 
 
 class ConfigError(Exception):
-    """A setting is missing or malformed; the message is one line that says which and where to find it."""
+    """A setting is missing or malformed. The message is one line: which setting, and where to find its value."""
 
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach the Supabase project: needed by the service and the worker alike."""
+    """The address and key of the Supabase project, used by the service and the worker."""
 
     supabase_url: str
     publishable_key: str
@@ -42,7 +42,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """What `serve` needs. `session_secret` is the project's HS256 secret, when it has one."""
+    """The settings of `serve`. `session_secret` is the project's HS256 secret, if it has one."""
 
     connection: Connection
     signing_key: SigningKey
@@ -50,18 +50,18 @@ class ServiceSettings:
     host: str
     port: int
     cors_origins: tuple[str, ...]
-    requests_per_minute: int | None  # of one owner, in this process
+    requests_per_minute: int | None  # per owner and process; None: no limit
     log_level: str
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What `worker` needs. It never holds the signing key: a hole in ffprobe must not become service_role."""
+    """The settings of `worker`. The signing key is not among them: an exploit of ffprobe must not get service_role."""
 
     connection: Connection
     token: str
-    lease_seconds: int  # a job of a worker that died comes round again after so long
-    probe_seconds: float  # for one look at a file's header
+    lease_seconds: int  # the job of a crashed worker is available again after this time
+    probe_seconds: float  # time limit of one probe
     host: str
     metrics_port: int | None
     log_level: str
@@ -106,7 +106,8 @@ def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
     token = environment.get("SUPABASE_WORKER_TOKEN") or ""
     if _claims(token).get("role") != "assetdock_worker":
         raise ConfigError(
-            "SUPABASE_WORKER_TOKEN is missing or not for assetdock_worker: `python -m assetdock_server mint-worker-token` makes one."
+            "SUPABASE_WORKER_TOKEN is missing or not a token for assetdock_worker. "
+            "Create one with `python -m assetdock_server mint-worker-token`."
         )
     metrics_port = environment.get("ASSETDOCK_WORKER_METRICS_PORT")
     return WorkerSettings(
@@ -125,7 +126,7 @@ def _connection(environment: Mapping[str, str]) -> Connection:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
         raise ConfigError(
-            "SUPABASE_URL is missing or no plain http(s) URL: see Project Settings > Data API, "
+            "SUPABASE_URL is missing or not a plain http(s) URL: see Project Settings > Data API, "
             "for example https://abcdefgh.supabase.co."
         )
     key = environment.get("SUPABASE_PUBLISHABLE_KEY") or ""
@@ -135,14 +136,14 @@ def _connection(environment: Mapping[str, str]) -> Connection:
         )
     if key.startswith("sb_secret_") or _claims(key).get("role") == "service_role":
         raise ConfigError(
-            "SUPABASE_PUBLISHABLE_KEY holds a secret key; Assetdock never needs one. Use sb_publishable_…."
+            "SUPABASE_PUBLISHABLE_KEY contains a secret key, which Assetdock does not need. Use sb_publishable_…."
         )
     return Connection(supabase_url=url, publishable_key=key)
 
 
 def _claims(token: str) -> dict[str, Any]:
-    """A token's claims, unverified: only to tell one kind of setting from another."""
-    import jwt  # noqa: PLC0415 - heavy, and needed at start only
+    """The unverified claims of a token, used only to detect a wrong kind of token."""
+    import jwt  # noqa: PLC0415 - slow to import, and needed only at startup
 
     try:
         return dict(jwt.decode(token, options={"verify_signature": False}))
@@ -152,14 +153,14 @@ def _claims(token: str) -> dict[str, Any]:
 
 def _port(text: str, name: str = "PORT") -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
-        raise ConfigError(f"{name} is {text!r}; it is a number from 1 to 65535.")
+        raise ConfigError(f"{name} is {text!r}; it must be a number from 1 to 65535.")
     return int(text)
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: int, allowed: range) -> int:
     text = environment.get(name) or str(default)
     if not text.isascii() or not text.isdigit() or int(text) not in allowed:
-        raise ConfigError(f"{name} is {text!r}; it is a number of seconds from {allowed[0]} to {allowed[-1]}.")
+        raise ConfigError(f"{name} is {text!r}; it must be a number of seconds from {allowed[0]} to {allowed[-1]}.")
     return int(text)
 
 
@@ -167,7 +168,9 @@ def _rate(text: str) -> int | None:
     if text == "off":
         return None
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
-        raise ConfigError(f"ASSETDOCK_RATE_LIMIT is {text!r}; it is requests per minute and owner, or off.")
+        raise ConfigError(
+            f"ASSETDOCK_RATE_LIMIT is {text!r}; it must be a number of requests per minute and owner, or off."
+        )
     return int(text)
 
 
@@ -176,12 +179,14 @@ def _origins(text: str) -> list[str]:
     for origin in origins:
         parts = urlsplit(origin)
         if origin != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path):
-            raise ConfigError(f"ASSETDOCK_CORS_ORIGINS has {origin!r}; list origins such as https://app.example.com.")
+            raise ConfigError(
+                f"ASSETDOCK_CORS_ORIGINS contains {origin!r}; it must list origins such as https://app.example.com."
+            )
     return origins
 
 
 def _log_level(environment: Mapping[str, str]) -> str:
     level = (environment.get("LOG_LEVEL") or "info").lower()
     if level not in ("debug", "info", "warning", "error"):
-        raise ConfigError(f"LOG_LEVEL is {json.dumps(level)}; it is debug, info, warning or error.")
+        raise ConfigError(f"LOG_LEVEL is {json.dumps(level)}; it must be debug, info, warning or error.")
     return level

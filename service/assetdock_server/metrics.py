@@ -1,4 +1,4 @@
-"""What the process counts, for Prometheus. Labels have few values: route templates, never ids."""
+"""The process's Prometheus metrics. Labels have few values: route templates, never ids."""
 
 from functools import cache
 from typing import Any
@@ -10,41 +10,55 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 requests = Counter(
-    "assetdock_http_requests", "Requests by route template, method and status.", ["route", "method", "status"],
+    "assetdock_http_requests",
+    "HTTP requests by route template, method and status.",
+    ["route", "method", "status"],
     registry=REGISTRY,
-)  # fmt: skip
+)
 request_seconds = Histogram(
     "assetdock_http_request_seconds",
-    "Time to answer, by route template.",
+    "Duration of HTTP requests by route template.",
     ["route"],
     buckets=SECONDS,
     registry=REGISTRY,
 )
 upstream_seconds = Histogram(
-    "assetdock_upstream_seconds", "Time a server behind us took, by server and operation.", ["server", "operation"],
-    buckets=SECONDS, registry=REGISTRY,
-)  # fmt: skip
-upstream_failures = Counter(
-    "assetdock_upstream_failures", "Calls that a server behind us did not answer, by server and code.",
-    ["server", "code"], registry=REGISTRY,
-)  # fmt: skip
-api_key_lookups = Counter(
-    "assetdock_api_key_lookups", "API keys resolved, by source: from memory (hit), by the database (miss).", ["source"],
+    "assetdock_upstream_seconds",
+    "Duration of calls to upstream servers by server and operation.",
+    ["server", "operation"],
+    buckets=SECONDS,
     registry=REGISTRY,
-)  # fmt: skip
-rate_limited = Counter("assetdock_rate_limited", "Requests refused for their rate.", registry=REGISTRY)
+)
+upstream_failures = Counter(
+    "assetdock_upstream_failures",
+    "Failed calls to upstream servers by server and error code.",
+    ["server", "code"],
+    registry=REGISTRY,
+)
+api_key_lookups = Counter(
+    "assetdock_api_key_lookups",
+    "Lookups of API keys by source: the cache (hit) or the database (miss).",
+    ["source"],
+    registry=REGISTRY,
+)
+rate_limited = Counter("assetdock_rate_limited", "Requests rejected by the rate limit.", registry=REGISTRY)
 calls_in_flight = Gauge(
     "assetdock_upstream_calls_in_flight",
-    "Calls to servers behind us that are under way, or wait for a connection.",
+    "Calls to upstream servers that are in progress or wait for a connection.",
     registry=REGISTRY,
 )
 connection_limit = Gauge(
-    "assetdock_upstream_connection_limit", "Most concurrent calls to servers behind us; further calls wait.",
+    "assetdock_upstream_connection_limit",
+    "Maximum number of concurrent calls to upstream servers. Further calls wait.",
     registry=REGISTRY,
-)  # fmt: skip
-waiting = Gauge("assetdock_waiting_requests", "Requests that wait for an asset to come to rest.", registry=REGISTRY)
+)
+waiting = Gauge(
+    "assetdock_waiting_requests",
+    "Requests that wait for an asset to leave pending_upload and processing.",
+    registry=REGISTRY,
+)
 
-# What every request counts, each looked up once for its labels.
+# Looked up once per set of labels, because every request uses them.
 requests_of = cache(requests.labels)
 request_seconds_of = cache(request_seconds.labels)
 upstream_seconds_of = cache(upstream_seconds.labels)
@@ -56,21 +70,28 @@ queue_jobs = Gauge(
     registry=REGISTRY,
 )
 queue_oldest_seconds = Gauge(
-    "assetdock_queue_oldest_seconds", "How long the first available job has waited, by kind.", ["kind"],
+    "assetdock_queue_oldest_seconds",
+    "Age of the oldest available job by kind.",
+    ["kind"],
     registry=REGISTRY,
-)  # fmt: skip
+)
 queue_attempts = Gauge(
     "assetdock_queue_attempts",
-    "The most times any open job was tried, by kind and how that ended: lost (a worker died), postponed.",
+    "Highest number of attempts of an open job by kind and result: lost (a worker crashed), postponed.",
     ["kind", "ended"],
     registry=REGISTRY,
 )
-queue_dead = Gauge("assetdock_queue_dead_jobs", "Jobs given up in the last days, by kind.", ["kind"], registry=REGISTRY)
-queue_known = Gauge("assetdock_queue_known", "1 while the database tells about its queue, else 0.", registry=REGISTRY)
+queue_dead = Gauge(
+    "assetdock_queue_dead_jobs", "Jobs that failed permanently in the last days, by kind.", ["kind"], registry=REGISTRY
+)
+queue_known = Gauge("assetdock_queue_known", "1 if the last query of the queue succeeded, else 0.", registry=REGISTRY)
 
 
 def show_queue(stats: dict[str, Any] | None) -> None:
-    """Takes over what assetdock.queue_stats said; None when it could not be asked: no number is better than an old one."""
+    """Sets the gauges of the queue from the result of assetdock.queue_stats.
+
+    With None, when the query failed, it clears them: no value is better than an old one.
+    """
     for gauge in (queue_jobs, queue_oldest_seconds, queue_attempts, queue_dead):
         gauge.clear()
     queue_known.set(0 if stats is None else 1)
@@ -85,5 +106,5 @@ def show_queue(stats: dict[str, Any] | None) -> None:
 
 
 def exposition() -> bytes:
-    """All of it, in Prometheus's text format."""
+    """All metrics in the Prometheus text format."""
     return generate_latest(REGISTRY)

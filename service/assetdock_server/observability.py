@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, every line of a request with its request_id."""
+"""Structured logs: one JSON object per line. Every line of a request contains its request_id."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 def configure_logging(level: str) -> None:
-    """Sends structlog's and the standard library's records to stderr as JSON."""
+    """Configures structlog and the standard library to log JSON to stderr."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from assetdock_server.errors import CATALOGUE
-from assetdock_server.identity.session import LONGEST_TOKEN as MAX_TOKEN
-from assetdock_server.routes.parsing import LARGEST_BODY as MAX_BODY
+from assetdock_server.identity.session import MAX_TOKEN
+from assetdock_server.routes.parsing import MAX_BODY
 from assetdock_server.routes.uploads import CHUNK_SIZE
 from devstack.binaries import PROJECT, find_deno
 from devstack.ports import Ports

@@ -100,7 +100,7 @@ def test_a_token_with_one_changed_character_is_not_in_the_cache(auth: Auth) -> N
 
 
 def test_the_cache_holds_a_limited_number_of_tokens(auth: Auth, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "REMEMBERED", 3)
+    monkeypatch.setattr(session, "CACHE_SIZE", 3)
 
     async def ask() -> int:
         sessions = verifier(auth)

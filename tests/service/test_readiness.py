@@ -58,14 +58,14 @@ def test_keys_that_cannot_be_fetched_any_more_are_not_ready_but_stay_in_force(
         auth.respond = lambda: failure
         with pytest.raises(ApiError, match="upstream_unavailable"):
             await jwks.require()
-        assert not jwks.in_force
+        assert not jwks.is_loaded
 
         auth.respond = auth.document
         await jwks.require()
         auth.respond = lambda: failure
         with pytest.raises(ApiError, match="upstream_unavailable"):
             await jwks.require()
-        assert jwks.in_force
+        assert jwks.is_loaded
         await SessionVerifier(issuer=ISSUER, jwks=jwks, secret=None).verify(auth.token("first"))
 
     asyncio.run(outage())

@@ -1,7 +1,7 @@
-"""API keys: how one is made and read, and whose it is.
+"""API keys: format, creation, and lookup of the owner.
 
-`rk_live_` + 8 public characters + 32 secret characters + 6 characters of CRC-32 over all before, base62 throughout.
-The checksum lets a typo, and a scanner's false alarm, be told without asking the database.
+`rk_live_` + 8 public characters + 32 secret characters + 6 characters of CRC-32 over all before them, in base62.
+The checksum detects typos, and false positives of secret scanners, without a database query.
 """
 
 import hashlib
@@ -20,30 +20,30 @@ SHAPE = re.compile(r"rk_live_[0-9A-Za-z]{46}")
 PREFIX_LENGTH = 16
 CHECKSUM_LENGTH = 6
 
-CACHE_SECONDS = 30  # half of the minute by which last_used_at may lag; resolve_api_key writes at most every 30 s
+CACHE_SECONDS = 30  # resolve_api_key updates last_used_at at most every 30 s, so it lags at most one minute
 CACHE_SIZE = 10_000
 
 
 @dataclass(frozen=True)
 class NewApiKey:
-    """A key just made. `plaintext` is shown to its owner once and kept nowhere."""
+    """A new key. `plaintext` is returned to the owner once and stored nowhere."""
 
     plaintext: str = field(repr=False)
 
     @property
     def prefix(self) -> str:
-        """The public part, by which people tell their keys apart."""
+        """The public part, by which owners recognize a key."""
         return self.plaintext[:PREFIX_LENGTH]
 
     @property
     def sha256(self) -> str:
-        """What the database keeps, in hexadecimal."""
+        """The digest that the database stores, in hexadecimal."""
         return digest(self.plaintext)
 
 
 @dataclass(frozen=True)
 class ResolvedKey:
-    """A key that the database knows."""
+    """A valid key and its owner."""
 
     api_key_id: str
     owner_id: str
@@ -51,13 +51,13 @@ class ResolvedKey:
 
 
 def make() -> NewApiKey:
-    """A new key from the operating system's CSPRNG: 32 secret characters hold 190 bits."""
+    """A new key from the operating system's CSPRNG. The 32 secret characters hold 190 bits."""
     body = "rk_live_" + "".join(secrets.choice(ALPHABET) for _ in range(40))
     return NewApiKey(body + checksum(body))
 
 
 def is_well_formed(text: str) -> bool:
-    """Whether a text has the form of a key and the right checksum. Says nothing about whether it was ever issued."""
+    """Whether the text has the format and the checksum of a key. The key need not exist."""
     return SHAPE.fullmatch(text) is not None and checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]
 
 
@@ -77,9 +77,9 @@ def digest(plaintext: str) -> str:
 
 
 class Resolver:
-    """Finds the owner of a key, and remembers it by the key's hash for half a minute. One for the process.
+    """Looks up the owner of a key, and caches it by the key's hash for CACHE_SECONDS. One instance per process.
 
-    Remembering is safe: whether the key still lives is asked by the database on every call it makes.
+    The cache is safe, because the database checks on every call whether the key is still valid.
     """
 
     def __init__(self, look_up: Callable[[str], Awaitable[ResolvedKey]]) -> None:
@@ -87,7 +87,7 @@ class Resolver:
         self._known: OrderedDict[str, tuple[ResolvedKey, float]] = OrderedDict()
 
     async def resolve(self, plaintext: str) -> ResolvedKey:
-        """The key's owner. Raises ApiError `unauthenticated`, or what keeps the database from answering."""
+        """The key with its owner. Raises ApiError: `unauthenticated`, or the error of the database call."""
         sha256 = digest(plaintext)
         known, until = self._known.get(sha256, (None, 0.0))
         hit = known is not None and until > time.monotonic()

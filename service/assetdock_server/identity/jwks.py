@@ -1,4 +1,4 @@
-"""The public keys of Supabase Auth, fetched seldom and kept when Auth is away."""
+"""The public keys of Supabase Auth. They are fetched rarely, and kept while Auth is unreachable."""
 
 import asyncio
 import time
@@ -13,15 +13,15 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from assetdock_server.errors import ApiError
 
 FRESH_SECONDS = 600
-READY_SECONDS = 5  # for readiness, a set that was fetched so lately can still be fetched
-REFETCH_SECONDS = 60  # an unknown kid causes at most one fetch a minute, however many strangers invent one
+READY_SECONDS = 5  # readiness counts a key set fetched this recently as reachable
+REFETCH_SECONDS = 60  # unknown kids cause at most one fetch a minute, so strangers cannot flood Auth
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A verification key and the one algorithm it may be used with."""
+    """A verification key and its only allowed algorithm."""
 
     algorithm: str
     key: Any = field(repr=False)
@@ -34,42 +34,42 @@ class Jwks:
         self._fetch = fetch
         self._keys: dict[str, PublicKey] = {}
         self._fetched_at: float | None = None
-        self._tried_at: float | None = None
-        self._under_way: asyncio.Task[bool] | None = None
+        self._attempted_at: float | None = None
+        self._refreshing: asyncio.Task[bool] | None = None
 
     async def key(self, kid: str) -> PublicKey | None:
-        """The key with this id, or None. Raises ApiError `upstream_unavailable` while no key set was ever had."""
+        """The key with this id, or None. Raises ApiError `upstream_unavailable` before the first successful fetch."""
         stale = self._fetched_at is None or time.monotonic() - self._fetched_at > FRESH_SECONDS
-        if self._under_way is not None:
-            if kid not in self._keys:  # what is being fetched may have it; who has a key need not wait
-                await asyncio.shield(self._under_way)
-        elif (stale or kid not in self._keys) and self._may_try():
-            # A task of its own, so that a caller who gives up takes the answer from nobody. It ends with the fetch,
-            # which has a timeout; nobody who waited for it fetches again.
-            self._under_way = asyncio.create_task(self.refresh())
-            self._under_way.add_done_callback(self._arrived)
-            await asyncio.shield(self._under_way)
+        if self._refreshing is not None:
+            if kid not in self._keys:  # only an unknown key waits for the fetch in progress
+                await asyncio.shield(self._refreshing)
+        elif (stale or kid not in self._keys) and self._may_refresh():
+            # A separate task, so that a cancelled request does not cancel the fetch for the others. The fetch has a
+            # timeout. Requests that waited for it do not fetch again.
+            self._refreshing = asyncio.create_task(self.refresh())
+            self._refreshing.add_done_callback(self._refreshed)
+            await asyncio.shield(self._refreshing)
         if self._fetched_at is None:
             raise ApiError("upstream_unavailable", headers={"Retry-After": "5"})
         return self._keys.get(kid)
 
     @property
-    def in_force(self) -> bool:
-        """Whether there is a key set to verify sessions with, however old."""
+    def is_loaded(self) -> bool:
+        """Whether there is a key set, of any age."""
         return self._fetched_at is not None
 
     async def require(self) -> None:
-        """Returns when Auth hands out its key set, which is asked at most every few seconds.
+        """Checks that Auth serves its key set. Fetches at most every READY_SECONDS.
 
-        Raises ApiError `upstream_unavailable` when not, whether or not an older set is in force.
+        Raises ApiError `upstream_unavailable` if it does not, even if an older key set is loaded.
         """
         known = self._fetched_at is not None and time.monotonic() - self._fetched_at < READY_SECONDS
         if not known and not await self.refresh():
             raise ApiError("upstream_unavailable")
 
     async def refresh(self) -> bool:
-        """Fetches the set; whether that worked. The last good one stays in force when not."""
-        self._tried_at = time.monotonic()
+        """Fetches the key set. Returns False on failure, and keeps the previous key set."""
+        self._attempted_at = time.monotonic()
         try:
             document = await self._fetch()
             keys = dict(_usable(document))
@@ -80,17 +80,17 @@ class Jwks:
         self._fetched_at = time.monotonic()
         return True
 
-    def _arrived(self, _: "asyncio.Task[bool]") -> None:
-        self._under_way = None
+    def _refreshed(self, _: "asyncio.Task[bool]") -> None:
+        self._refreshing = None
 
-    def _may_try(self) -> bool:
-        # A first fetch that failed is tried again sooner: nobody can be let in before it worked.
-        pause = REFETCH_SECONDS if self._fetched_at is not None else 1
-        return self._tried_at is None or time.monotonic() - self._tried_at >= pause
+    def _may_refresh(self) -> bool:
+        # A failed first fetch is retried sooner, because no session can be verified before one succeeds.
+        interval = REFETCH_SECONDS if self._fetched_at is not None else 1
+        return self._attempted_at is None or time.monotonic() - self._attempted_at >= interval
 
 
 def _usable(document: dict[str, Any]) -> list[tuple[str, PublicKey]]:
-    """The keys of a JWKS that can verify sessions. Symmetric keys never come from a JWKS."""
+    """The keys of a JWKS that can verify sessions. Symmetric keys are ignored."""
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a JWKS")
     keys = []

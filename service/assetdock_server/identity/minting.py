@@ -1,7 +1,7 @@
-"""Short-lived JWTs of our own: for API keys, and for the role that looks keys up.
+"""Mints short-lived JWTs for API keys and for the role that looks up keys.
 
-The database decides on every call whether a key lives (`assetdock_private.require`), so a token may be used again until it is
-nearly over. PostgREST verifies an ES256 signature much faster when it has seen the token before.
+The database checks on every call whether a key is valid (`assetdock_private.require`), so a token can be reused until
+shortly before its expiry. PostgREST caches verified tokens, so a reused ES256 token costs much less to verify.
 """
 
 import time
@@ -9,37 +9,37 @@ from collections import OrderedDict
 
 from assetdock_server.identity.signing import SigningKey
 
-ISSUER = "assetdock"  # never Supabase Auth's: a token of ours must not pass for a session
+ISSUER = "assetdock"  # not the issuer of Supabase Auth, so that these tokens are not accepted as sessions
 LIFETIME = 300
 RENEW_BEFORE = 60
-REMEMBERED = 10_000
+CACHE_SIZE = 10_000
 
 
 class Minter:
-    """Mints and remembers tokens. One for the process."""
+    """Mints tokens and caches them. One instance per process."""
 
     def __init__(self, key: SigningKey) -> None:
         self._key = key
         self._tokens: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def for_api_key(self, api_key_id: str, owner_id: str) -> str:
-        """A token with which the database knows the caller as this key of this owner."""
-        return self._remembered(api_key_id, {"role": "authenticated", "sub": owner_id, "api_key_id": api_key_id})
+        """A token that identifies the caller to the database as this key of this owner."""
+        return self._cached(api_key_id, {"role": "authenticated", "sub": owner_id, "api_key_id": api_key_id})
 
     def for_gateway(self) -> str:
-        """A token of the role assetdock_gateway, which can look up API keys and nothing else."""
-        return self._remembered("assetdock_gateway", {"role": "assetdock_gateway"})
+        """A token of the role assetdock_gateway, which calls the functions that need no owner."""
+        return self._cached("assetdock_gateway", {"role": "assetdock_gateway"})
 
     def for_worker(self, days: int) -> str:
         """A token of the role assetdock_worker, for SUPABASE_WORKER_TOKEN."""
         return self._sign({"role": "assetdock_worker"}, days * 86_400)
 
-    def _remembered(self, name: str, claims: dict[str, object]) -> str:
+    def _cached(self, name: str, claims: dict[str, object]) -> str:
         token, renew_at = self._tokens.get(name, ("", 0.0))
         if renew_at <= time.monotonic():
             token = self._sign(claims, LIFETIME)
             self._tokens[name] = (token, time.monotonic() + LIFETIME - RENEW_BEFORE)
-            while len(self._tokens) > REMEMBERED:
+            while len(self._tokens) > CACHE_SIZE:
                 self._tokens.popitem(last=False)
         self._tokens.move_to_end(name)
         return token

@@ -1,4 +1,4 @@
-"""From a request's Authorization header to who is calling. Done exactly once a request."""
+"""Identifies the caller from the Authorization header, once per request."""
 
 import re
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class Principal:
-    """A caller. `token` is the JWT under which the database and Storage know it; `label` is fit for logs."""
+    """A caller. `token` is its JWT for the database and Storage; `label` contains no secret and is for logs."""
 
     kind: Literal["session", "api_key"]
     owner_id: str
@@ -25,7 +25,7 @@ class Principal:
 
 
 class Identification:
-    """Tells callers. The form of the token says what it claims to be; only then is it verified."""
+    """Identifies callers. The format of the token decides how it is verified."""
 
     def __init__(self, *, sessions: SessionVerifier, keys: api_key.Resolver, minter: Minter) -> None:
         self._sessions = sessions
@@ -33,11 +33,11 @@ class Identification:
         self._minter = minter
 
     async def identify(self, headers: Headers) -> Principal:
-        """The caller. Raises Unauthenticated, or the error that keeps the answer from being known."""
+        """The caller. Raises Unauthenticated, or the ApiError of a failed lookup."""
         token = bearer(headers)
         if token.startswith("rk_"):
             if not api_key.is_well_formed(token):
-                raise Unauthenticated("The API key is mistyped or cut off: its checksum does not fit")
+                raise Unauthenticated("The API key is mistyped or truncated: its checksum is wrong")
             key = await self._keys.resolve(token)
             minted = self._minter.for_api_key(key.api_key_id, key.owner_id)
             return Principal("api_key", key.owner_id, minted, key.prefix)

@@ -1,4 +1,4 @@
-"""Supabase session JWTs: which ones are let in."""
+"""Verification of Supabase session JWTs."""
 
 import hashlib
 import time
@@ -12,14 +12,14 @@ from assetdock_server.errors import Unauthenticated
 from assetdock_server.identity.jwks import Jwks
 
 LEEWAY_SECONDS = 10
-LONGEST_TOKEN = 8192
+MAX_TOKEN = 8192
 AUDIENCE = "authenticated"
-REMEMBERED = 10_000
+CACHE_SIZE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What is remembered of a token: its header, the key that verified it, whose it is, and its end in Unix seconds."""
+    """A verified token: its header, the key that verified it, its user, and its expiry in Unix seconds."""
 
     header: dict[str, Any]
     key: Any
@@ -28,13 +28,13 @@ class Verified:
 
 
 class SessionVerifier:
-    """Verifies session JWTs of one project, and remembers by its hash which it has verified. One for the process.
+    """Verifies session JWTs of one project, and caches verified tokens by their hash. One instance per process.
 
-    ES256 and RS256 by the project's JWKS, HS256 only with the configured secret: the algorithm follows from the key,
-    never from the token's header, so a public key can't be played as an HMAC secret.
+    ES256 and RS256 are verified with the project's JWKS, HS256 only with the configured secret. The algorithm follows
+    from the key, never from the token's header, so a public key cannot be used as an HMAC secret.
 
-    Remembering is safe: the same bytes pass again for as long as they would be verified again, with the very key that
-    is in force now. It saves an elliptic curve's work on every request but a token's first.
+    The cache saves the signature check of every request but a token's first. It is safe: a cached token is accepted
+    only until its expiry, and only while the key that verified it is current.
     """
 
     def __init__(self, *, issuer: str, jwks: Jwks, secret: bytes | None) -> None:
@@ -44,9 +44,9 @@ class SessionVerifier:
         self._verified: OrderedDict[bytes, Verified] = OrderedDict()
 
     async def verify(self, token: str) -> str:
-        """The user whose live session it is. Raises Unauthenticated, or `upstream_unavailable` without any key set."""
-        if len(token) > LONGEST_TOKEN:
-            raise Unauthenticated("The token is longer than any session token")
+        """The user id of a valid session. Raises Unauthenticated, or `upstream_unavailable` without a key set."""
+        if len(token) > MAX_TOKEN:
+            raise Unauthenticated("The token is too long for a session token")
         digest = hashlib.sha256(token.encode()).digest()
         known = self._verified.get(digest)
         header = known.header if known is not None else _header(token)
@@ -55,7 +55,7 @@ class SessionVerifier:
             return known.user_id
         claims = self._claims(token, key, algorithm)
         self._verified[digest] = Verified(header, key, str(claims["sub"]), float(claims["exp"]))
-        if len(self._verified) > REMEMBERED:
+        if len(self._verified) > CACHE_SIZE:
             self._verified.popitem(last=False)
         return str(claims["sub"])
 

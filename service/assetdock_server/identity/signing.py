@@ -7,13 +7,13 @@ from typing import Any
 import jwt
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-# Private members of each key type (RFC 7518, sections 6.2.2 and 6.3.2); without them a JWK is only the public half.
+# The private members of each key type (RFC 7518, sections 6.2.2 and 6.3.2).
 PRIVATE_MEMBERS = {"EC": ("d",), "RSA": ("d", "p", "q")}
 
 
 @dataclass(frozen=True)
 class SigningKey:
-    """Signs JWTs. `key` is a ready key object: parsing it anew for each token would double the cost."""
+    """Signs JWTs. `key` is a parsed key object: parsing it for each token would double the cost."""
 
     algorithm: str
     key: Any = field(repr=False)
@@ -21,7 +21,7 @@ class SigningKey:
 
     @classmethod
     def from_jwk(cls, jwk: dict[str, Any]) -> "SigningKey":
-        """From a private JWK of type EC (P-256) or RSA. Raises ValueError that completes "SETTING …"."""
+        """From a private JWK of type EC (P-256) or RSA. Raises ValueError whose message continues "SETTING …"."""
         kind = jwk["kty"]
         try:
             if kind == "EC" and jwk.get("crv") == "P-256":
@@ -29,8 +29,8 @@ class SigningKey:
             if kind == "RSA":
                 return cls("RS256", RSAAlgorithm.from_jwk(jwk), jwk.get("kid"))
         except (jwt.InvalidKeyError, ValueError, TypeError, KeyError) as error:
-            raise ValueError("is a JWK with broken key material") from error
-        raise ValueError("is a JWK of a kind that is not supported; use EC P-256 (ES256) or RSA (RS256)")
+            raise ValueError("is a JWK with invalid key material") from error
+        raise ValueError("is a JWK of an unsupported type; use EC P-256 (ES256) or RSA (RS256)")
 
     @classmethod
     def from_secret(cls, secret: bytes) -> "SigningKey":
@@ -43,22 +43,22 @@ class SigningKey:
 
 
 def read_private_jwk(text: str) -> dict[str, Any]:
-    """A private JWK from JSON. Raises ValueError that completes "SETTING …"; never shows the value."""
+    """A private JWK from JSON. Raises ValueError whose message continues "SETTING …", without the value."""
     try:
         jwk = json.loads(text)
     except ValueError:
         raise ValueError("is not JSON; it is a private JWK") from None
-    if isinstance(jwk, list) and len(jwk) == 1:  # as `supabase gen signing-key` writes it to a file
+    if isinstance(jwk, list) and len(jwk) == 1:  # `supabase gen signing-key` writes a list to a file
         jwk = jwk[0]
     if not isinstance(jwk, dict) or jwk.get("kty") not in PRIVATE_MEMBERS:
         raise ValueError("is not a JWK of type EC or RSA")
     if not all(isinstance(jwk.get(member), str) for member in PRIVATE_MEMBERS[jwk["kty"]]):
-        raise ValueError("has no private part; the public half cannot sign")
+        raise ValueError("has no private part; a public key cannot sign")
     return jwk
 
 
 def read_secret(text: str) -> bytes:
-    """An HS256 secret. Raises ValueError that completes "SETTING …"."""
+    """An HS256 secret. Raises ValueError whose message continues "SETTING …"."""
     secret = text.encode()
     if len(secret) < 32:  # RFC 7518, section 3.2: at least as long as the hash
         raise ValueError("is shorter than the 32 bytes that HS256 needs")

@@ -1,7 +1,7 @@
-"""The fields of requests: their form is judged by the types of parsing.py, their rules by the database.
+"""The fields of requests. The types of parsing.py check their form; the database checks their rules.
 
-The rules stand here once more for the OpenAPI document only (WithJsonSchema checks nothing). A test holds every one of
-them to what the database refuses just outside of it and accepts at its edge.
+The rules are repeated here only for the OpenAPI document (WithJsonSchema checks nothing). A test compares each
+rule with the values that the database accepts and rejects at its limits.
 """
 
 from typing import Annotated, Any, get_args
@@ -40,8 +40,8 @@ AssetType = Annotated[
     Text,
     _string(
         enum=[*TYPES, *DEPRECATED_TYPES],
-        description="What the file is. `rendered_video` and `cut_file` are made by processors and need the scope "
-        "`assets:produce`. `audio_input` and `video_input` are deprecated spellings of `audio` and `video`.",
+        description="The type of the asset. `rendered_video` and `cut_file` are created by processors and need the "
+        "scope `assets:produce`. `audio_input` and `video_input` are deprecated names of `audio` and `video`.",
     ),
 ]
 ContentType = Annotated[
@@ -50,9 +50,9 @@ ContentType = Annotated[
         minLength=1,
         maxLength=255,
         pattern=CONTENT_TYPE,
-        description="The media type of the bytes, such as `audio/mpeg`, with or without parameters. Binding: Storage "
-        "refuses a PUT with another one. Audio, video, and the few `application/` types that hold them; for "
-        "`cut_file` those of SubRip, too.",
+        description="The media type of the file, such as `audio/mpeg`, with or without parameters. Storage rejects an "
+        "upload with another type. Allowed are audio and video types, the few `application/` types for audio and "
+        "video, and for `cut_file` also the types of SubRip.",
     ),
 ]
 Filename = Annotated[
@@ -61,43 +61,45 @@ Filename = Annotated[
         minLength=1,
         maxLength=255,
         pattern=f"^{NO_CONTROL_CHARACTERS}*$",
-        description="Kept for you and shown again; it names nothing in Storage. No control characters.",
+        description="Stored and returned unchanged; it is not the name in Storage. No control characters.",
     ),
 ]
 Size = Annotated[
     Int64,
-    _integer(1, 2**63 - 1, format="int64", description="The exact size of the file. Binding: other bytes are refused."),
+    _integer(
+        1, 2**63 - 1, format="int64", description="The size of the file in bytes. Storage rejects any other size."
+    ),
 ]
 Sha256 = Annotated[
     Text,
     _string(
         pattern="^[0-9A-Fa-f]{64}$",
-        description="The SHA-256 of the file in hexadecimal. Other bytes land, but the asset ends as `failed` with "
-        "`checksum_mismatch`.",
+        description="The SHA-256 of the file in hexadecimal. If the file has another SHA-256, its bytes land, but the "
+        "asset becomes `failed` with `checksum_mismatch`.",
     ),
 ]
 MetadataText = Annotated[Text, _string(pattern=r"^[^\u0000]*$")]
 Metadata = Annotated[
     dict[Text, MetadataText],
-    Len(max_length=1000),  # 4 KiB of JSON, which the database allows, hold no more than this many
+    Len(max_length=1000),  # the database allows 4 KiB of JSON, which cannot hold more entries
     WithJsonSchema(
         {
             "type": "object",
             "propertyNames": {"pattern": r"^[^\u0000]*$"},
             "additionalProperties": {"type": "string", "pattern": r"^[^\u0000]*$"},
-            "description": "Yours: strings by name, at most 4096 bytes as JSON.",
+            "description": "Your own data: an object of strings, at most 4096 bytes as JSON.",
         }
     ),
 ]
 WindowSeconds = Annotated[
     Int32,
-    _integer(60, 7200, default=900, description="Seconds within which the upload must start; 900 when left out."),
+    _integer(60, 7200, default=900, description="The upload must start within this number of seconds."),
 ]
 SourceAssetId = Annotated[
     Id,
     _string(
         format="uuid",
-        description="The asset that this one was made from: one of yours. Only for `rendered_video` and `cut_file`.",
+        description="Your asset from which this asset was created. Only for `rendered_video` and `cut_file`.",
     ),
 ]
 KeyName = Annotated[
@@ -106,7 +108,7 @@ KeyName = Annotated[
         minLength=1,
         maxLength=120,
         pattern=rf"^{NO_CONTROL_CHARACTERS}*[^\s\u0000-\u001f\u007f-\u009f]{NO_CONTROL_CHARACTERS}*$",
-        description="By which you tell your keys apart. No control characters, and not only spaces.",
+        description="A name to recognize the key. No control characters, and not only spaces.",
     ),
 ]
 Scopes = Annotated[
@@ -118,18 +120,20 @@ Scopes = Annotated[
             "minItems": 1,
             "maxItems": 16,
             "items": {"type": "string", "enum": list(SCOPES)},
-            "description": "What the key may do: no more than the caller may. `assets:read` and `assets:write` when "
-            "left out.",
+            "description": "The permissions of the key, a subset of the caller's. Default: `assets:read` and "
+            "`assets:write`.",
         }
     ),
 ]
 KeyEnd = Annotated[
     Instant,
-    _string(format="date-time", description="When the key ends, in the future. RFC 3339 with an offset. Null: never."),
+    _string(
+        format="date-time", description="When the key expires: a future time in RFC 3339 with an offset. Null: never."
+    ),
 ]
 Overlap = Annotated[
     Int32,
-    _integer(0, 604800, default=0, description="Seconds for which the old key still works; 0 when left out."),
+    _integer(0, 604800, default=0, description="Seconds for which the old key stays valid."),
 ]
 Wait = Annotated[
     Int32,
@@ -137,16 +141,16 @@ Wait = Annotated[
         0,
         30,
         default=0,
-        description="Seconds to hold the answer while the asset is `pending_upload` or `processing`.",
+        description="The longest time in seconds to wait while the asset is `pending_upload` or `processing`.",
     ),
 ]
-PageSize = Annotated[Int32, _integer(1, 100, default=20, description="How many assets a page holds.")]
+PageSize = Annotated[Int32, _integer(1, 100, default=20, description="The number of assets on a page.")]
 Cursor = Annotated[
-    Text, _string(pattern="^[A-Za-z0-9_-]{32}$", description="The `next_cursor` of the page before, unchanged.")
+    Text, _string(pattern="^[A-Za-z0-9_-]{32}$", description="The `next_cursor` of the previous page, unchanged.")
 ]
 StateFilter = Annotated[
     Text,
-    _string(enum=list(STATES), description="Only assets in this state. Deleted ones are listed only when asked for."),
+    _string(enum=list(STATES), description="Only assets in this state. Deleted assets are listed only with `deleted`."),
 ]
 TypeFilter = Annotated[Text, _string(enum=[*TYPES, *DEPRECATED_TYPES], description="Only assets of this type.")]
 WithTotal = Annotated[
@@ -155,7 +159,8 @@ WithTotal = Annotated[
         {
             "type": "boolean",
             "default": False,
-            "description": "Adds `total`, the number of all assets that match. It costs time in proportion.",
+            "description": "Adds `total`, the number of all matching assets. The more assets match, the slower the "
+            "response.",
         }
     ),
 ]
@@ -166,8 +171,8 @@ WebhookUrl = Annotated[
         minLength=9,
         pattern=r"^[hH][tT][tT][pP][sS]://[0-9a-zA-Z]([0-9a-zA-Z.-]*[0-9a-zA-Z])?"
         r"([/?]([0-9a-zA-Z._~!$&'()*+,;=:@/?-]|%[0-9a-fA-F]{2})*)?$",
-        description="An https URL (RFC 3986) that leads to a public address, without user, password or fragment. A "
-        "port and an IPv6 address in brackets are taken, too.",
+        description="An https URL (RFC 3986) of a public address, without user, password or fragment. It may contain "
+        "a port, or an IPv6 address in brackets.",
     ),
 ]
 EventTypes = Annotated[
@@ -177,7 +182,7 @@ EventTypes = Annotated[
             "type": "array",
             "minItems": 1,
             "items": {"type": "string", "enum": list(EVENT_TYPES)},
-            "description": "What to be told of.",
+            "description": "Event types to subscribe to.",
         }
     ),
 ]
@@ -187,13 +192,11 @@ EndpointDescription = Annotated[
         minLength=0,
         maxLength=255,
         pattern=f"^{NO_CONTROL_CHARACTERS}*$",
-        description="For you. No control characters.",
+        description="Your own note. No control characters.",
     ),
 ]
 SecretOverlap = Annotated[
     Int32,
-    _integer(
-        0, 604800, default=86400, description="Seconds for which the old secret still signs, too; a day when left out."
-    ),
+    _integer(0, 604800, default=86400, description="Seconds for which deliveries are also signed with the old secret."),
 ]
-DeliveryPageSize = Annotated[Int32, _integer(1, 100, default=20, description="How many deliveries a page holds.")]
+DeliveryPageSize = Annotated[Int32, _integer(1, 100, default=20, description="The number of deliveries on a page.")]

@@ -1,4 +1,4 @@
-"""For whoever runs the service: does it live, can it work."""
+"""Liveness, readiness and metrics, for operators."""
 
 import asyncio
 import time
@@ -18,12 +18,12 @@ log = structlog.get_logger()
 
 
 async def healthz(_: Request) -> Response:
-    """GET /healthz: the process lives."""
+    """GET /healthz: the process runs."""
     return json_response({"status": "ok"})
 
 
 async def readyz(request: Request) -> Response:
-    """GET /readyz: 200 when every server behind us answers, else 503; says which does not."""
+    """GET /readyz: 200 if every upstream server works, else 503, with the state of each."""
     readiness: Readiness = request.app.state.readiness
     checks = await readiness.checks(resources(request))
     ready = all(state == "ok" for state in checks.values())
@@ -31,58 +31,58 @@ async def readyz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """GET /metrics: what this process counted and what waits in the queue, in Prometheus's text format."""
+    """GET /metrics: the metrics of this process and of the queue, in the Prometheus text format."""
     await request.app.state.queue_gauges.refresh(resources(request))
     return Response(exposition(), headers={"Content-Type": CONTENT_TYPE})
 
 
 class Readiness:
-    """Asks the servers behind us at most once a second, however many ask us."""
+    """Checks the upstream servers at most once a second, and caches the results in between."""
 
     def __init__(self) -> None:
-        self._asking = asyncio.Lock()
-        self._asked_at = float("-inf")
+        self._lock = asyncio.Lock()
+        self._checked_at = float("-inf")
         self._checks: dict[str, str] = {}
 
-    async def checks(self, using: Resources) -> dict[str, str]:
-        """`ok` or the code of what is wrong, for database, storage and signing_keys; `stale` for keys that cannot be
-        fetched any more while the last ones are in force.
+    async def checks(self, services: Resources) -> dict[str, str]:
+        """The state of database, storage and signing_keys: `ok` or an error code. Signing keys are `stale` if they
+        cannot be fetched but previous keys are loaded.
         """
-        async with self._asking:
-            if time.monotonic() - self._asked_at > 1:
+        async with self._lock:
+            if time.monotonic() - self._checked_at > 1:
                 states = await asyncio.gather(
-                    _state(using.directory.ping()),
-                    _state(using.storage.check()),
-                    _state_of_keys(using.jwks),
+                    _state(services.directory.ping()),
+                    _state(services.storage.check()),
+                    _state_of_keys(services.jwks),
                 )
                 self._checks = dict(zip(("database", "storage", "signing_keys"), states, strict=True))
-                self._asked_at = time.monotonic()
+                self._checked_at = time.monotonic()
             return self._checks
 
 
 class QueueGauges:
-    """Asks the database about its queue at most every few seconds, however often we are scraped."""
+    """Queries the database for the state of its queue, at most once in `every` seconds."""
 
     def __init__(self, every: float = 5.0) -> None:
         self._every = every
-        self._asking = asyncio.Lock()
-        self._asked_at = float("-inf")
+        self._lock = asyncio.Lock()
+        self._checked_at = float("-inf")
 
-    async def refresh(self, using: Resources) -> None:
-        """Brings the gauges up to date. Never raises: without a database the rest is told all the same."""
-        async with self._asking:
-            if time.monotonic() - self._asked_at < self._every:
+    async def refresh(self, services: Resources) -> None:
+        """Updates the gauges. Raises nothing: the other metrics are served without the database, too."""
+        async with self._lock:
+            if time.monotonic() - self._checked_at < self._every:
                 return
             try:
-                show_queue(await asyncio.wait_for(using.directory.queue_stats(), 2))
+                show_queue(await asyncio.wait_for(services.directory.queue_stats(), 2))
             except (ApiError, TimeoutError):
                 show_queue(None)
-            self._asked_at = time.monotonic()
+            self._checked_at = time.monotonic()
 
 
 async def _state_of_keys(jwks: Jwks) -> str:
     state = await _state(jwks.require())
-    return "stale" if state != "ok" and jwks.in_force else state
+    return "stale" if state != "ok" and jwks.is_loaded else state
 
 
 async def _state(check: Awaitable[None]) -> str:

@@ -11,8 +11,8 @@ from starlette.requests import Request
 
 from assetdock_server.errors import ApiError, Field
 
-LARGEST_BODY = 65_536
-FIELDS_SHOWN = 20  # a hostile body has thousands of wrong ones
+MAX_BODY = 65_536
+MAX_FIELDS = 20  # a malicious body can have thousands of invalid fields
 # RFC 3339, section 5.6. Python reads more of ISO 8601: week dates, basic formats, commas, times without seconds.
 INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
 INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -152,12 +152,12 @@ async def read_whole(request: Request) -> None:
 
 async def _limited(request: Request) -> bytes:
     declared = request.headers.get("content-length", "0")
-    if not declared.isdigit() or int(declared) > LARGEST_BODY:
+    if not declared.isdigit() or int(declared) > MAX_BODY:
         raise ApiError("body_too_large")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_BODY:
+        if len(body) > MAX_BODY:
             raise ApiError("body_too_large")
     return bytes(body)
 
@@ -175,7 +175,7 @@ def _no_constant(name: str) -> None:
 
 def _fields(error: ValidationError, inputs: str) -> list[Field]:
     fields = []
-    for each in error.errors(include_url=False, include_input=False, include_context=False)[:FIELDS_SHOWN]:
+    for each in error.errors(include_url=False, include_input=False, include_context=False)[:MAX_FIELDS]:
         # A key of the caller's own (in metadata) may hold anything, lone surrogates too.
         path = ".".join(str(part) for part in (inputs, *each["loc"]))
         fields.append(Field(path.encode("utf-8", "replace").decode(), each["msg"]))

@@ -3,17 +3,17 @@
 /** Status and message of the codes that this function raises. Errors of the database carry their own.
  * A test compares this list with the service's catalogue. */
 export const CATALOGUE = {
-  bad_request: [400, "The request could not be understood."],
-  unauthenticated: [401, "The credential is not, or no longer, valid. Sign in again or use another API key."],
-  method_not_allowed: [405, "This path does not take that method; see the Allow header."],
-  conflict: [409, "The change does not fit the present state."],
-  body_too_large: [413, "A request body may have 65536 bytes. Media goes to the upload URL, not here."],
-  unsupported_media_type: [415, "Send JSON, with Content-Type: application/json."],
-  validation_error: [422, 'Some fields are not valid; see "fields".'],
-  internal_error: [500, "Something broke on our side. Report the request_id if it happens again."],
-  upstream_error: [502, "A server behind this one gave an answer that makes no sense. Try again later."],
-  upstream_unavailable: [503, "A server behind this one cannot be reached. Try again shortly."],
-  upstream_timeout: [504, "A server behind this one took too long. Try again."],
+  bad_request: [400, "The request is malformed."],
+  unauthenticated: [401, "The credential is missing, invalid or expired. Sign in again, or use another API key."],
+  method_not_allowed: [405, "This path does not support this method. The Allow header lists the supported methods."],
+  conflict: [409, "The request conflicts with the current state."],
+  body_too_large: [413, "The request body is larger than 65536 bytes. Send media to the upload URL instead."],
+  unsupported_media_type: [415, "The request body must be JSON, with Content-Type: application/json."],
+  validation_error: [422, 'Some fields are invalid; see "fields".'],
+  internal_error: [500, "An unexpected error occurred. Retry. If it happens again, report the request_id."],
+  upstream_error: [502, "An upstream server sent an invalid response. Retry later."],
+  upstream_unavailable: [503, "An upstream server cannot be reached. Retry in a few seconds."],
+  upstream_timeout: [504, "An upstream server did not respond in time. The request may have succeeded. Retry it."],
 } as const satisfies Record<string, readonly [number, string]>;
 
 export interface Field {

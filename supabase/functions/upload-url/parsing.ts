@@ -47,7 +47,7 @@ export function sessionToken(headers: Headers): string {
     throw unauthenticated("This Edge Function takes sessions only. API keys go to the Assetdock service");
   }
   if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) throw unauthenticated("The token is not a session JWT");
-  if (token.length > MAX_TOKEN_LENGTH) throw unauthenticated("The token is longer than any session token");
+  if (token.length > MAX_TOKEN_LENGTH) throw unauthenticated("The token is too long for a session token");
   return token;
 }
 

@@ -1,4 +1,4 @@
-"""What each route is documented to do, with a real example; a module for each module of handlers.
+"""The documentation of each route, with a real example. One module per module of handlers.
 
-The OpenAPI document, the reference and the Markdown pages are made of this and of the models.
+The OpenAPI document, the reference and the Markdown pages are generated from these modules and the models.
 """

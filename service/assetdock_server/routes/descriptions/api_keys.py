@@ -9,9 +9,10 @@ CREATE_API_KEY = Operation(
     id="create_api_key",
     tag="API keys",
     summary="Create an API key",
-    description="A new key. `plaintext` is shown in this answer and never again. No caller can give a key a scope it "
-    "lacks itself, a key that ends cannot make one that ends later, and anonymous users cannot have keys. Repeating "
-    "the request with the same Idempotency-Key is `conflict`, because the plaintext cannot be shown twice.",
+    description="Creates a key. Only this response contains its `plaintext`: store it now. A caller can grant only "
+    "scopes that it has itself. A key with an expiry cannot create a key that expires later. Anonymous users cannot "
+    "create keys. A repeated request with the same Idempotency-Key fails with `conflict`, because the plaintext is "
+    "not stored.",
     status=201,
     response=NewApiKey,
     example={**KEY, "plaintext": PLAINTEXT},
@@ -27,7 +28,7 @@ LIST_API_KEYS = Operation(
     id="list_api_keys",
     tag="API keys",
     summary="List API keys",
-    description="All your keys, oldest first, without their secrets; revoked and expired ones, too.",
+    description="Returns all your keys without their secrets, oldest first, including revoked and expired keys.",
     response=ApiKeys,
     example={"items": [KEY]},
 )
@@ -36,9 +37,9 @@ ROTATE_API_KEY = Operation(
     id="rotate_api_key",
     tag="API keys",
     summary="Rotate an API key",
-    description="A new key with the name, scopes and expiry of an old one. The old one ends at once, or after "
-    "`overlap_seconds`. A key may rotate itself; one that rotates a key which ends later than itself passes its own "
-    "expiry on. The body may be left out.",
+    description="Creates a key with the name, scopes and expiry of an existing key. The existing key expires at once, "
+    "or after `overlap_seconds`. A key can rotate itself. If the calling key expires before the rotated key, the new "
+    "key gets the expiry of the calling key. The body is optional.",
     status=201,
     response=NewApiKey,
     example={**KEY, "plaintext": PLAINTEXT},
@@ -55,7 +56,7 @@ REVOKE_API_KEY = Operation(
     id="revoke_api_key",
     tag="API keys",
     summary="Revoke an API key",
-    description="The very next request with the key is 401, on every replica. Keys that it made (`created_by`) live "
-    "on. Revoking it again is 204 as well.",
+    description="Revokes a key at once, on every replica: its next request gets 401. Keys that it created "
+    "(`created_by`) stay valid. Revoking a revoked key also returns 204.",
     status=204,
 )

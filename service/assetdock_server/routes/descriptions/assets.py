@@ -9,8 +9,8 @@ LIST_ASSETS = Operation(
     id="list_assets",
     tag="Assets",
     summary="List assets",
-    description="Your assets, newest first. Follow `next_cursor` until it is null: each asset is listed exactly once, "
-    "also while new ones are being made. A cursor is yours alone and good for the same filters.",
+    description="Returns your assets, newest first. Follow `next_cursor` until it is null: each asset is listed "
+    "exactly once, even while new assets are created. A cursor works only for the same owner and the same filters.",
     response=AssetPage,
     example={"items": [READY], "limit": 20, "next_cursor": None},
     query=ListQuery,
@@ -22,9 +22,9 @@ GET_ASSET = Operation(
     id="get_asset",
     tag="Assets",
     summary="Get an asset",
-    description="An asset in whatever state, with a signed URL of its bytes once it is `ready`; the URL works for 15 "
-    "minutes. With `wait` the answer is held until the asset is no longer `pending_upload` or `processing`, or the "
-    "seconds have passed: ask again then. A busy server may answer at once.",
+    description="Returns an asset in any state. When it is `ready`, the response contains a signed download URL, "
+    "valid for 15 minutes. With `wait`, the server responds when the asset leaves `pending_upload` and `processing`, "
+    "or when the seconds have passed: then send the request again. A busy server may respond at once.",
     response=Asset,
     example={
         **READY,
@@ -38,8 +38,8 @@ GET_ASSET = Operation(
 LIST_EVENTS = Operation(
     id="list_asset_events",
     tag="Assets",
-    summary="List what happened to an asset",
-    description="Every change of its state, in order: from, to, when, by whom, why.",
+    summary="List the events of an asset",
+    description="Returns every change of the asset's state, oldest first, with its time, actor and reason.",
     response=AssetHistory,
     example={
         "items": [
@@ -55,8 +55,9 @@ DELETE_ASSET = Operation(
     id="delete_asset",
     tag="Assets",
     summary="Delete an asset",
-    description="The asset is `deleted` at once and its bytes are purged after a grace, 30 days unless the operator "
-    "set another; until then it can be restored. One that never had bytes cannot. Deleting it again is 204 as well.",
+    description="Sets the asset to `deleted` at once. Its bytes are purged after a grace period: 30 days, unless the "
+    "operator chose another. Until then you can restore the asset, unless its bytes never landed. Deleting a deleted "
+    "asset also returns 204.",
     status=204,
 )
 
@@ -64,8 +65,8 @@ RESTORE_ASSET = Operation(
     id="restore_asset",
     tag="Assets",
     summary="Restore a deleted asset",
-    description="Takes a deletion back: the asset is in the state it had. An asset that is not deleted is answered as "
-    "it is. It is `asset_purged` once the purge of the bytes has begun, and `conflict` when there never were any.",
+    description="Restores a deleted asset to its previous state. An asset that is not deleted is returned unchanged. "
+    "Fails with `asset_purged` when the purge of the bytes has begun, and with `conflict` when the bytes never landed.",
     response=AssetSummary,
     example=READY,
     errors=("conflict", "asset_purged"),

@@ -1,4 +1,4 @@
-"""One asset and one key, as they look in every example."""
+"""The asset, upload target and API key that every example shows."""
 
 from typing import Any
 

@@ -7,8 +7,8 @@ from assetdock_server.routes.schemas.operations import Health, ReadinessReport
 HEALTHZ = Operation(
     id="get_health",
     tag="Operations",
-    summary="Does the process live",
-    description="Asks nobody else. For a supervisor that restarts what hangs.",
+    summary="Check liveness",
+    description="Returns 200 while the process runs. It calls no other server. Use it to restart a process that hangs.",
     response=Health,
     example={"status": "ok"},
 )
@@ -16,15 +16,16 @@ HEALTHZ = Operation(
 READYZ = Operation(
     id="get_readiness",
     tag="Operations",
-    summary="Can the process work",
-    description="Whether the database, Storage and the signing keys can be reached; says which cannot. Each is asked "
-    "again every few seconds at most. `stale` signing keys still let sessions in. For a load balancer.",
+    summary="Check readiness",
+    description="Reports whether the service can reach the database, Storage and the signing keys. Results are cached "
+    "for up to a few seconds. Sessions are still accepted while the signing keys are `stale`. Use it in a load "
+    "balancer.",
     response=ReadinessReport,
     example={"status": "ok", "checks": {"database": "ok", "storage": "ok", "signing_keys": "ok"}},
     other_responses=(
         (
             503,
-            "Something that this process needs cannot be reached.",
+            "A server that this process needs cannot be reached.",
             ReadinessReport,
             {
                 "status": "unavailable",
@@ -37,8 +38,8 @@ READYZ = Operation(
 METRICS = Operation(
     id="get_metrics",
     tag="Operations",
-    summary="What the process counted",
-    description="In Prometheus's text format.",
+    summary="Get metrics",
+    description="Returns the metrics of this process and of the job queue in the Prometheus text format.",
     media_type=CONTENT_TYPE,
     example='assetdock_http_requests_total{method="GET",route="/healthz",status="200"} 1.0\n',
 )

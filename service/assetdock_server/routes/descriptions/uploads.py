@@ -10,10 +10,10 @@ CREATE_UPLOAD_URL = Operation(
     id="create_upload_url",
     tag="Uploads",
     summary="Create an upload URL",
-    description="Reserves an asset and answers with where to push its bytes. Push them with the method, URL and "
-    "headers in `upload`; Storage refuses bytes that are not what was reserved. Nothing has to be called afterwards: "
-    "landing is noticed by itself. The duration is measured from the bytes and never taken from the caller; unknown "
-    "fields, such as `duration_seconds` from old clients, are ignored.",
+    description="Reserves an asset and returns an upload target. Send the bytes with the method, URL and headers in "
+    "`upload`. Storage rejects bytes that do not match the reservation. No call is needed after the upload: the "
+    "service detects that the bytes have landed. The duration is measured from the bytes. Unknown fields, such as "
+    "`duration_seconds` from old clients, are ignored.",
     status=201,
     response=Reservation,
     example={"asset": RESERVED, "upload": TARGET},
@@ -31,9 +31,9 @@ CREATE_UPLOAD_URL = Operation(
 RENEW_UPLOAD_URL = Operation(
     id="renew_upload_url",
     tag="Uploads",
-    summary="Get a fresh upload URL",
-    description="A new URL and a new window for an asset that is still `pending_upload`, up to 24 hours after its "
-    "creation. URLs that were handed out before keep working for as long as they said. The body may be left out.",
+    summary="Renew an upload URL",
+    description="Returns a new URL and a new upload window for an asset that is still `pending_upload`, up to 24 "
+    "hours after its creation. Earlier URLs stay valid until their own expiry. The body is optional.",
     response=Reservation,
     example={"asset": RESERVED, "upload": TARGET},
     body=RenewalRequest,
@@ -51,9 +51,10 @@ RENEW_UPLOAD_URL = Operation(
 CONFIRM_UPLOAD = Operation(
     id="confirm_upload",
     tag="Uploads",
-    summary="Ask whether the bytes are there",
-    description="The asset, once its bytes have landed. Changes nothing, so it may be left out and repeated. While "
-    "the bytes may still come it is `upload_incomplete`; once nothing can land any more, `upload_expired`.",
+    summary="Confirm an upload",
+    description="Returns the asset when its bytes have landed. The call is optional, changes nothing, and can be "
+    "repeated. Fails with `upload_incomplete` while the bytes can still land, and with `upload_expired` when they no "
+    "longer can.",
     response=AssetSummary,
     example=READY,
     errors=("upload_incomplete", "upload_expired"),

@@ -14,7 +14,7 @@ from assetdock_server.routes.schemas.webhook_endpoints import (
 )
 from assetdock_server.routes.webhook_endpoints import DeliveryQuery, SecretRotationRequest, WebhookEndpointRequest
 
-# In two parts, or the search for secrets in this repository would take the example for one.
+# In two parts, so that secret scanners do not report the example.
 SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwbUTpk0YyN3c="
 ENDPOINT: dict[str, Any] = {
     "id": WEBHOOK_ENDPOINT_ID,
@@ -58,8 +58,9 @@ CREATE = Operation(
     id="create_webhook_endpoint",
     tag="Webhooks",
     summary="Create a webhook endpoint",
-    description="Registers a URL that is told of changes of your assets. `secret` signs what is sent there and is "
-    "shown in this answer only; repeating the request with the same Idempotency-Key is `conflict`.",
+    description="Registers a URL that receives events about your assets. Only this response contains `secret`, with "
+    "which deliveries are signed: store it now. A repeated request with the same Idempotency-Key fails with "
+    "`conflict`.",
     status=201,
     response=NewWebhookEndpoint,
     example={**ENDPOINT, "secret": SECRET},
@@ -75,7 +76,7 @@ LIST = Operation(
     id="list_webhook_endpoints",
     tag="Webhooks",
     summary="List webhook endpoints",
-    description="All your endpoints, oldest first, disabled ones too, without their secrets.",
+    description="Returns all your endpoints without their secrets, oldest first, including disabled endpoints.",
     response=WebhookEndpoints,
     example={"items": [ENDPOINT]},
 )
@@ -84,7 +85,7 @@ GET = Operation(
     id="get_webhook_endpoint",
     tag="Webhooks",
     summary="Get a webhook endpoint",
-    description="An endpoint, without its secret.",
+    description="Returns an endpoint without its secret.",
     response=WebhookEndpoint,
     example=ENDPOINT,
 )
@@ -93,7 +94,7 @@ DELETE = Operation(
     id="delete_webhook_endpoint",
     tag="Webhooks",
     summary="Delete a webhook endpoint",
-    description="Nothing is sent there any more. Deleting it again is 204 as well.",
+    description="Deletes the endpoint and stops its deliveries. Deleting a deleted endpoint also returns 204.",
     status=204,
 )
 
@@ -101,8 +102,8 @@ ROTATE_SECRET = Operation(
     id="rotate_webhook_secret",
     tag="Webhooks",
     summary="Rotate a webhook endpoint's secret",
-    description="A new secret, shown in this answer only. Until `previous_secret_expires_at` what is sent is signed "
-    "with the old one, too. The body may be left out.",
+    description="Creates a new secret. Only this response contains it. Until `previous_secret_expires_at`, deliveries "
+    "are also signed with the previous secret. The body is optional.",
     response=RotatedWebhookEndpoint,
     example={**ENDPOINT, "secret": SECRET, "previous_secret_expires_at": "2026-05-03T08:55:03.883412Z"},
     body=SecretRotationRequest,
@@ -115,9 +116,9 @@ ROTATE_SECRET = Operation(
 TEST = Operation(
     id="test_webhook_endpoint",
     tag="Webhooks",
-    summary="Send a test to a webhook endpoint",
-    description="Queues one delivery of type `webhook.test`. A disabled endpoint that answers it with 2xx is enabled "
-    "again.",
+    summary="Send a test event to a webhook endpoint",
+    description="Queues one delivery of type `webhook.test`. A disabled endpoint that responds to it with 2xx is "
+    "enabled again.",
     status=202,
     response=WebhookDelivery,
     example=TEST_DELIVERY,
@@ -130,7 +131,7 @@ LIST_DELIVERIES = Operation(
     id="list_webhook_deliveries",
     tag="Webhooks",
     summary="List the deliveries to a webhook endpoint",
-    description="What was sent there, or is still to be sent, in the last 30 days, newest first.",
+    description="Returns the deliveries of the last 30 days, sent and pending, newest first.",
     response=WebhookDeliveries,
     example={"items": [DELIVERED], "limit": 20, "next_cursor": None},
     query=DeliveryQuery,
@@ -142,8 +143,8 @@ REPLAY = Operation(
     id="replay_webhook_delivery",
     tag="Webhooks",
     summary="Send a delivery again",
-    description="Queues a delivery once more, with the same id and the same bytes. One that is on its way already is "
-    "answered as it is.",
+    description="Queues a delivery again, with the same id and the same bytes. A delivery that is already pending is "
+    "returned unchanged.",
     status=202,
     response=WebhookDelivery,
     example=TEST_DELIVERY,
