@@ -24,17 +24,17 @@ class ApiKeyRequest(Input):
 
 
 class RotationRequest(Input):
-    """Body of POST /api-keys/{id}/rotate, which may be left out."""
+    """Body of POST /api-keys/{id}/rotate, which is optional."""
 
     overlap_seconds: Overlap | None = None
 
 
 async def create_api_key(request: Request, principal: Principal) -> Response:
-    """POST /api-keys: a new key, with its plaintext this once."""
-    wish = read_body(request, ApiKeyRequest)
+    """POST /api-keys: creates a key. Only this response contains its plaintext."""
+    payload = read_body(request, ApiKeyRequest)
     key = api_key.make()
     created = await resources(request).database.create_api_key(
-        principal.token, wish.model_dump(mode="json", exclude_unset=True), key, idempotency_key(request)
+        principal.token, payload.model_dump(mode="json", exclude_unset=True), key, idempotency_key(request)
     )
     return _shown_once(created, key)
 
@@ -45,13 +45,13 @@ async def list_api_keys(request: Request, principal: Principal) -> Response:
 
 
 async def rotate_api_key(request: Request, principal: Principal) -> Response:
-    """POST /api-keys/{id}/rotate: a new key in the place of an old one."""
-    wish = read_optional_body(request, RotationRequest)
+    """POST /api-keys/{id}/rotate: replaces a key with a new one."""
+    payload = read_optional_body(request, RotationRequest)
     key = api_key.make()
     created = await resources(request).database.rotate_api_key(
         principal.token,
         path_id(request, "api_key_id"),
-        wish.model_dump(exclude_none=True),
+        payload.model_dump(exclude_none=True),
         key,
         idempotency_key(request),
     )
@@ -59,7 +59,7 @@ async def rotate_api_key(request: Request, principal: Principal) -> Response:
 
 
 async def revoke_api_key(request: Request, principal: Principal) -> Response:
-    """DELETE /api-keys/{id}: the key is refused from the next request on."""
+    """DELETE /api-keys/{id}: revokes the key. Its next request is rejected."""
     await resources(request).database.revoke_api_key(principal.token, path_id(request, "api_key_id"))
     return Response(status_code=204)
 

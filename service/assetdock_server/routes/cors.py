@@ -1,4 +1,4 @@
-"""What browsers may do with our answers from other origins."""
+"""CORS: access of pages on other origins."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -16,7 +16,7 @@ RESPONSE_HEADERS: Final = (
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, but for preflights: they are 204, and one that is refused says so by what it leaves out."""
+    """Starlette's middleware with other preflight responses: always 204, without CORS headers on rejection."""
 
     def __init__(self, app: ASGIApp, origins: Iterable[str]) -> None:
         super().__init__(
@@ -29,16 +29,17 @@ class Cors(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """204, with Access-Control-Allow-… only when the browser may go on. Starlette's refusal is 400 in plain text,
-        which is no error of ours, and names what is allowed all the same.
+        """204, with Access-Control-Allow-… headers only if the request is allowed.
+
+        Starlette rejects with 400 in plain text, which is not our error format, and still lists what is allowed.
         """
         given = super().preflight_response(request_headers)
-        answer = Response(status_code=204)
+        response = Response(status_code=204)
         if given.status_code == 200:
             headers = MutableHeaders(scope={"headers": given.raw_headers})
             del headers["content-length"]
             del headers["content-type"]
-            answer.raw_headers = headers.raw
+            response.raw_headers = headers.raw
         else:
-            answer.headers["Vary"] = "Origin"
-        return answer
+            response.headers["Vary"] = "Origin"
+        return response

@@ -1,4 +1,4 @@
-"""Any error, one shape: `{"error": {code, message, fields?}, "request_id"}`."""
+"""Error responses: `{"error": {code, message, fields?}, "request_id"}`."""
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -11,7 +11,7 @@ CODES_OF_STARLETTE = {404: "not_found", 405: "method_not_allowed"}
 
 
 def problem(error: ApiError, request_id: str) -> Response:
-    """The response that an error is."""
+    """The response for an error."""
     body: dict[str, object] = {"code": error.code, "message": error.text}
     if error.fields:
         body["fields"] = [{"field": each.field, "message": each.message} for each in error.fields]
@@ -24,15 +24,15 @@ def problem(error: ApiError, request_id: str) -> Response:
 
 
 def answer_api_error(request: Request, error: Exception) -> Response:
-    """For Starlette's table of exception handlers."""
+    """The exception handler of ApiError."""
     assert isinstance(error, ApiError)  # noqa: S101 - narrows the type; the table guarantees it
     return problem(error, request.state.request_id)
 
 
 def answer_http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's router raises these for an unknown path or method."""
+    """The exception handler of HTTPException, which Starlette raises for an unknown path or method."""
     assert isinstance(error, HTTPException)  # noqa: S101
-    if error.status_code == 405 and request.method == "OPTIONS":  # no preflight: a question what the path takes
+    if error.status_code == 405 and request.method == "OPTIONS":  # not a preflight: it asks for the supported methods
         return Response(status_code=204, headers=error.headers)
     code = CODES_OF_STARLETTE.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
     return problem(ApiError(code, headers=dict(error.headers or {})), request.state.request_id)

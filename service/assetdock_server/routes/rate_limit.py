@@ -1,4 +1,4 @@
-"""How many requests an owner may make in a minute, with any of its credentials."""
+"""The rate limit: requests per minute and owner, over all credentials of the owner."""
 
 import time
 from typing import Literal
@@ -15,16 +15,17 @@ WINDOW_SECONDS = 60
 
 
 class RateLimit:
-    """Counts in this process: with several replicas an owner has as much on each."""
+    """Counts the requests of this process. With several replicas, each replica allows the full rate."""
 
     def __init__(self, per_minute: int | None) -> None:
-        """`per_minute` None: no limit."""
+        """With `per_minute` None there is no limit."""
         self._item = RateLimitItemPerMinute(per_minute) if per_minute else None
         self._limiter = SlidingWindowCounterRateLimiter(Windows())
 
     async def spend(self, owner_id: str) -> dict[str, str]:
-        """Takes one request off the owner's allowance; the headers that tell what is left (draft-ietf-httpapi-
-        ratelimit-headers). Raises ApiError `rate_limited`.
+        """Counts one request. Returns the headers of draft-ietf-httpapi-ratelimit-headers.
+
+        Raises ApiError `rate_limited`.
         """
         if self._item is None:
             return {}

@@ -1,4 +1,4 @@
-"""What handlers work with, made once when the service starts."""
+"""The services that handlers use, created once at startup."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Resources:
     long_polling: LongPolling
 
     async def identify(self, request: Request) -> Principal:
-        """Who is calling; noted for the request's line in the log, and counted against its owner's rate."""
+        """Identifies the caller, adds it to the request's log line, and counts the request for the rate limit."""
         principal = await self.identification.identify(request.headers)
         request.state.caller = principal.label
         request.state.headers = await self.rate_limit.spend(principal.owner_id)

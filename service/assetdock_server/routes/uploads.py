@@ -1,4 +1,4 @@
-"""Reserving an upload, getting a new URL for it, asking whether it arrived."""
+"""Reserving an upload, renewing its URL, and confirming it."""
 
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ from assetdock_server.routes.resources import resources
 from assetdock_server.routes.responses import json_response, rfc3339
 
 BASE = "/api/v1/assets"
-CHUNK_SIZE = 6 * 1024 * 1024  # what Supabase Storage takes; only the last part may be smaller
+CHUNK_SIZE = 6 * 1024 * 1024  # required by Supabase Storage; only the last chunk may be smaller
 
 
 class UploadRequest(Input):
@@ -40,33 +40,33 @@ class UploadRequest(Input):
 
 
 class RenewalRequest(Input):
-    """Body of POST /assets/{id}/upload-url, which may be left out."""
+    """Body of POST /assets/{id}/upload-url, which is optional."""
 
     expires_in: WindowSeconds | None = None
 
 
 async def create_upload_url(request: Request, principal: Principal) -> Response:
-    """POST /assets/upload-url: reserves an asset and answers with where to send its bytes."""
-    wish = read_body(request, UploadRequest)
+    """POST /assets/upload-url: reserves an asset and returns its upload target."""
+    payload = read_body(request, UploadRequest)
     reservation = await resources(request).database.create_upload(
-        principal.token, wish.model_dump(exclude_unset=True), idempotency_key(request)
+        principal.token, payload.model_dump(exclude_unset=True), idempotency_key(request)
     )
     request.state.log_ids = {"asset_id": reservation["asset"]["id"]}
-    answer = await _with_target(request, principal, reservation)
-    return json_response(answer, 201, {"Location": f"{BASE}/{answer['asset']['id']}"})
+    response = await _with_target(request, principal, reservation)
+    return json_response(response, 201, {"Location": f"{BASE}/{response['asset']['id']}"})
 
 
 async def renew_upload_url(request: Request, principal: Principal) -> Response:
-    """POST /assets/{id}/upload-url: a fresh target and a new window for an asset that still waits for its bytes."""
-    wish = read_optional_body(request, RenewalRequest)
+    """POST /assets/{id}/upload-url: a new target and window for an asset in pending_upload."""
+    payload = read_optional_body(request, RenewalRequest)
     reservation = await resources(request).database.renew_upload(
-        principal.token, path_id(request, "asset_id"), wish.model_dump(exclude_none=True)
+        principal.token, path_id(request, "asset_id"), payload.model_dump(exclude_none=True)
     )
     return json_response(await _with_target(request, principal, reservation))
 
 
 async def confirm(request: Request, principal: Principal) -> Response:
-    """POST /assets/{id}/confirm: whether the bytes are there."""
+    """POST /assets/{id}/confirm: whether the bytes have landed."""
     return json_response(
         await resources(request).database.confirm_upload(principal.token, path_id(request, "asset_id"))
     )
@@ -81,7 +81,7 @@ async def _with_target(request: Request, principal: Principal, reservation: dict
 
 
 def upload_target(reservation: dict[str, Any], signed: SignedUrl, resumable_url: str) -> dict[str, Any]:
-    """How to push the bytes, whole or in parts. It ends when the window does, or the URL's own token if sooner."""
+    """How to upload the bytes, whole or in chunks. It expires with the window or the URL's token."""
     content_type = reservation["asset"]["content_type"]
     window_ends = datetime.fromisoformat(reservation["upload_expires_at"])
     return {
@@ -94,7 +94,7 @@ def upload_target(reservation: dict[str, Any], signed: SignedUrl, resumable_url:
 
 
 def _resumable(reservation: dict[str, Any], signed: SignedUrl, url: str) -> dict[str, Any]:
-    """The same upload in parts (TUS 1.0.0). `metadata` has to be sent as it is: the type binds here, too."""
+    """The same upload in chunks (TUS 1.0.0). `metadata` must be sent unchanged: Storage checks the content type."""
     content_type = reservation["asset"]["content_type"]
     metadata = {"bucketName": reservation["bucket"], "objectName": reservation["object_name"]}
     return {

@@ -30,7 +30,7 @@ class WebhookEndpointRequest(Input):
 
 
 class SecretRotationRequest(Input):
-    """Body of POST /webhook-endpoints/{id}/rotate-secret, which may be left out."""
+    """Body of POST /webhook-endpoints/{id}/rotate-secret, which is optional."""
 
     overlap_seconds: SecretOverlap | None = None
 
@@ -44,10 +44,10 @@ class DeliveryQuery(Input):
 
 async def create_webhook_endpoint(request: Request, principal: Principal) -> Response:
     """POST /webhook-endpoints: a new endpoint, with its secret this once."""
-    wish = read_body(request, WebhookEndpointRequest)
+    payload = read_body(request, WebhookEndpointRequest)
     secret = webhook_secret.make()
     created = await resources(request).database.create_webhook_endpoint(
-        principal.token, wish.model_dump(exclude_none=True), secret, idempotency_key(request)
+        principal.token, payload.model_dump(exclude_none=True), secret, idempotency_key(request)
     )
     return json_response({**created, "secret": secret}, 201, {"Location": f"{BASE}/{created['id']}"})
 
@@ -72,12 +72,12 @@ async def delete_webhook_endpoint(request: Request, principal: Principal) -> Res
 
 async def rotate_webhook_secret(request: Request, principal: Principal) -> Response:
     """POST /webhook-endpoints/{id}/rotate-secret: a new secret; both sign during the overlap."""
-    wish = read_optional_body(request, SecretRotationRequest)
+    payload = read_optional_body(request, SecretRotationRequest)
     secret = webhook_secret.make()
     rotated = await resources(request).database.rotate_webhook_secret(
         principal.token,
         path_id(request, ENDPOINT),
-        wish.model_dump(exclude_none=True),
+        payload.model_dump(exclude_none=True),
         secret,
         idempotency_key(request),
     )
