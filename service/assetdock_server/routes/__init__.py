@@ -1,1 +1,1 @@
-"""One module for each part of the API; table.py has every URL."""
+"""The HTTP routes: one module of handlers per part of the API. table.py lists every URL."""

@@ -1,4 +1,4 @@
-"""Minting and revoking API keys."""
+"""Creating, listing, rotating and revoking API keys."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ async def create_api_key(request: Request, principal: Principal) -> Response:
 
 
 async def list_api_keys(request: Request, principal: Principal) -> Response:
-    """GET /api-keys: all keys, oldest first, revoked ones too."""
+    """GET /api-keys: all keys, oldest first, including revoked ones."""
     return json_response(await resources(request).database.list_api_keys(principal.token))
 
 

@@ -1,4 +1,4 @@
-"""Reading assets, their histories, and ending them."""
+"""Reading, listing, deleting and restoring assets."""
 
 from typing import Any
 
@@ -59,18 +59,18 @@ async def list_events(request: Request, principal: Principal) -> Response:
 
 
 async def delete_asset(request: Request, principal: Principal) -> Response:
-    """DELETE /assets/{id}: the asset is gone; its bytes are purged after the grace."""
+    """DELETE /assets/{id}: deletes the asset. Its bytes are purged after the grace period."""
     await resources(request).database.delete_asset(principal.token, path_id(request, "asset_id"))
     return Response(status_code=204)
 
 
 async def restore_asset(request: Request, principal: Principal) -> Response:
-    """POST /assets/{id}/restore: takes a deletion back."""
+    """POST /assets/{id}/restore: restores a deleted asset."""
     return json_response(await resources(request).database.restore_asset(principal.token, path_id(request, "asset_id")))
 
 
 async def with_download(request: Request, principal: Principal, asset: dict[str, Any]) -> dict[str, Any]:
-    """The asset, with where to read its bytes when it is ready."""
+    """Adds the download URL and its expiry: null unless the asset is ready."""
     download = None
     if asset["state"] == "ready":
         download = await resources(request).storage.sign_download(principal.token, BUCKET, asset["id"])
@@ -80,7 +80,7 @@ async def with_download(request: Request, principal: Principal, asset: dict[str,
 
 
 def seconds_to_wait(request: Request) -> int:
-    """`wait`, 0 when absent. A rule of this process, not of the database, so it is judged here."""
+    """The parameter `wait`, by default 0. It is checked here, because the database does not know it."""
     seconds = read_query(request, AssetQuery).wait or 0
     if not 0 <= seconds <= 30:
         raise ApiError("validation_error", fields=[Field("query.wait", "From 0 to 30 seconds.")])

@@ -1,4 +1,4 @@
-"""Reading what a request carries. Forms are judged here, rules in the database."""
+"""Reading request bodies, queries, headers and path ids. The form is checked here; the database checks the rules."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from assetdock_server.errors import ApiError, Field
 
 MAX_BODY = 65_536
 MAX_FIELDS = 20  # a malicious body can have thousands of invalid fields
-# RFC 3339, section 5.6. Python reads more of ISO 8601: week dates, basic formats, commas, times without seconds.
+# RFC 3339, section 5.6. Python accepts more of ISO 8601: week dates, basic formats, commas, times without seconds.
 INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
 INTEGER = re.compile(r"-?[0-9]{1,18}")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class Input(BaseModel):
-    """A request's fields: strict types, unknown fields ignored (old clients still send some)."""
+    """The fields of a request: strict types. Unknown fields are ignored, because old clients send some."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -32,14 +32,14 @@ def _storable(text: str) -> str:
     # Postgres cannot store U+0000 in text or jsonb.
     if "\0" in text:
         raise ValueError("must not contain the character U+0000")
-    # JSON can escape half of a surrogate pair; UTF-8, in which everything travels on, cannot say it.
+    # JSON can escape a lone surrogate, but UTF-8 cannot encode it.
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("must not contain a lone surrogate")
     return text
 
 
 def _instant(value: Any) -> Any:
-    # RFC 3339 demands an offset; a time without one would mean something else on every server.
+    # RFC 3339 requires an offset: the meaning of a time without one depends on the server.
     if isinstance(value, str):
         try:
             instant = datetime.fromisoformat(value.upper()) if INSTANT.fullmatch(value) else None
@@ -72,7 +72,7 @@ def _whole(value: Any) -> Any:
 Text = Annotated[str, AfterValidator(_storable)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Id = Annotated[str, AfterValidator(_uuid)]
-# What fits the database's integer and bigint; beyond that a call would fail before any rule could speak.
+# The ranges of integer and bigint. Larger values would fail in PostgREST, before the database checks its rules.
 Int32 = Annotated[int, BeforeValidator(_whole), Interval(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, BeforeValidator(_whole), Interval(ge=-(2**63), le=2**63 - 1)]
 
@@ -84,7 +84,7 @@ def read_body(request: Request, model: type[Model]) -> Model:
         raise ApiError("unsupported_media_type")
     body: bytes = request.state.body
     try:
-        # The standard parser keeps lone surrogates, which the model can then refuse by field.
+        # The standard parser keeps lone surrogates, which the model then rejects with the name of the field.
         document = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise ApiError("bad_request", "The body is not JSON in UTF-8.") from None
@@ -94,7 +94,7 @@ def read_body(request: Request, model: type[Model]) -> Model:
 
 
 def checked(model: type[Model], values: dict[str, Any], inputs: str) -> Model:
-    """The values as a model, or a validation_error that names every wrong one."""
+    """The values as a model. Raises ApiError `validation_error`, which lists the invalid values."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -102,7 +102,7 @@ def checked(model: type[Model], values: dict[str, Any], inputs: str) -> Model:
 
 
 def read_optional_body(request: Request, model: type[Model]) -> Model:
-    """As read_body; no body at all is an empty object."""
+    """Like read_body, but a missing body is an empty object."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         return checked(model, {}, "body")
     return read_body(request, model)
@@ -126,15 +126,17 @@ def read_query(request: Request, model: type[Model]) -> Model:
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The Idempotency-Key header. Its form is judged by the database, which keeps it. Two of them are one with a comma
-    and a space (RFC 9110, section 5.3), as whatever stands in between may make them; no key has a space.
+    """The Idempotency-Key header. The database checks its form.
+
+    Repeated headers are joined with a comma and a space, as proxies may do (RFC 9110, section 5.3). The database then
+    rejects them, because no key contains a space.
     """
     values = request.headers.getlist("idempotency-key")
     return ", ".join(values) if values else None
 
 
 def path_id(request: Request, name: str) -> str:
-    """A UUID in the path, in its canonical spelling; what is none is nobody's id. Raises ApiError `not_found`."""
+    """The UUID in the path, in lower case. Raises ApiError `not_found` for any other text."""
     value = request.path_params[name].lower()
     if not UUID.fullmatch(value):
         raise ApiError("not_found")
@@ -142,9 +144,7 @@ def path_id(request: Request, name: str) -> str:
 
 
 async def read_whole(request: Request) -> None:
-    """Reads the body, if there is one, into the request's state, whether or not its route has a use for it. Raises
-    ApiError `body_too_large`.
-    """
+    """Reads the body into `request.state.body`, even if the route does not use it. Raises ApiError `body_too_large`."""
     headers = request.headers
     with_body = "content-length" in headers or "transfer-encoding" in headers
     request.state.body = await _limited(request) if with_body else b""
@@ -176,7 +176,7 @@ def _no_constant(name: str) -> None:
 def _fields(error: ValidationError, inputs: str) -> list[Field]:
     fields = []
     for each in error.errors(include_url=False, include_input=False, include_context=False)[:MAX_FIELDS]:
-        # A key of the caller's own (in metadata) may hold anything, lone surrogates too.
+        # A key in metadata comes from the caller and can contain lone surrogates.
         path = ".".join(str(part) for part in (inputs, *each["loc"]))
         fields.append(Field(path.encode("utf-8", "replace").decode(), each["msg"]))
     return fields

@@ -1,5 +1,6 @@
-"""Every URL of the service, and the scope its caller needs. Who is calling is asked here, before any handler runs;
-the scope is enforced by the database, this table says it.
+"""Every URL of the service, with the scope that its caller needs.
+
+The caller is identified here, before any handler runs. The database enforces the scopes; the table documents them.
 """
 
 from collections.abc import Iterable
@@ -68,7 +69,7 @@ TABLE: Final[tuple[Entry, ...]] = (
 
 
 class _Segment(Convertor[str]):
-    # /assets/upload-url is a path of its own: GET there is 405, not an asset that isn't found.
+    # /assets/upload-url is a separate path, so that GET responds with 405 there, not with 404 for an asset.
     regex = "(?!upload-url(?:/|$))[^/]+"
 
     def convert(self, value: str) -> str:
@@ -79,7 +80,7 @@ class _Segment(Convertor[str]):
 
 
 def routes(table: Iterable[Entry] = TABLE) -> list[Route]:
-    """The table for Starlette's router: one route a path, so that 405 can name every method the path takes."""
+    """The routes for Starlette: one per path, so that a 405 response lists all methods of the path."""
     register_url_convertor("segment", _Segment())
     by_path: dict[str, dict[str, Entry]] = {}
     for entry in table:
@@ -97,7 +98,7 @@ def _dispatch(path: str, entries: dict[str, Entry]) -> Handler:
         if entry.access == "public":
             await read_whole(request)
             return await entry.handler(request)
-        # Here and nowhere else, so that no handler can forget it: a private one cannot be called without a Principal.
+        # Done only here, so that no handler can forget it: private handlers need the Principal as an argument.
         principal = await resources(request).identify(request)
         await read_whole(request)
         return await entry.handler(request, principal)

@@ -1,4 +1,4 @@
-"""Webhook endpoints: where owners want to be told, and what was sent there."""
+"""Webhook endpoints and their deliveries."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,7 +43,7 @@ class DeliveryQuery(Input):
 
 
 async def create_webhook_endpoint(request: Request, principal: Principal) -> Response:
-    """POST /webhook-endpoints: a new endpoint, with its secret this once."""
+    """POST /webhook-endpoints: creates an endpoint. Only this response contains its secret."""
     payload = read_body(request, WebhookEndpointRequest)
     secret = webhook_secret.make()
     created = await resources(request).database.create_webhook_endpoint(
@@ -53,7 +53,7 @@ async def create_webhook_endpoint(request: Request, principal: Principal) -> Res
 
 
 async def list_webhook_endpoints(request: Request, principal: Principal) -> Response:
-    """GET /webhook-endpoints: all of them, oldest first, disabled ones too."""
+    """GET /webhook-endpoints: all endpoints, oldest first, including disabled ones."""
     return json_response(await resources(request).database.list_webhook_endpoints(principal.token))
 
 
@@ -65,13 +65,13 @@ async def get_webhook_endpoint(request: Request, principal: Principal) -> Respon
 
 
 async def delete_webhook_endpoint(request: Request, principal: Principal) -> Response:
-    """DELETE /webhook-endpoints/{id}: nothing is sent there any more."""
+    """DELETE /webhook-endpoints/{id}: deletes the endpoint and stops its deliveries."""
     await resources(request).database.delete_webhook_endpoint(principal.token, path_id(request, ENDPOINT))
     return Response(status_code=204)
 
 
 async def rotate_webhook_secret(request: Request, principal: Principal) -> Response:
-    """POST /webhook-endpoints/{id}/rotate-secret: a new secret; both sign during the overlap."""
+    """POST /webhook-endpoints/{id}/rotate-secret: creates a secret. Both secrets sign during the overlap."""
     payload = read_optional_body(request, SecretRotationRequest)
     secret = webhook_secret.make()
     rotated = await resources(request).database.rotate_webhook_secret(
@@ -86,7 +86,7 @@ async def rotate_webhook_secret(request: Request, principal: Principal) -> Respo
 
 
 async def test_webhook_endpoint(request: Request, principal: Principal) -> Response:
-    """POST /webhook-endpoints/{id}/test: one webhook.test is on its way."""
+    """POST /webhook-endpoints/{id}/test: queues one delivery of webhook.test."""
     delivery = await resources(request).database.test_webhook_endpoint(
         principal.token, path_id(request, ENDPOINT), idempotency_key(request)
     )
@@ -104,7 +104,7 @@ async def list_webhook_deliveries(request: Request, principal: Principal) -> Res
 
 
 async def replay_webhook_delivery(request: Request, principal: Principal) -> Response:
-    """POST /webhook-endpoints/{id}/deliveries/{id}/replay: the delivery is on its way again."""
+    """POST /webhook-endpoints/{id}/deliveries/{id}/replay: queues the delivery again."""
     delivery = await resources(request).database.replay_webhook_delivery(
         principal.token, path_id(request, ENDPOINT), path_id(request, "delivery_id")
     )
