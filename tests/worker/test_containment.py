@@ -1,4 +1,4 @@
-"""What a program may do while it is contained, and that nothing is left of it."""
+"""The limits of a sandboxed program, and its cleanup."""
 
 import asyncio
 import os
@@ -74,7 +74,7 @@ def probed_by(path: Path, storage: Storage, limits: Limits = QUICK) -> Report:
     return asyncio.run(probe(storage.url("any"), ffprobe=Ffprobe(path), limits=limits))
 
 
-def test_the_environment_holds_nothing_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_inherits_no_variables_of_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_WORKER_TOKEN", "secret")
 
     _, printed = contain(Path("/usr/bin/env"))
@@ -106,7 +106,7 @@ def test_limits_are_set_before_the_program_starts(program: Callable[[str], Path]
     ]
 
 
-def test_a_limit_below_ours_that_was_inherited_stays(program: Callable[[str], Path]) -> None:
+def test_keeps_a_lower_inherited_limit(program: Callable[[str], Path]) -> None:
     source = (
         "import asyncio, resource, sys\n"
         "from assetdock_server.media.sandbox.run import Limits, run\n"
@@ -124,7 +124,7 @@ def test_a_limit_below_ours_that_was_inherited_stays(program: Callable[[str], Pa
     assert done.stdout.splitlines()[0] == "(40, 40)", done.stdout
 
 
-def test_a_program_gets_its_variables_and_arguments_as_they_are(program: Callable[[str], Path]) -> None:
+def test_passes_variables_and_arguments_unchanged(program: Callable[[str], Path]) -> None:
     odd = ["--", "a b", "$(id)", "'\"", "", "A=1", "-c"]
 
     ending, printed = contain(program("import os, sys\nprint(sys.argv[1:], os.environ['KEPT'])\n"), *odd)
@@ -133,7 +133,7 @@ def test_a_program_gets_its_variables_and_arguments_as_they_are(program: Callabl
     assert ending.status == 0
 
 
-def test_a_program_that_hangs_is_killed_in_time(program: Callable[[str], Path], storage: Storage) -> None:
+def test_kills_a_program_that_hangs(program: Callable[[str], Path], storage: Storage) -> None:
     hanging = program("import time\ntime.sleep(600)\n")
     began = time.monotonic()
 
@@ -143,24 +143,20 @@ def test_a_program_that_hangs_is_killed_in_time(program: Callable[[str], Path], 
     assert time.monotonic() - began < 5
 
 
-def test_a_program_that_burns_cpu_is_killed(program: Callable[[str], Path], storage: Storage) -> None:
+def test_kills_a_program_that_exceeds_its_cpu_limit(program: Callable[[str], Path], storage: Storage) -> None:
     report = probed_by(program("while True: pass\n"), storage, replace(QUICK, cpu_seconds=1))
 
     assert report == ReadFailure("timed_out")
 
 
 @pytest.mark.parametrize("stream", [1, 2])
-def test_a_program_that_prints_without_end_is_killed(
-    stream: int, program: Callable[[str], Path], storage: Storage
-) -> None:
+def test_kills_a_program_that_prints_endlessly(stream: int, program: Callable[[str], Path], storage: Storage) -> None:
     report = probed_by(program(f"import os\nwhile True: os.write({stream}, b'x' * 4096)\n"), storage)
 
     assert report == ReadFailure("unreadable")
 
 
-def test_a_program_that_eats_memory_gets_no_more_than_its_share(
-    program: Callable[[str], Path], storage: Storage
-) -> None:
+def test_limits_the_memory_of_a_program(program: Callable[[str], Path], storage: Storage) -> None:
     report = probed_by(program("held = []\nwhile True: held.append(bytearray(1 << 24))\n"), storage)
 
     assert report == ReadFailure("crashed")
@@ -179,7 +175,7 @@ print(report.reason, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 10
 """
 
 
-def test_a_decompression_bomb_takes_no_more_memory_than_it_may(ffprobe: Ffprobe, storage: Storage, media: Path) -> None:
+def test_limits_the_memory_of_a_decompression_bomb(ffprobe: Ffprobe, storage: Storage, media: Path) -> None:
     (media / "bomb.mov").write_bytes(bomb(unpacked=640, claimed=640 * MIB))
     limit = 448 * MIB  # the libraries of Debian's build take 300 MB of address space
 
@@ -193,22 +189,22 @@ def test_a_decompression_bomb_takes_no_more_memory_than_it_may(ffprobe: Ffprobe,
     assert int(used) < limit
 
 
-def test_a_program_that_segfaults_has_crashed(program: Callable[[str], Path], storage: Storage) -> None:
+def test_reports_a_segfault_as_a_crash(program: Callable[[str], Path], storage: Storage) -> None:
     report = probed_by(program("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"), storage)
 
     assert report == ReadFailure("crashed")
 
 
-def test_a_program_that_prints_no_report_has_crashed(program: Callable[[str], Path], storage: Storage) -> None:
+def test_reports_a_missing_report_as_a_crash(program: Callable[[str], Path], storage: Storage) -> None:
     assert probed_by(program("print('hello')\n"), storage) == ReadFailure("crashed")
 
 
-def test_a_program_that_cannot_start_is_nobodys_fault_but_the_machines(tmp_path: Path, storage: Storage) -> None:
+def test_a_program_that_cannot_start_is_a_transient_error(tmp_path: Path, storage: Storage) -> None:
     with pytest.raises(TransientError):
         probed_by(tmp_path / "absent", storage)
 
 
-def test_a_program_can_write_no_file(program: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_program_cannot_write_files(program: Callable[[str], Path], tmp_path: Path) -> None:
     contain(program(f"open({str(tmp_path / 'loot')!r}, 'w').write('x' * 100)\n"))
 
     assert (tmp_path / "loot").read_bytes() == b""
@@ -224,7 +220,7 @@ FORKING = (
 
 
 @pytest.mark.parametrize("pidfd", [True, False])
-def test_a_child_left_behind_dies_with_its_parent(
+def test_kills_children_when_the_program_exits(
     pidfd: bool, program: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not pidfd:  # as on macOS
@@ -236,14 +232,14 @@ def test_a_child_left_behind_dies_with_its_parent(
     assert dies(int(printed))
 
 
-def test_a_child_dies_when_its_parent_runs_out_of_time(program: Callable[[str], Path]) -> None:
+def test_kills_children_when_the_program_times_out(program: Callable[[str], Path]) -> None:
     ending, printed = contain(program(FORKING), "wait", limits=replace(QUICK, seconds=1))
 
     assert ending.how == "timed_out"
     assert dies(int(printed))
 
 
-def test_cancelling_kills_and_reaps(program: Callable[[str], Path]) -> None:
+def test_cancellation_kills_and_reaps_the_program(program: Callable[[str], Path]) -> None:
     path = program("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
 
     async def cancelled() -> int:
@@ -271,7 +267,7 @@ def test_cancelling_kills_and_reaps(program: Callable[[str], Path]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a process with its parent")
-def test_a_worker_killed_outright_leaves_no_process(program: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_killed_worker_leaves_no_process(program: Callable[[str], Path], tmp_path: Path) -> None:
     path = program("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
     worker = (
         "import asyncio\n"
@@ -290,7 +286,7 @@ def test_a_worker_killed_outright_leaves_no_process(program: Callable[[str], Pat
         assert dies(pid)
 
 
-def test_no_file_descriptor_is_left_open() -> None:
+def test_leaves_no_file_descriptor_open() -> None:
     contain(Path("/usr/bin/env"))
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count is all
 

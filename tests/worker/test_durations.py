@@ -1,4 +1,4 @@
-"""What a file holds and how long it lasts, for every format and for files cut short."""
+"""Streams and durations of every format, and of truncated files."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ from tests.worker.storage import Storage
 
 
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
-def test_a_file_lasts_as_long_as_it_was_made(
+def test_reports_the_duration_of_every_format(
     sample: Sample, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     make(sample.name, storage.folder)
@@ -37,7 +37,7 @@ def test_a_file_lasts_as_long_as_it_was_made(
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
-def test_a_file_cut_short_is_refused_or_lasts_as_long_as_what_is_left(
+def test_a_truncated_file_fails_or_lasts_as_long_as_its_rest(
     sample: Sample, share: float, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     whole = make(sample.name, storage.folder).read_bytes()
@@ -63,7 +63,7 @@ def test_a_file_cut_short_is_refused_or_lasts_as_long_as_what_is_left(
         *("constant.mp3", "variable-no-xing.mp3", "sound.wav", "sound.aiff", "sound.flac", "sound.ogg", "sound.aac"),
     ],
 )
-def test_one_ffprobe_is_enough_for_an_ordinary_file(
+def test_probes_an_ordinary_file_with_one_ffprobe(
     name: str, declared: bool, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Starting the one on PATH costs more than what it does; npm's starts in no time, and takes more passes."""
@@ -90,7 +90,7 @@ def test_one_ffprobe_is_enough_for_an_ordinary_file(
     "name", ["moov-first.mp4", "film.mkv", "sound.webm", "variable.mp3", "sound.aiff", "sound.flac"]
 )
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_file_that_has_less_than_it_counts_was_cut_off(
+def test_a_file_with_fewer_samples_than_it_claims_is_truncated(
     name: str, share: float, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     whole = make(name, storage.folder).read_bytes()
@@ -101,7 +101,7 @@ def test_a_file_that_has_less_than_it_counts_was_cut_off(
 
 
 @pytest.mark.parametrize("name", ["long-titles.mp4", "long-titles.mkv"])
-def test_a_film_whose_titles_go_on_when_it_is_over_is_whole(
+def test_a_film_with_longer_titles_is_not_truncated(
     name: str, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     """It claims more than its pictures last, as one that was cut does."""
@@ -114,9 +114,7 @@ def test_a_film_whose_titles_go_on_when_it_is_over_is_whole(
 
 
 @pytest.mark.parametrize("claimed", [0, 0x7F000000 // 2])
-def test_an_aiff_whose_header_knows_no_size_is_measured(
-    claimed: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
-) -> None:
+def test_measures_an_aiff_without_a_size(claimed: int, ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     sound = bytearray(make("sound.aiff", storage.folder).read_bytes())
     frames = sound.index(b"COMM") + 10  # after the chunk's size and the number of channels
     sound[frames : frames + 4] = claimed.to_bytes(4, "big")
@@ -130,7 +128,7 @@ def test_an_aiff_whose_header_knows_no_size_is_measured(
 
 
 @pytest.mark.parametrize("counted", [True, False])
-def test_a_flac_that_counts_more_samples_than_it_has_was_cut_and_one_that_counts_none_is_measured(
+def test_a_flac_with_too_few_samples_is_truncated_and_one_without_a_count_is_measured(
     counted: bool, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     sound = bytearray(make("sound.flac", storage.folder).read_bytes())
@@ -150,9 +148,7 @@ def test_a_flac_that_counts_more_samples_than_it_has_was_cut_and_one_that_counts
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
-def test_a_wav_whose_header_knows_no_size_is_measured(
-    size: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
-) -> None:
+def test_measures_a_wav_without_a_size(size: int, ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     sound = bytearray(silence(storage.folder / "plain.wav", seconds=7).read_bytes())
     sound[4:8] = sound[40:44] = size.to_bytes(4, "little")
     (storage.folder / "endless.wav").write_bytes(sound)
@@ -163,7 +159,7 @@ def test_a_wav_whose_header_knows_no_size_is_measured(
     assert report.duration == Decimal("7.000")
 
 
-def test_subrip_lasts_until_its_last_cue_ends(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+def test_subrip_lasts_until_the_end_of_its_last_cue(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     (storage.folder / "cuts").write_text(SUBRIP)
 
     report = asyncio.run(probe(storage.url("cuts"), ffprobe=ffprobe, limits=limits))
@@ -178,7 +174,7 @@ def test_subrip_lasts_until_its_last_cue_ends(ffprobe: Ffprobe, storage: Storage
     }
 
 
-def test_a_video_is_described_stream_by_stream(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+def test_describes_every_stream_of_a_video(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     make("moov-last.mp4", storage.folder)
 
     report = asyncio.run(probe(storage.url("moov-last.mp4"), ffprobe=ffprobe, limits=limits))
@@ -206,7 +202,7 @@ def test_a_video_is_described_stream_by_stream(ffprobe: Ffprobe, storage: Storag
     assert 1 / float(str(video["frame_rate"])) == pytest.approx(PICTURE, abs=1e-4)
 
 
-def test_a_film_shot_upright_says_how_to_turn_it(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+def test_reports_the_rotation_of_a_portrait_video(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     film = make("moov-first.mp4", storage.folder).read_bytes()
     one, zero = (1 << 16).to_bytes(4, "big"), bytes(4)
     level = one + zero + zero + zero + one + zero  # ISO 14496-12, 8.3.2: the first six of a track's matrix
@@ -233,7 +229,9 @@ NOT_MEDIA = {
 
 
 @pytest.mark.parametrize("content", NOT_MEDIA.values(), ids=NOT_MEDIA)
-def test_what_is_not_media_is_unreadable(content: bytes, ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+def test_bytes_that_are_not_media_are_unreadable(
+    content: bytes, ffprobe: Ffprobe, storage: Storage, limits: Limits
+) -> None:
     (storage.folder / "letter.mp3").write_bytes(content)
 
     report = asyncio.run(probe(storage.url("letter.mp3"), ffprobe=ffprobe, limits=limits))

@@ -1,4 +1,4 @@
-"""Large MP3s as a worker probes them: looked at in a few places, and read whole where that doesn't do."""
+"""Probes of large MP3s: a sample of frames, or the whole file if the sample is not conclusive."""
 
 import asyncio
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def _large(ffprobe: Ffprobe, storage: Storage, limits: Limits, name: str) -> Rep
 @pytest.mark.parametrize(
     "name", ["constant.mp3", "cover.mp3", "variable.mp3", "constant-no-xing.mp3", "variable-no-xing.mp3"]
 )
-def test_a_large_mp3_lasts_as_long_as_it_was_made(
+def test_reports_the_duration_of_a_large_mp3(
     name: str, ffprobe: Ffprobe, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mp3, "LARGE", 1)
@@ -48,7 +48,7 @@ def test_a_large_mp3_lasts_as_long_as_it_was_made(
 
 @pytest.mark.parametrize("times", [0.5, 0.97, 1.03, 2, 40])
 @pytest.mark.parametrize("name", ["constant.mp3", "variable.mp3"])
-def test_a_large_mp3_is_not_believed_its_count_of_frames(
+def test_checks_the_frame_count_of_a_large_mp3(
     name: str,
     times: float,
     *,
@@ -73,7 +73,7 @@ def test_a_large_mp3_is_not_believed_its_count_of_frames(
 @pytest.mark.parametrize(
     "arguments", [("-b:a", "320k"), ("-b:a", "320k", *NO_TAGS), ("-ac", "2", "-q:a", "0")], ids=" ".join
 )
-def test_little_is_read_of_a_large_mp3(
+def test_reads_little_of_a_large_mp3(
     arguments: tuple[str, ...],
     sound: Callable[..., bytes],
     ffprobe: Ffprobe,
@@ -91,7 +91,7 @@ def test_little_is_read_of_a_large_mp3(
     assert storage.sent < len(data) / 4
 
 
-def test_what_was_spliced_into_a_large_mp3_is_counted(
+def test_counts_audio_spliced_into_a_large_mp3(
     sound: Callable[..., bytes], ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     around = sound(240, "-b:a", "320k", *NO_TAGS)
@@ -105,7 +105,7 @@ def test_what_was_spliced_into_a_large_mp3_is_counted(
     assert float(report.duration or 0) == pytest.approx(255, abs=4 * MP3_FRAME)
 
 
-def test_a_small_mp3_is_read_and_not_looked_at(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+def test_reads_a_small_mp3_without_sampling(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     size = make("constant.mp3", storage.folder).stat().st_size
     looked: list[int] = []
 
@@ -121,7 +121,7 @@ def test_a_small_mp3_is_read_and_not_looked_at(ffprobe: Ffprobe, storage: Storag
     assert not looked
 
 
-def test_looking_for_too_long_leaves_the_rest_to_reading(
+def test_reads_the_whole_mp3_when_sampling_times_out(
     sound: Callable[..., bytes], ffprobe: Ffprobe, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(_look: mp3.ReadRange, _size: int) -> None:
@@ -138,7 +138,7 @@ def test_looking_for_too_long_leaves_the_rest_to_reading(
 
 
 @pytest.mark.parametrize(("failures", "is_read"), [(1, True), (2, False)])
-def test_one_look_may_fail_once(
+def test_retries_a_failed_range_read_once(
     failures: int,
     *,
     is_read: bool,

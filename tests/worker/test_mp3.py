@@ -1,4 +1,4 @@
-"""How long a large MP3 lasts is told by a few of its frames, and only where they can tell."""
+"""The duration of a large MP3 from a sample of its frames."""
 
 import asyncio
 import json
@@ -67,7 +67,7 @@ def _about(seconds: float) -> object:
     ],
     ids=" ".join,
 )
-def test_a_few_frames_tell_what_all_of_them_do(
+def test_a_sample_of_frames_gives_the_full_duration(
     arguments: tuple[str, ...], sound: Callable[..., bytes], tmp_path: Path
 ) -> None:
     data = sound(60, *arguments)
@@ -78,7 +78,7 @@ def test_a_few_frames_tell_what_all_of_them_do(
 
 
 @pytest.mark.parametrize(("kbits", "hertz", "lowest"), [("320k", "44100", 32_000), ("64k", "22050", 8_000)])
-def test_looks_are_as_close_as_the_shortest_part_that_is_not_overlooked(
+def test_samples_are_close_enough_to_find_the_shortest_detectable_part(
     kbits: str, hertz: str, lowest: int, sound: Callable[..., bytes]
 ) -> None:
     """Wherever the first one falls."""
@@ -96,7 +96,7 @@ def test_looks_are_as_close_as_the_shortest_part_that_is_not_overlooked(
 @pytest.mark.parametrize(("kbits", "seconds"), [(32, 17), (64, 9), (96, 9), (256, 9)])
 @pytest.mark.parametrize("hertz", ["48000", "44100"])
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.77])
-def test_a_part_of_another_bit_rate_is_not_overlooked(
+def test_finds_a_part_of_another_bit_rate(
     kbits: int, seconds: int, hertz: str, share: float, sound: Callable[..., bytes]
 ) -> None:
     around = sound(60, "-b:a", "128k", "-ar", hertz, *NO_TAGS)
@@ -121,7 +121,7 @@ def test_a_part_of_another_bit_rate_is_not_overlooked(
     ],
     ids=["a byte lost", "a byte more", "a part lost", "a part of zeros", "zeros at the end", "a part again"],
 )
-def test_a_damaged_file_is_not_taken_for_a_whole_one(
+def test_does_not_accept_a_damaged_file_as_whole(
     damage: Callable[[bytes], bytes], arguments: tuple[str, ...], sound: Callable[..., bytes], tmp_path: Path
 ) -> None:
     data = sound(60, *arguments)
@@ -134,7 +134,7 @@ def test_a_damaged_file_is_not_taken_for_a_whole_one(
     assert told is None or (arguments is not VARIABLE and told == _about(_counted(damaged, tmp_path)))
 
 
-def test_a_variable_bit_rate_that_nothing_counts_has_to_be_read(sound: Callable[..., bytes]) -> None:
+def test_a_variable_bit_rate_without_a_frame_count_must_be_read(sound: Callable[..., bytes]) -> None:
     looks = Looks(sound(60, "-q:a", "4", *NO_TAGS))
 
     assert looks.seconds() is None
@@ -146,7 +146,7 @@ def test_a_variable_bit_rate_that_nothing_counts_has_to_be_read(sound: Callable[
 @pytest.mark.parametrize(
     ("times", "sealed"), [(0.5, False), (0.97, False), (1.03, False), (2, False), (0.5, True), (2, True), (40, True)]
 )
-def test_a_forged_count_is_not_believed(
+def test_rejects_a_forged_frame_count(
     times: float, sealed: bool, arguments: tuple[str, ...], sound: Callable[..., bytes]
 ) -> None:
     data = sound(60, *arguments)
@@ -155,7 +155,7 @@ def test_a_forged_count_is_not_believed(
     assert Looks(forged(data, times, sealed=sealed)).seconds() is None
 
 
-def test_a_header_that_counts_nothing_is_not_counted(sound: Callable[..., bytes]) -> None:
+def test_ignores_a_header_without_a_frame_count(sound: Callable[..., bytes]) -> None:
     """Where the count would stand, anything may."""
     data = sound(60, "-b:a", "128k")
     flags = data.find(b"Info") + 4
@@ -163,14 +163,14 @@ def test_a_header_that_counts_nothing_is_not_counted(sound: Callable[..., bytes]
     assert Looks(data[:flags] + bytes([0] * 7 + [1]) + data[flags + 8 :]).seconds() == Looks(data).seconds() is not None
 
 
-def test_a_tag_that_lacks_a_field_has_no_checksum_where_it_would_be(sound: Callable[..., bytes]) -> None:
+def test_ignores_the_checksum_of_a_tag_without_all_fields(sound: Callable[..., bytes]) -> None:
     data = bytearray(sound(60, *VARIABLE))
     data[data.find(b"Xing") + 7] = 0b111  # no quality
 
     assert Looks(forged(bytes(data), 1, sealed=True)).seconds() is None
 
 
-def test_tags_before_the_sound_are_passed_over(sound: Callable[..., bytes]) -> None:
+def test_skips_tags_before_the_audio(sound: Callable[..., bytes]) -> None:
     """Pictures make them long, and there may be several; one with a footer is ten bytes longer than it says."""
     data = sound(60, "-b:a", "128k", *NO_TAGS)
     long = b"ID3\3\0\0" + bytes([0, 6, 26, 0x20]) + bytes((6 << 14) + (26 << 7) + 0x20)
@@ -182,7 +182,7 @@ def test_tags_before_the_sound_are_passed_over(sound: Callable[..., bytes]) -> N
     assert len([place for place, _ in tagged.seen if place < len(long) + len(footed)]) == 2
 
 
-def test_an_encoder_may_leave_out_the_padding(sound: Callable[..., bytes]) -> None:
+def test_counts_frames_of_an_encoder_that_never_pads(sound: Callable[..., bytes]) -> None:
     """Old ones do: each frame is then as long as the shorter ones of others, and the bit rate a little lower."""
     data = sound(60, "-b:a", "128k", *NO_TAGS)
     frames = [(place, frame.size, frame.padded) for place, frame in chain(data, 0)]
@@ -196,7 +196,7 @@ def test_an_encoder_may_leave_out_the_padding(sound: Callable[..., bytes]) -> No
     assert Looks(bytes(cut)).seconds() == Looks(data).seconds() == len(frames) * MP3_FRAME
 
 
-def test_a_count_that_fits_both_ends_is_checked_in_between(sound: Callable[..., bytes]) -> None:
+def test_checks_frames_between_both_ends(sound: Callable[..., bytes]) -> None:
     """At 48 kHz frames of 320 kbit/s are as long as ten of 32, which stand at both ends."""
     slow = sound(17, "-b:a", "32k", "-ar", "48000", *NO_TAGS)
     fast = sound(60, "-b:a", "320k", "-ar", "48000", "-ac", "2", *NO_TAGS)
@@ -208,9 +208,7 @@ def test_a_count_that_fits_both_ends_is_checked_in_between(sound: Callable[..., 
 
 
 @pytest.mark.parametrize("behind", [8_000, 11_000, 14_000, 20_000])
-def test_bytes_that_are_no_frames_of_the_rate_are_noticed_behind_the_last_look(
-    behind: int, sound: Callable[..., bytes]
-) -> None:
+def test_finds_foreign_bytes_after_the_last_sample(behind: int, sound: Callable[..., bytes]) -> None:
     data = sound(60, "-b:a", "128k", *NO_TAGS)
     part = sound(1, "-b:a", "80k", *NO_TAGS)[:-100]  # all of it would take as long as whole frames of the others
 
@@ -218,7 +216,7 @@ def test_bytes_that_are_no_frames_of_the_rate_are_noticed_behind_the_last_look(
 
 
 @pytest.mark.parametrize("lost", [4, 1000])
-def test_a_header_that_counts_frames_that_are_gone_is_not_believed(lost: int, sound: Callable[..., bytes]) -> None:
+def test_rejects_a_header_that_counts_lost_frames(lost: int, sound: Callable[..., bytes]) -> None:
     """Not even about as few as padding makes up for."""
     data = sound(60, "-b:a", "128k")
     sizes = [(place, frame.size) for place, frame in chain(data, data.find(b"Info") - 21)]
@@ -227,7 +225,7 @@ def test_a_header_that_counts_frames_that_are_gone_is_not_believed(lost: int, so
     assert Looks(data[:begin] + data[end:]).seconds() is None
 
 
-def test_fewer_looks_do_where_a_header_counts_as_many(sound: Callable[..., bytes]) -> None:
+def test_a_matching_header_needs_fewer_samples(sound: Callable[..., bytes]) -> None:
     counted, uncounted = Looks(sound(240, "-b:a", "320k")), Looks(sound(240, "-b:a", "320k", *NO_TAGS))
 
     assert counted.seconds() == uncounted.seconds() is not None
@@ -236,7 +234,7 @@ def test_fewer_looks_do_where_a_header_counts_as_many(sound: Callable[..., bytes
     assert len(uncounted.seen) > 100
 
 
-def test_tags_without_end_are_left_to_ffprobe(sound: Callable[..., bytes]) -> None:
+def test_leaves_a_file_with_too_many_tags_to_ffprobe(sound: Callable[..., bytes]) -> None:
     data = sound(60, "-b:a", "128k", *NO_TAGS)
     empty, long = b"ID3\4\0\0\0\0\0\0", b"ID3\4\0\0\x7f\x7f\x7f\x7f"
 
@@ -245,7 +243,7 @@ def test_tags_without_end_are_left_to_ffprobe(sound: Callable[..., bytes]) -> No
         assert Looks(tags + data).seconds() is None
 
 
-def test_a_header_of_fraunhofer_counts_frames_too(sound: Callable[..., bytes]) -> None:
+def test_reads_the_frame_count_of_a_vbri_header(sound: Callable[..., bytes]) -> None:
     data = sound(60, "-b:a", "128k", *NO_TAGS)
     first = Frame.at(data, 0)
     assert first is not None
@@ -259,7 +257,9 @@ def test_a_header_of_fraunhofer_counts_frames_too(sound: Callable[..., bytes]) -
     assert headed(count // 2).seconds() is None
 
 
-def test_a_file_that_takes_too_many_looks_is_read(sound: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_needs_too_many_samples_is_read(
+    sound: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks = Looks(sound(60, "-b:a", "128k", *NO_TAGS))
     monkeypatch.setattr(mp3, "MAX_SAMPLES", 3)
 
@@ -269,7 +269,7 @@ def test_a_file_that_takes_too_many_looks_is_read(sound: Callable[..., bytes], m
 
 
 @given(st.binary(max_size=12_000), st.integers(0, 2**32))
-def test_no_bytes_make_it_look_beyond_them(noise: bytes, seed: int) -> None:
+def test_never_reads_beyond_the_end_of_random_bytes(noise: bytes, seed: int) -> None:
     """Neither do those that look like a tag or a frame."""
     chance = random.Random(seed)  # noqa: S311
     tag = b"ID3\4\0" + bytes([chance.choice([0, 0x10])]) + bytes(chance.randrange(128) for _ in range(4))
@@ -303,18 +303,18 @@ def _tagged(kbits: Sequence[int]) -> bytearray:
     return bytearray(forged(bytes(frames), 1, sealed=True))
 
 
-def test_a_count_is_likely_although_most_places_lie_in_large_frames() -> None:
+def test_accepts_a_correct_count_when_most_bytes_are_in_large_frames() -> None:
     """Half a minute of 320 kbit/s and half a minute of 32: nine places of ten are in the first."""
     assert Looks(bytes(_tagged([14] * 1150 + [1] * 1150))).seconds() == pytest.approx(2300 * MP3_FRAME)
 
 
-def test_a_file_shorter_than_what_is_looked_at_at_its_end_is_counted(sound: Callable[..., bytes]) -> None:
+def test_counts_a_file_shorter_than_the_tail_that_is_read(sound: Callable[..., bytes]) -> None:
     data = sound(60, "-b:a", "128k", *NO_TAGS)[:5000]
 
     assert Looks(data).seconds() == pytest.approx(11 * MP3_FRAME)
 
 
-def test_a_file_with_less_sound_than_is_looked_at_at_a_time_is_read() -> None:
+def test_a_file_with_less_audio_than_one_sample_is_read() -> None:
     """A large one may be little but tags."""
     data = _tagged([1, 2] * 18)
 
@@ -322,7 +322,7 @@ def test_a_file_with_less_sound_than_is_looked_at_at_a_time_is_read() -> None:
 
 
 @given(st.lists(st.integers(1, 14), min_size=20, max_size=60), st.binary(max_size=5000), st.floats(0, 1))
-def test_no_frames_that_are_counted_make_it_look_beyond_them(kbits: list[int], noise: bytes, share: float) -> None:
+def test_never_reads_beyond_the_end_of_counted_frames(kbits: list[int], noise: bytes, share: float) -> None:
     frames = _tagged(kbits)
     lasts = len(kbits) * MP3_FRAME
     assert Looks(bytes(frames)).seconds() in (None, pytest.approx(lasts))
@@ -336,7 +336,7 @@ def test_no_frames_that_are_counted_make_it_look_beyond_them(kbits: list[int], n
     assert told is None or 0 < told < lasts + MP3_FRAME / 2
 
 
-def test_whatever_befalls_a_look_is_raised(sound: Callable[..., bytes]) -> None:
+def test_raises_the_errors_of_read_range(sound: Callable[..., bytes]) -> None:
     data = sound(60, "-b:a", "128k", *NO_TAGS)
 
     def failing(after: int) -> Callable[[int, int], Awaitable[bytes]]:

@@ -1,4 +1,4 @@
-"""How the bytes are reached: what Storage may answer, and what a file can't make ffprobe do."""
+"""Reading from Storage: its error responses, and requests that a file must not cause."""
 
 import asyncio
 import ssl
@@ -22,16 +22,14 @@ def probed(name: str, ffprobe: Ffprobe, storage: Storage, limits: Limits) -> Rep
 
 
 @pytest.mark.parametrize("status", [400, 404, 410])
-def test_an_object_that_is_not_there_is_missing(
-    status: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
-) -> None:
+def test_reports_a_missing_object(status: int, ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     storage.answers["gone"] = [status]
 
     assert probed("gone", ffprobe, storage, limits) == ReadFailure("missing")
 
 
 @pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 502, 503, 544])
-def test_trouble_in_storage_is_tried_again(status: int, ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+def test_a_storage_error_is_transient(status: int, ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     storage.answers["any"] = [status]
 
     with pytest.raises(TransientError) as raised:
@@ -40,7 +38,7 @@ def test_trouble_in_storage_is_tried_again(status: int, ffprobe: Ffprobe, storag
     assert "s3cret" not in str(raised.value)
 
 
-def test_a_refused_connection_is_tried_again(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+def test_a_refused_connection_is_transient(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     with serving(storage.folder) as closed:
         url = closed.url("any")
 
@@ -48,12 +46,12 @@ def test_a_refused_connection_is_tried_again(ffprobe: Ffprobe, storage: Storage,
         asyncio.run(probe(url, ffprobe=ffprobe, limits=limits))
 
 
-def test_an_unknown_host_is_tried_again(ffprobe: Ffprobe, limits: Limits) -> None:
+def test_an_unknown_host_is_transient(ffprobe: Ffprobe, limits: Limits) -> None:
     with pytest.raises(TransientError):
         asyncio.run(probe("http://storage.invalid/x?token=s3cret", ffprobe=ffprobe, limits=limits))
 
 
-def test_a_host_name_works_and_storage_is_told_it(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+def test_resolves_a_host_name_and_sends_it_to_storage(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     make("sound.flac", storage.folder)
 
     report = asyncio.run(probe(storage.url("sound.flac", host="localhost"), ffprobe=ffprobe, limits=limits))
@@ -62,7 +60,7 @@ def test_a_host_name_works_and_storage_is_told_it(ffprobe: Ffprobe, storage: Sto
     assert {host for _, host in storage.requests} == {f"localhost:{storage.port}"}
 
 
-def test_a_redirect_is_not_followed_where_ffprobe_can_be_told_so(
+def test_does_not_follow_redirects_if_ffprobe_supports_the_option(
     ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     """The npm build has no -max_redirects: it follows up to eight, over http to addresses only."""
@@ -79,7 +77,7 @@ def test_a_redirect_is_not_followed_where_ffprobe_can_be_told_so(
 
 @pytest.mark.parametrize("fault", ["cut", "reset"])
 @pytest.mark.parametrize("name", ["sound.aac", "constant.mp3", "recorded.webm"])
-def test_a_broken_connection_is_taken_up_again(
+def test_resumes_after_a_broken_connection(
     name: str, fault: str, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     make(name, storage.folder)
@@ -92,7 +90,7 @@ def test_a_broken_connection_is_taken_up_again(
 
 @pytest.mark.parametrize("request_number", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", ["sound.aac", "constant.mp3", "recorded.webm", "moov-last.mp4"])
-def test_a_storage_that_goes_down_half_way_shortens_no_recording(
+def test_a_storage_failure_during_a_read_does_not_shorten_a_recording(
     name: str, request_number: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     make(name, storage.folder)
@@ -110,7 +108,7 @@ def test_a_storage_that_goes_down_half_way_shortens_no_recording(
 
 @pytest.mark.parametrize("status", [302, 401, 503])
 @pytest.mark.parametrize("name", ["long-titles.mp4", "film.mkv", "variable.mp3", "sound.flac", "sound.aiff"])
-def test_no_whole_file_is_taken_for_one_cut_off_whatever_storage_refuses(
+def test_rejected_requests_do_not_make_a_whole_file_truncated(
     name: str, status: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     """Every request breaks half-way once, and all that come after it are refused. long-titles.mp4 claims more than its
@@ -135,7 +133,7 @@ def test_no_whole_file_is_taken_for_one_cut_off_whatever_storage_refuses(
 
 @pytest.mark.parametrize("served", [2, 3, 4])  # the first pass makes two requests of this file
 @pytest.mark.parametrize("status", [302, 401])  # which ffprobe doesn't log, unlike other statuses
-def test_a_storage_that_refuses_a_later_pass_fails_no_asset(
+def test_a_rejected_later_pass_fails_no_asset(
     served: int, status: int, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     make("sound.aac", storage.folder)
@@ -149,7 +147,7 @@ def test_a_storage_that_refuses_a_later_pass_fails_no_asset(
     assert report == whole
 
 
-def test_a_storage_that_sends_nothing_is_tried_again(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+def test_a_silent_storage_is_transient(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     async def listening() -> Report:
         async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read()
@@ -165,7 +163,7 @@ def test_a_storage_that_sends_nothing_is_tried_again(ffprobe: Ffprobe, storage: 
         asyncio.run(listening())
 
 
-def test_a_big_file_is_not_downloaded(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+def test_does_not_download_a_large_file(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     sound = silence(storage.folder / "long.wav", seconds=600, rate=48000)
     film = make("moov-last.mp4", storage.folder).read_bytes()
     index = film.rindex(b"moov") - 4
@@ -201,7 +199,7 @@ POINTERS = {
 
 @pytest.mark.parametrize("target", ["http", "file"])
 @pytest.mark.parametrize("text", POINTERS.values(), ids=POINTERS)
-def test_a_file_that_points_elsewhere_opens_nothing(
+def test_does_not_open_urls_that_a_file_contains(
     text: str, target: str, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     secret = make("moov-first.mp4", storage.folder)
@@ -217,7 +215,7 @@ def test_a_file_that_points_elsewhere_opens_nothing(
     assert verdict.code == "unreadable_media"
 
 
-def test_https_is_read_only_from_a_server_that_proves_its_name(
+def test_reads_https_only_with_a_valid_certificate(
     ffprobe: Ffprobe, media: Path, tmp_path: Path, limits: Limits
 ) -> None:
     make("sound.flac", media)
@@ -245,12 +243,12 @@ def test_https_is_read_only_from_a_server_that_proves_its_name(
     "url",
     ["file:///etc/passwd", "concat:a|b", "-version", "http://", "http://h:x/", "http://[", "ftp://h/x", ""],
 )
-def test_only_http_addresses_are_read(url: str, ffprobe: Ffprobe, limits: Limits) -> None:
+def test_rejects_urls_that_are_not_http(url: str, ffprobe: Ffprobe, limits: Limits) -> None:
     with pytest.raises(UnusableFfprobeError):
         asyncio.run(probe(url, ffprobe=ffprobe, limits=limits))
 
 
-def test_an_ffprobe_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
+def test_rejects_a_program_that_is_not_ffprobe(tmp_path: Path) -> None:
     for environ in (
         {"ASSETDOCK_FFPROBE": str(tmp_path / "absent")},
         {"ASSETDOCK_FFPROBE": sys.executable},

@@ -1,4 +1,4 @@
-"""Nothing ffprobe could print makes a parser raise what it doesn't document, or say what can't be."""
+"""The parsers accept any output of ffprobe, or raise their documented errors."""
 
 import contextlib
 import json
@@ -65,7 +65,7 @@ REPORT = st.fixed_dictionaries(
 
 
 @given(REPORT | ANYTHING)
-def test_any_report_is_read_or_malformed(report: object) -> None:
+def test_parses_or_rejects_any_report(report: object) -> None:
     document = json.dumps(report).encode()
 
     try:
@@ -82,7 +82,7 @@ def test_any_report_is_read_or_malformed(report: object) -> None:
 
 
 @given(st.binary())
-def test_any_bytes_are_read_or_malformed(document: bytes) -> None:
+def test_parses_or_rejects_any_bytes(document: bytes) -> None:
     assert error_code(document) is None
     try:
         read(document)
@@ -90,7 +90,7 @@ def test_any_bytes_are_read_or_malformed(document: bytes) -> None:
         return
 
 
-def test_a_deep_report_is_malformed() -> None:
+def test_rejects_a_deeply_nested_report() -> None:
     deep = b'{"format":' + b"[" * 100_000
     assert error_code(deep) is None
     try:
@@ -120,7 +120,7 @@ def _reach(packets: list[Line]) -> tuple[int, int]:
 
 
 @given(LINES, st.integers(1, 7))
-def test_packets_are_the_same_however_they_are_cut(packets: list[Line], size: int) -> None:
+def test_packets_do_not_depend_on_chunk_borders(packets: list[Line], size: int) -> None:
     lines = [f"{index},{start},N/A,{length},{large},{place}\n\n" for index, start, length, large, place in packets]
     text = "".join(lines).encode()
     counted = [(start, start + length) for index, start, length, *_ in packets if index in (0, 1)]
@@ -135,12 +135,12 @@ def test_packets_are_the_same_however_they_are_cut(packets: list[Line], size: in
 
 
 @given(ANYTHING | st.fixed_dictionaries({"packets": ANYTHING | st.lists(ANYTHING)}))
-def test_any_report_holds_packets_or_none(report: object) -> None:
+def test_reads_packets_from_any_report_without_raising(report: object) -> None:
     Span.of_report(json.dumps(report).encode(), {0})
 
 
 @given(LINES)
-def test_packets_are_the_same_in_a_report(packets: list[Line]) -> None:
+def test_reads_the_same_packets_from_csv_and_json(packets: list[Line]) -> None:
     listed = [
         {
             "stream_index": index,
@@ -160,7 +160,7 @@ def test_packets_are_the_same_in_a_report(packets: list[Line]) -> None:
 
 
 @given(st.lists(st.binary()))
-def test_no_packet_line_raises_or_is_kept(pieces: list[bytes]) -> None:
+def test_no_packet_line_raises_or_is_stored(pieces: list[bytes]) -> None:
     span = Span({0})
     for piece in pieces:
         span.feed(piece)
@@ -176,7 +176,7 @@ def test_no_packet_line_raises_or_is_kept(pieces: list[bytes]) -> None:
     st.binary() | st.sampled_from([b"[http @ 0x1] HTTP error 503 Nope\n", b"[mov @ 0x1] odd\n"]),
     st.integers().map(lambda code: json.dumps({"error": {"code": code}}).encode()) | st.binary(),
 )
-def test_any_ending_has_a_diagnosis(how: str, status: int, errors: bytes, document: bytes) -> None:
+def test_diagnoses_every_result(how: str, status: int, errors: bytes, document: bytes) -> None:
     ending = ProcessResult(how, status, errors)  # type: ignore[arg-type]
     with contextlib.suppress(TransientError):
         header_pass_failure(ending, document)
@@ -184,6 +184,6 @@ def test_any_ending_has_a_diagnosis(how: str, status: int, errors: bytes, docume
         packet_pass_failure(ending)
 
 
-def test_only_short_entries_are_asked_for() -> None:
+def test_requests_only_short_entries() -> None:
     assert "format_tags=major_brand" in ENTRIES
     assert "stream_tags=rotate" in ENTRIES

@@ -1,4 +1,4 @@
-"""Sizes in the headers of WAV and Ogg, held against the bytes there are."""
+"""Truncation of WAV and Ogg files."""
 
 import asyncio
 import struct
@@ -31,25 +31,25 @@ def _long(wav: bytes, form: bytes, size: int) -> bytes:
     return form + b"\xff" * 4 + b"WAVE" + ds64 + head + b"data" + b"\xff" * 4 + sound
 
 
-def test_a_whole_wav_lacks_nothing_and_one_cut_off_does(wav: bytes) -> None:
+def test_detects_a_truncated_wav(wav: bytes) -> None:
     assert not wav_is_truncated(wav[:100], len(wav))
     assert wav_is_truncated(wav[:100], len(wav) * 2 // 3)
     assert not wav_is_truncated(wav[:100], len(wav) + 3_000_000), "a title behind the sound"
 
 
 @pytest.mark.parametrize("size", [0, 0x7F000000, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
-def test_a_size_that_a_program_made_up_proves_nothing(wav: bytes, size: int) -> None:
+def test_ignores_a_placeholder_size(wav: bytes, size: int) -> None:
     piped = wav[:40] + size.to_bytes(4, "little") + wav[44:]
 
     assert not wav_is_truncated(piped, len(piped))
 
 
-def test_a_program_that_counts_the_header_as_sound_is_forgiven(wav: bytes) -> None:
+def test_accepts_a_size_that_includes_the_header(wav: bytes) -> None:
     assert not wav_is_truncated(wav[:40] + len(wav).to_bytes(4, "little"), len(wav))
 
 
 @pytest.mark.parametrize("form", [b"RF64", b"BW64"])
-def test_the_long_size_counts_in_a_long_wav(wav: bytes, form: bytes) -> None:
+def test_uses_the_64_bit_size_of_a_long_wav(wav: bytes, form: bytes) -> None:
     whole = _long(wav, form, len(wav) - 44)
 
     assert not wav_is_truncated(whole, len(whole))
@@ -58,18 +58,18 @@ def test_the_long_size_counts_in_a_long_wav(wav: bytes, form: bytes) -> None:
     assert not wav_is_truncated(_long(wav, form, 0), len(whole)), "unknown"
 
 
-def test_sound_behind_long_notes_proves_nothing(wav: bytes) -> None:
+def test_ignores_audio_after_a_long_list_chunk(wav: bytes) -> None:
     notes = b"LIST" + (70_000).to_bytes(4, "little") + bytes(70_000)
 
     assert not wav_is_truncated((wav[:12] + notes + wav[12:])[: 64 * 1024], 71_000)
 
 
 @pytest.mark.parametrize("head", [b"", b"RIFF", b"RIFF\0\0\0\0WAVEdata", b"\0" * 500, b"\xff" * 500])
-def test_what_is_no_wav_proves_nothing(head: bytes) -> None:
+def test_ignores_bytes_that_are_not_wav(head: bytes) -> None:
     assert not wav_is_truncated(head, len(head))
 
 
-def test_an_ogg_file_may_end_after_any_of_its_pages_but_within_none(ogg: bytes) -> None:
+def test_an_ogg_may_end_after_a_page_but_not_inside_one(ogg: bytes) -> None:
     borders = [at for at in range(1, len(ogg)) if ogg.startswith(b"OggS\0", at)]
     assert len(borders) > 5
 
@@ -84,21 +84,21 @@ def test_an_ogg_file_may_end_after_any_of_its_pages_but_within_none(ogg: bytes) 
 
 
 @pytest.mark.parametrize("behind", [b"TAG" + bytes(125), b"\0", b"OggX", b"OggS\1" + bytes(100)])
-def test_what_stands_behind_the_last_page_proves_nothing(ogg: bytes, behind: bytes) -> None:
+def test_ignores_bytes_after_the_last_page(ogg: bytes, behind: bytes) -> None:
     assert not ogg_is_truncated((ogg + behind)[-OGG_PAGE:])
 
 
-def test_a_tail_that_begins_within_a_page_is_read_from_the_next(ogg: bytes) -> None:
+def test_starts_at_the_first_whole_page_of_a_tail(ogg: bytes) -> None:
     assert not ogg_is_truncated(ogg[100:])
     assert ogg_is_truncated(ogg[100:-100])
 
 
 @pytest.mark.parametrize("tail", [b"", b"OggS", b"\0" * 1000, b"OggS\0"])
-def test_no_tail_breaks_the_reader(tail: bytes) -> None:
+def test_accepts_any_tail(tail: bytes) -> None:
     assert ogg_is_truncated(tail) is (tail == b"OggS\0")
 
 
-def test_a_tail_made_to_be_read_again_and_again_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_a_malicious_tail_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """From each of its pages on, all that follow would be walked through: a thousand pages half a million times."""
     walks: list[int] = []
 
@@ -124,7 +124,7 @@ def _asked(storage: Storage, name: str, container: str, size: int) -> bool:
 
 
 @pytest.mark.parametrize("name", ["sound.wav", "sound.ogg"])
-def test_little_of_the_file_is_read(storage: Storage, name: str) -> None:
+def test_reads_little_of_the_file(storage: Storage, name: str) -> None:
     size, container = make(name, storage.folder).stat().st_size, name.rpartition(".")[2]
 
     assert not _asked(storage, name, container, size)
@@ -134,7 +134,7 @@ def test_little_of_the_file_is_read(storage: Storage, name: str) -> None:
     assert len(storage.requests) == 1, "the others are ffprobe's business"
 
 
-def test_a_storage_in_trouble_says_nothing_about_the_bytes(storage: Storage) -> None:
+def test_a_storage_error_is_transient(storage: Storage) -> None:
     size = make("sound.ogg", storage.folder).stat().st_size
     storage.answers["sound.ogg"] = [503]
 
