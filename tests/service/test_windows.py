@@ -1,4 +1,4 @@
-"""Counting requests by the minute: the decisions of the library's own storage, without its walk through all keys."""
+"""The rate limit's store decides as the library's MemoryStorage does, and drops expired counts."""
 
 import asyncio
 import time
@@ -13,12 +13,12 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from assetdock_server.routes.windows import Windows
 
 OWNERS = ("a", "b")
-# Who asks, and how many seconds after the one before.
+# The owner of each request, and the seconds since the previous request.
 CALLS = st.lists(st.tuples(st.sampled_from(OWNERS), st.floats(0, 70)), max_size=60)
 
 
 @given(CALLS, st.integers(1, 8))
-def test_whatever_is_asked_the_decisions_are_the_librarys(calls: list[tuple[str, float]], limit: int) -> None:
+def test_decisions_equal_those_of_the_librarys_store(calls: list[tuple[str, float]], limit: int) -> None:
     now = 1_795_558_330.0
 
     async def decide(storage: MemoryStorage | Windows) -> list[tuple[bool, int]]:
@@ -33,18 +33,18 @@ def test_whatever_is_asked_the_decisions_are_the_librarys(calls: list[tuple[str,
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: now)
-        theirs = asyncio.run(decide(MemoryStorage()))
+        expected = asyncio.run(decide(MemoryStorage()))
         now = 1_795_558_330.0
-        ours = asyncio.run(decide(Windows()))
+        actual = asyncio.run(decide(Windows()))
 
-    assert ours == theirs
+    assert actual == expected
 
 
-def test_no_owner_is_kept_past_the_next_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_of_an_owner_are_dropped_after_the_next_window(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 6_000.0
     monkeypatch.setattr(time, "time", lambda: now)
 
-    async def ask() -> int:
+    async def count() -> int:
         nonlocal now
         windows = Windows()
         for number in range(1000):
@@ -57,4 +57,4 @@ def test_no_owner_is_kept_past_the_next_minute(monkeypatch: pytest.MonkeyPatch) 
         assert await windows.get_sliding_window("owner 5", 60) == (0, 60, 0, 120)
         return await windows.reset()
 
-    assert asyncio.run(ask()) == 1
+    assert asyncio.run(count()) == 1
