@@ -56,7 +56,6 @@ alter role assetdock_worker set statement_timeout = '10s';
 alter role assetdock_gateway set statement_timeout = '3s';
 
 -- Schemas ---------------------------------------------------------------------
-
 create schema assetdock;
 create schema assetdock_app;
 comment on schema assetdock is 'Assetdock: the functions and views that clients call.';
@@ -73,9 +72,7 @@ grant usage on schema assetdock to anon, authenticated, assetdock_worker, assetd
 -- execute, and a table that anon or service_role can use, is new: no migration grants such access. The procedure
 -- therefore never removes what an earlier migration granted, as REVOKE ... ON ALL FUNCTIONS would.
 create procedure assetdock_private.revoke_default_grants()
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   schemas constant regnamespace[] := array['assetdock', 'assetdock_app', 'assetdock_private'];
   any_use constant text := 'select, insert, update, delete, truncate, references, trigger';

@@ -6,7 +6,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Tables ----------------------------------------------------------------------
-
 create table assetdock_private.errors (
   code text primary key,
   status integer not null check (status between 400 and 599),
@@ -40,7 +39,6 @@ insert into assetdock_private.errors (code, status, message) values
     '%s uploads are pending, which is the limit. Finish or delete some, or wait until their windows close.');
 
 -- Functions -------------------------------------------------------------------
-
 create function assetdock_private.fail(
   code text,
   detail text default '',
@@ -48,9 +46,7 @@ create function assetdock_private.fail(
   fields jsonb default null
 )
 returns void
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   error assetdock_private.errors;
 begin
@@ -89,5 +85,4 @@ comment on function assetdock_private.invalid(text, text) is
   'One entry of "fields" of a validation_error, in an array that can be appended.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();

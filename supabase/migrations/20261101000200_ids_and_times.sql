@@ -6,7 +6,6 @@
 set lock_timeout = '5s';
 set statement_timeout = '30s';
 
--- Functions -------------------------------------------------------------------
 
 -- RFC 9562, section 5.7: 48 bits of milliseconds, then the random bits of a version 4 UUID, whose version nibble
 -- changes from 0100 to 0111. Postgres 17 has no such function.
@@ -72,7 +71,6 @@ comment on function assetdock_private.rfc3339(timestamptz) is
   'RFC 3339 in UTC with six decimal places and Z, the format of times in the HTTP API.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 -- Views that callers read compute created_at with this function.

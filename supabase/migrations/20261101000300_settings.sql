@@ -5,7 +5,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Tables ----------------------------------------------------------------------
-
 create table assetdock_private.settings (
   singleton boolean primary key default true check (singleton),
   finish_grace interval not null default '2 hours' check (finish_grace between '0' and '1 day'),
@@ -30,5 +29,4 @@ comment on column assetdock_private.settings.record_retention is
 insert into assetdock_private.settings default values;
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();

@@ -7,7 +7,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Texts -----------------------------------------------------------------------
-
 create function assetdock_private.has_control_characters(value text)
 returns boolean
 language sql immutable parallel safe
@@ -27,7 +26,6 @@ comment on function assetdock_private.is_sha256(text) is
   'Whether a text is a SHA-256 as 64 lower-case hexadecimal digits. Null for null.';
 
 -- Numbers ---------------------------------------------------------------------
-
 create function assetdock_private.invalid_overlap(overlap_seconds integer)
 returns jsonb
 language sql immutable parallel safe
@@ -39,7 +37,6 @@ comment on function assetdock_private.invalid_overlap(integer) is
   'Validates how long an old secret stays valid beside a new one.';
 
 -- Pages of a list -------------------------------------------------------------
-
 create function assetdock_private.invalid_page_size(page_size integer)
 returns jsonb
 language sql immutable parallel safe
@@ -53,9 +50,7 @@ comment on function assetdock_private.invalid_page_size(integer) is 'Validates h
 -- up or belong to another owner. It protects no data: any id only pages through the rows of the caller.
 create function assetdock_private.encode_cursor(owner uuid, id uuid)
 returns text
-language sql immutable
-set search_path = ''
-as $$
+language sql immutable set search_path = '' as $$
   select translate(
     encode(uuid_send(id) || substring(sha256(uuid_send(owner) || uuid_send(id)) from 1 for 8), 'base64'),
     '+/', '-_'
@@ -66,9 +61,7 @@ comment on function assetdock_private.encode_cursor(uuid, uuid) is
 
 create function assetdock_private.decode_cursor(owner uuid, cursor text)
 returns uuid
-language plpgsql immutable
-set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 declare
   id uuid;
 begin
@@ -86,5 +79,4 @@ $$;
 comment on function assetdock_private.decode_cursor(uuid, text) is 'The id that a page continues after, or bad_request.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();

@@ -9,7 +9,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Scopes ----------------------------------------------------------------------
-
 create function assetdock_private.all_scopes()
 returns text[]
 language sql immutable parallel safe
@@ -30,16 +29,13 @@ comment on table assetdock_private.producers is
 
 create function assetdock_private.allow_produce(owner uuid)
 returns void
-language sql
-set search_path = ''
-as $$
+language sql set search_path = '' as $$
   insert into assetdock_private.producers (owner_id) values (owner) on conflict do nothing;
 $$;
 comment on function assetdock_private.allow_produce(uuid) is
   'For operators: lets an owner upload rendered_video and cut_file.';
 
 -- API keys --------------------------------------------------------------------
-
 create function assetdock_private.is_api_key_prefix(prefix text)
 returns boolean
 language sql immutable parallel safe
@@ -83,7 +79,6 @@ comment on table assetdock_private.api_key_secrets is
   'SHA-256 of each API key. A key has 190 random bits, so a fast hash is as safe as a slow one.';
 
 -- Callers ---------------------------------------------------------------------
-
 create type assetdock_private.caller as (
   owner_id uuid,
   api_key_id uuid,
@@ -105,9 +100,7 @@ comment on function assetdock_private.claims() is 'The claims of the JWT that Po
 
 create function assetdock_private.identify()
 returns assetdock_private.caller
-language plpgsql stable
-set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   claims jsonb := assetdock_private.claims();
   caller assetdock_private.caller;
@@ -160,9 +153,7 @@ comment on function assetdock_private.identify() is
 
 create function assetdock_private.require(scope text)
 returns assetdock_private.caller
-language plpgsql stable
-set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.identify();
 begin
@@ -181,9 +172,7 @@ comment on function assetdock_private.require(text) is
 
 create function assetdock_private.require_open_session(caller assetdock_private.caller)
 returns void
-language plpgsql stable
-set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   -- The JWT of a session stays valid for up to an hour after signing out. A secret that it creates would stay valid.
   if caller.api_key_id is null and not exists (
@@ -203,9 +192,7 @@ comment on function assetdock_private.require_open_session(assetdock_private.cal
 -- read.
 create function assetdock_private.owner_with(scope text)
 returns uuid
-language plpgsql stable security definer
-set search_path = ''
-as $$
+language plpgsql stable security definer set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.identify();
 begin
@@ -216,7 +203,6 @@ comment on function assetdock_private.owner_with(text) is
   'For policies: the owner that the caller acts for, if the caller holds the scope; otherwise null.';
 
 -- What callers see ------------------------------------------------------------
-
 create policy "assetdock: owners read their API keys" on assetdock_app.api_keys
 for select to authenticated
 using (owner_id = (select assetdock_private.owner_with('api_keys:read')));
@@ -227,7 +213,6 @@ from assetdock_app.api_keys;
 comment on view assetdock.api_keys is 'Your API keys, without their secrets.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock_private.owner_with(text) to authenticated;

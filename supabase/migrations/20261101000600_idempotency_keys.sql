@@ -6,7 +6,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Tables ----------------------------------------------------------------------
-
 create table assetdock_private.idempotency_keys (
   owner_id uuid not null,
   operation text not null,
@@ -23,7 +22,6 @@ comment on table assetdock_private.idempotency_keys is
 comment on column assetdock_private.idempotency_keys.fingerprint is 'SHA-256 of the arguments of the request.';
 
 -- Functions -------------------------------------------------------------------
-
 create function assetdock_private.invalid_idempotency_key(key text)
 returns jsonb
 language sql immutable parallel safe
@@ -37,9 +35,7 @@ create function assetdock_private.claim_idempotency_key(
   owner uuid, operation text, key text, resource uuid, request jsonb
 )
 returns uuid
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   request_fingerprint constant bytea := sha256(convert_to(request::text, 'UTF8'));
   claimed assetdock_private.idempotency_keys;
@@ -72,9 +68,7 @@ create function assetdock_private.claim_secret_request(
   caller assetdock_private.caller, operation text, key text, request jsonb
 )
 returns void
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   -- The first response contained a secret that is not stored, so no later response can contain it.
   if key is not null
@@ -92,5 +86,4 @@ comment on function assetdock_private.claim_secret_request(assetdock_private.cal
   'Claims an Idempotency-Key for a request whose response shows a secret. Repeating such a request is a conflict.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();

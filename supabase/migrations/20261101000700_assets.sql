@@ -5,7 +5,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Types and states ------------------------------------------------------------
-
 create function assetdock_private.asset_types()
 returns text[]
 language sql immutable parallel safe
@@ -41,7 +40,6 @@ end;
 comment on function assetdock_private.asset_states() is 'Every state of an asset.';
 
 -- Assets ----------------------------------------------------------------------
-
 create table assetdock_app.assets (
   id uuid primary key default assetdock_private.uuid7(),
   -- No foreign key: the rows of a deleted user stay until their bytes are deleted.
@@ -116,7 +114,6 @@ comment on column assetdock_app.assets.retention_starts_at is
   'When the asset became final: expired, or purged. Its row is deleted record_retention later.';
 
 -- State machine ---------------------------------------------------------------
-
 create table assetdock_private.transitions (
   from_state text not null,
   to_state text not null,
@@ -142,9 +139,7 @@ insert into assetdock_private.transitions (from_state, to_state, reason) values
 
 create function assetdock_private.refuse_initial_state()
 returns trigger
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   perform assetdock_private.fail('conflict', 'an asset begins as pending_upload.');
   return null;
@@ -160,9 +155,7 @@ execute function assetdock_private.refuse_initial_state();
 
 create function assetdock_private.refuse_unknown_transition()
 returns trigger
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   if not exists (
     select from assetdock_private.transitions t where t.from_state = old.state and t.to_state = new.state
@@ -181,7 +174,6 @@ for each row when (old.state is distinct from new.state)
 execute function assetdock_private.refuse_unknown_transition();
 
 -- What callers see ------------------------------------------------------------
-
 create policy "assetdock: owners read their assets" on assetdock_app.assets
 for select to authenticated
 using (owner_id = (select assetdock_private.owner_with('assets:read')));
@@ -226,9 +218,7 @@ comment on function assetdock_private.asset_summary(assetdock_app.assets) is
 
 create function assetdock_private.own_asset(caller assetdock_private.caller, asset_id uuid)
 returns assetdock_app.assets
-language plpgsql stable
-set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   asset assetdock_app.assets;
 begin
@@ -243,7 +233,6 @@ comment on function assetdock_private.own_asset(assetdock_private.caller, uuid) 
   'An asset of the caller, or not_found: an asset of another owner looks like one that does not exist.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant select (

@@ -4,7 +4,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Tables ----------------------------------------------------------------------
-
 create table assetdock_app.asset_events (
   id bigint generated always as identity,
   asset_id uuid not null references assetdock_app.assets on delete cascade,
@@ -23,12 +22,9 @@ comment on table assetdock_app.asset_events is
 comment on column assetdock_app.asset_events.actor is '''session'', the prefix of an API key, ''worker'' or ''system''.';
 
 -- Triggers --------------------------------------------------------------------
-
 create function assetdock_private.record_state_change()
 returns trigger
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   insert into assetdock_app.asset_events (asset_id, owner_id, from_state, to_state, actor, reason)
   select
@@ -58,7 +54,6 @@ for each row when (old.state is distinct from new.state)
 execute function assetdock_private.record_state_change();
 
 -- What callers see ------------------------------------------------------------
-
 create policy "assetdock: owners read the history of their assets" on assetdock_app.asset_events
 for select to authenticated
 using (owner_id = (select assetdock_private.owner_with('assets:read')));
@@ -71,7 +66,6 @@ comment on view assetdock.asset_events is
   'returns the reservation.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant select (id, asset_id, owner_id, from_state, to_state, at, actor, reason)

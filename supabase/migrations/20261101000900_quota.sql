@@ -5,7 +5,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Limits ----------------------------------------------------------------------
-
 create table assetdock_private.limits (
   owner_id uuid unique nulls not distinct,
   reservations_per_minute integer check (reservations_per_minute > 0),
@@ -35,9 +34,7 @@ insert into assetdock_private.limits values (null, 1200, 1000, 5368709120, 10995
 -- plpgsql, because it keeps the plan for the session. An SQL function that cannot be inlined is planned at each call.
 create function assetdock_private.effective_limits(owner uuid)
 returns assetdock_private.limits
-language plpgsql stable
-set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   limits assetdock_private.limits;
 begin
@@ -70,9 +67,7 @@ comment on table assetdock_private.usage is 'The bytes that each owner has in St
 
 create function assetdock_private.add_usage(owner uuid, size bigint)
 returns boolean
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   quota constant bigint := (assetdock_private.effective_limits(owner)).stored_bytes;
 begin
@@ -89,9 +84,7 @@ comment on function assetdock_private.add_usage(uuid, bigint) is
 
 create function assetdock_private.remove_usage(asset_id uuid)
 returns void
-language sql
-set search_path = ''
-as $$
+language sql set search_path = '' as $$
   -- One statement, so that assets and usage always agree. It locks the asset first.
   with counted as (
     select a.id, a.owner_id, a.stored_bytes
@@ -114,12 +107,9 @@ comment on function assetdock_private.remove_usage(uuid) is
   'Stops counting the bytes of an asset, which are deleted or lost. Calling it again changes nothing.';
 
 -- Check at creation -----------------------------------------------------------
-
 create function assetdock_private.check_quota(owner uuid, limits assetdock_private.limits, size_bytes bigint)
 returns boolean
-language plpgsql stable
-set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   recent bigint;
   pending bigint;
@@ -171,5 +161,4 @@ comment on function assetdock_private.check_quota(uuid, assetdock_private.limits
   'storage_quota_exceeded. It returns a value because an assignment costs less than PERFORM, which runs a statement.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();

@@ -4,12 +4,9 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- One asset -------------------------------------------------------------------
-
 create function assetdock.get_asset(asset_id uuid)
 returns json
-language plpgsql stable security definer
-set search_path = ''
-as $$
+language plpgsql stable security definer set search_path = '' as $$
 declare
   asset assetdock_app.assets := assetdock_private.own_asset(assetdock_private.require('assets:read'), asset_id);
 begin
@@ -20,9 +17,7 @@ comment on function assetdock.get_asset(uuid) is 'One of your assets, in any sta
 
 create function assetdock.list_asset_events(asset_id uuid)
 returns json
-language plpgsql stable security definer
-set search_path = ''
-as $$
+language plpgsql stable security definer set search_path = '' as $$
 declare
   asset assetdock_app.assets := assetdock_private.own_asset(assetdock_private.require('assets:read'), asset_id);
 begin
@@ -57,9 +52,7 @@ create function assetdock_private.page_of_assets(
   owner uuid, states text[], types text[], before_id uuid, max_rows integer
 )
 returns assetdock_app.assets[]
-language plpgsql stable
-set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return array(
     select found.asset
@@ -83,9 +76,7 @@ comment on function assetdock_private.page_of_assets(uuid, text[], text[], uuid,
 
 create function assetdock_private.invalid_asset_filter(state text, type text)
 returns jsonb
-language plpgsql immutable
-set search_path = ''
-as $$
+language plpgsql immutable set search_path = '' as $$
 declare
   problems jsonb := '[]';
 begin
@@ -111,8 +102,7 @@ create function assetdock.list_assets(
   include_total boolean default false
 )
 returns json
-language plpgsql stable security definer
-set search_path = ''
+language plpgsql stable security definer set search_path = ''
 -- For the values of one caller the planner may expect few rows, and then read and sort all of them. The generic plan
 -- uses index probes, which are right for every caller.
 set plan_cache_mode = force_generic_plan
@@ -184,9 +174,7 @@ comment on function assetdock.list_assets(integer, text, text, text, boolean) is
 -- each caller the asset before the caller could wait, and the response contains only ids from the request.
 create function assetdock.finished_assets(asset_ids uuid[])
 returns json
-language sql stable security definer
-set search_path = ''
-as $$
+language sql stable security definer set search_path = '' as $$
   select coalesce(json_agg(a.id), '[]')
   from assetdock_app.assets a
   where a.id = any (asset_ids[1:1000]) and a.state not in ('pending_upload', 'processing');
@@ -195,7 +183,6 @@ comment on function assetdock.finished_assets(uuid[]) is
   'For the service: which of up to 1000 assets are neither pending_upload nor processing.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.get_asset(uuid) to authenticated;

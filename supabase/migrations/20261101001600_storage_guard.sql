@@ -13,18 +13,14 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Bucket ----------------------------------------------------------------------
-
 insert into storage.buckets (id, name, public)
 values (assetdock_private.bucket(), assetdock_private.bucket(), false)
 on conflict (id) do update set public = false;
 
 -- Checks ----------------------------------------------------------------------
-
 create function assetdock_private.refuse_object(message text)
 returns void
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   raise sqlstate '42501' using message = message;
 end
@@ -50,9 +46,7 @@ comment on function assetdock_private.state_refusal(assetdock_app.assets, boolea
 
 create function assetdock_private.content_refusal(asset assetdock_app.assets, metadata jsonb, landed boolean)
 returns text
-language plpgsql stable
-set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   mimetype constant text := metadata ->> 'mimetype';
   size_text constant text := coalesce(metadata ->> 'size', metadata ->> 'contentLength');
@@ -97,9 +91,7 @@ comment on function assetdock_private.content_refusal(assetdock_app.assets, json
 
 create function assetdock_private.object_refusal(object storage.objects)
 returns text
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   unknown_name constant text := 'No upload is reserved under this name. Reserve one with POST /api/v1/assets/upload-url.';
   operation constant text := coalesce(current_setting('storage.operation', true), '');
@@ -141,9 +133,7 @@ comment on function assetdock_private.object_refusal(storage.objects) is
 -- security definer: Storage inserts as the caller or as service_role, and neither can read reservations or settings.
 create function assetdock_private.guard_object_insert()
 returns trigger
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   refusal text;
 begin
@@ -166,9 +156,7 @@ comment on function assetdock_private.guard_object_insert() is
 
 create function assetdock_private.guard_object_update()
 returns trigger
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   raise sqlstate '42501' using
     message = 'The bytes of an asset never change: no overwrite, move or rename. Reserve a new asset for other bytes.';
@@ -180,9 +168,7 @@ comment on function assetdock_private.guard_object_update() is
 -- security definer: bytes land as service_role, which has no access to assets or jobs.
 create function assetdock_private.land_object()
 returns trigger
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   asset assetdock_app.assets;
 begin
@@ -219,7 +205,6 @@ comment on function assetdock_private.land_object() is
   'Moves an asset to processing and queues its probe, in the transaction in which its object appears.';
 
 -- Triggers --------------------------------------------------------------------
-
 do $$
 declare
   bucket constant text := assetdock_private.bucket();
@@ -257,5 +242,4 @@ end
 $$;
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();

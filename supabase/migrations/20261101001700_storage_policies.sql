@@ -8,12 +8,9 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Functions -------------------------------------------------------------------
-
 create function assetdock_private.may_sign_upload(object_name text)
 returns boolean
-language plpgsql stable security definer
-set search_path = ''
-as $$
+language plpgsql stable security definer set search_path = '' as $$
 begin
   if not assetdock_private.is_uuid(object_name)
     or coalesce(current_setting('storage.operation', true), '')
@@ -34,9 +31,7 @@ comment on function assetdock_private.may_sign_upload(text) is
 
 create function assetdock_private.is_ready(object_name text)
 returns boolean
-language plpgsql stable security definer
-set search_path = ''
-as $$
+language plpgsql stable security definer set search_path = '' as $$
 begin
   if not assetdock_private.is_uuid(object_name) then
     return false;
@@ -48,9 +43,7 @@ comment on function assetdock_private.is_ready(text) is 'Whether the asset of an
 
 create function assetdock_private.may_purge(object_name text)
 returns boolean
-language plpgsql stable security definer
-set search_path = ''
-as $$
+language plpgsql stable security definer set search_path = '' as $$
 begin
   if not assetdock_private.is_uuid(object_name) then
     return true;
@@ -64,7 +57,6 @@ comment on function assetdock_private.may_purge(text) is
   'Whether the purge of the asset of an object in our bucket has begun, or the object has no asset.';
 
 -- Policies --------------------------------------------------------------------
-
 do $$
 declare
   bucket constant text := assetdock_private.bucket();
@@ -106,7 +98,6 @@ end
 $$;
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock_private.may_sign_upload(text) to authenticated;

@@ -5,12 +5,9 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Repairs of one row ----------------------------------------------------------
-
 create function assetdock_private.repair_asset(id uuid)
 returns text
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   asset assetdock_app.assets;
   discrepancy text;
@@ -48,9 +45,7 @@ comment on function assetdock_private.repair_asset(uuid) is
 
 create function assetdock_private.repair_job(id uuid)
 returns text
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   job assetdock_private.jobs;
   discrepancy text;
@@ -75,9 +70,7 @@ comment on function assetdock_private.repair_job(uuid) is
 
 create function assetdock_private.repair_owner(id uuid)
 returns text
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   discrepancy text;
 begin
@@ -102,12 +95,9 @@ comment on function assetdock_private.repair_owner(uuid) is
   'Repairs an owner. Returns the discrepancy that it had, or null.';
 
 -- Repair ----------------------------------------------------------------------
-
 create function assetdock.repair_discrepancy(kind text, subject text)
 returns json
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   known assetdock_private.discrepancies;
   discrepancy text;
@@ -142,7 +132,6 @@ comment on function assetdock.repair_discrepancy(text, text) is
   'reports unless this call repaired it.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.repair_discrepancy(text, text) to assetdock_worker;

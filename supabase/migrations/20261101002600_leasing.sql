@@ -14,7 +14,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Deliveries ------------------------------------------------------------------
-
 alter table assetdock_private.settings
   add column max_concurrent_deliveries integer not null default 2 check (max_concurrent_deliveries > 0);
 comment on column assetdock_private.settings.max_concurrent_deliveries is
@@ -22,9 +21,7 @@ comment on column assetdock_private.settings.max_concurrent_deliveries is
 
 create function assetdock_private.choose_deliveries(max_jobs integer)
 returns uuid[]
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   max_concurrent constant integer := (select s.max_concurrent_deliveries from assetdock_private.settings s);
   first_recipient constant uuid := gen_random_uuid();
@@ -76,12 +73,9 @@ comment on function assetdock_private.choose_deliveries(integer) is
   'Locks up to max_jobs due deliveries, the oldest of each owner, within max_concurrent_deliveries for each owner.';
 
 -- Probes and purges -----------------------------------------------------------
-
 create function assetdock_private.fail_exhausted_probes(max_attempts integer)
 returns integer
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   job assetdock_private.jobs;
   failed integer := 0;
@@ -117,9 +111,7 @@ comment on function assetdock_private.fail_exhausted_probes(integer) is
 
 create function assetdock_private.head_attempts(max_attempts integer)
 returns integer
-language plpgsql stable
-set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return (
     select j.attempts
@@ -137,9 +129,7 @@ create function assetdock_private.choose_jobs(
   kinds text[], max_jobs integer, exclusive boolean, isolate_after integer, max_attempts integer
 )
 returns uuid[]
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   return array(
     select found.id
@@ -168,14 +158,11 @@ comment on function assetdock_private.choose_jobs(text[], integer, boolean, inte
   'Locks up to max_jobs available jobs of these kinds, except deliveries; if exclusive, one probe to isolate.';
 
 -- Leases ----------------------------------------------------------------------
-
 create function assetdock_private.lease_chosen_jobs(
   job_ids uuid[], worker text, lease_seconds integer, exclusive boolean
 )
 returns jsonb
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   leased jsonb;
 begin
@@ -225,8 +212,7 @@ create function assetdock.lease_jobs(
   idle boolean default false
 )
 returns jsonb
-language plpgsql security definer
-set search_path = ''
+language plpgsql security definer set search_path = ''
 -- Otherwise a session plans again for each max_jobs, at every poll of a worker, which costs more than the query. The
 -- setting also applies to the functions that this one calls.
 set plan_cache_mode = force_generic_plan
@@ -272,7 +258,6 @@ comment on function assetdock.lease_jobs(text, integer, integer, text[], boolean
   'their attempts and failed in this call.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.lease_jobs(text, integer, integer, text[], boolean) to assetdock_worker;

@@ -4,14 +4,11 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Create ----------------------------------------------------------------------
-
 create function assetdock_private.invalid_webhook_endpoint(
   url text, event_types text[], description text, secret text
 )
 returns jsonb
-language plpgsql stable
-set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   known constant text[] := assetdock_private.webhook_event_types();
   problems jsonb := assetdock_private.invalid_webhook_url(url);
@@ -35,9 +32,7 @@ comment on function assetdock_private.invalid_webhook_endpoint(text, text[], tex
 
 create function assetdock_private.check_webhook_endpoint_limit(owner uuid)
 returns void
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   max_endpoints constant integer := (assetdock_private.effective_limits(owner)).webhook_endpoints;
 begin
@@ -66,9 +61,7 @@ create function assetdock.create_webhook_endpoint(
   idempotency_key text default null
 )
 returns json
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_variable
 declare
   caller assetdock_private.caller := assetdock_private.require('webhooks:write');
@@ -111,12 +104,9 @@ comment on function assetdock.create_webhook_endpoint(text, text[], text, text, 
   'CSPRNG in base64. The HTTP service generates the secret for you.';
 
 -- Read ------------------------------------------------------------------------
-
 create function assetdock.list_webhook_endpoints()
 returns json
-language plpgsql stable security definer
-set search_path = ''
-as $$
+language plpgsql stable security definer set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.require('webhooks:read');
 begin
@@ -132,9 +122,7 @@ comment on function assetdock.list_webhook_endpoints() is
 
 create function assetdock.get_webhook_endpoint(webhook_endpoint_id uuid)
 returns json
-language sql security definer
-set search_path = ''
-as $$
+language sql security definer set search_path = '' as $$
   select assetdock_private.webhook_endpoint_summary(
     assetdock_private.own_webhook_endpoint(assetdock_private.require('webhooks:read'), webhook_endpoint_id)
   );
@@ -142,12 +130,9 @@ $$;
 comment on function assetdock.get_webhook_endpoint(uuid) is 'One of your webhook endpoints.';
 
 -- Change ----------------------------------------------------------------------
-
 create function assetdock.delete_webhook_endpoint(webhook_endpoint_id uuid)
 returns void
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.require('webhooks:write');
 begin
@@ -171,9 +156,7 @@ create function assetdock.rotate_webhook_secret(
   idempotency_key text default null
 )
 returns json
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.require('webhooks:write');
   overlap constant integer := coalesce(rotate_webhook_secret.overlap_seconds, 86400);
@@ -210,7 +193,6 @@ comment on function assetdock.rotate_webhook_secret(uuid, text, integer, text) i
   'older secret stops at once.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.create_webhook_endpoint(text, text[], text, text, text) to authenticated;

@@ -5,7 +5,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Settings and event types ----------------------------------------------------
-
 alter table assetdock_private.settings
   add column loopback_webhooks boolean not null default false;
 comment on column assetdock_private.settings.loopback_webhooks is
@@ -28,7 +27,6 @@ comment on function assetdock_private.webhook_event_types() is
   'only on request.';
 
 -- Endpoints -------------------------------------------------------------------
-
 create table assetdock_app.webhook_endpoints (
   id uuid primary key default assetdock_private.uuid7(),
   owner_id uuid not null,
@@ -68,9 +66,7 @@ comment on view assetdock.webhook_endpoints is 'Your webhook endpoints, without 
 
 create function assetdock_private.webhook_endpoint_summary(endpoint assetdock_app.webhook_endpoints)
 returns json
-language sql stable
-set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select json_build_object(
     'id', endpoint.id,
     'url', endpoint.url,
@@ -88,9 +84,7 @@ comment on function assetdock_private.webhook_endpoint_summary(assetdock_app.web
 
 create function assetdock_private.own_webhook_endpoint(caller assetdock_private.caller, webhook_endpoint_id uuid)
 returns assetdock_app.webhook_endpoints
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   endpoint assetdock_app.webhook_endpoints;
 begin
@@ -127,9 +121,7 @@ comment on table assetdock_private.webhook_secrets is
 -- checked, because a name can resolve to other addresses by then.
 create function assetdock_private.invalid_webhook_url(url text)
 returns jsonb
-language plpgsql stable
-set search_path = ''
-as $$
+language plpgsql stable set search_path = '' as $$
 declare
   -- Scheme, host, port, then the characters that RFC 3986 (section 3) allows in a path and a query. Other characters
   -- must be written as %XX, because clients interpret them differently. No user, password or fragment.
@@ -166,9 +158,7 @@ comment on function assetdock_private.invalid_webhook_url(text) is 'Validates th
 
 create function assetdock_private.invalid_webhook_secret(secret text)
 returns jsonb
-language sql immutable
-set search_path = ''
-as $$
+language sql immutable set search_path = '' as $$
   select case
     when secret ~ '^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
       and octet_length(decode(substring(secret from 7), 'base64')) between 24 and 64
@@ -179,7 +169,6 @@ $$;
 comment on function assetdock_private.invalid_webhook_secret(text) is 'Validates a signing secret.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant select (

@@ -12,7 +12,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Settings --------------------------------------------------------------------
-
 alter table assetdock_private.settings
   add column max_attempts integer not null default 5 check (max_attempts > 0),
   add column retry_window interval not null default '1 day' check (retry_window >= '0'),
@@ -27,12 +26,9 @@ comment on column assetdock_private.settings.retry_base is
 comment on column assetdock_private.settings.retry_cap is 'The longest wait between two attempts.';
 
 -- Functions -------------------------------------------------------------------
-
 create function assetdock.retry_job(job_id uuid, lease_token uuid, reason text)
 returns jsonb
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   job assetdock_private.jobs := assetdock_private.lock_leased_job(job_id, lease_token);
   settings assetdock_private.settings;
@@ -62,7 +58,6 @@ comment on function assetdock.retry_job(uuid, uuid, text) is
   'postponed for too long. Not for deliveries, which have their own schedule.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.retry_job(uuid, uuid, text) to assetdock_worker;

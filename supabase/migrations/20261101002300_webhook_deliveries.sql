@@ -6,7 +6,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Tables ----------------------------------------------------------------------
-
 alter table assetdock_private.settings
   add column delivery_retention interval not null default '30 days' check (delivery_retention >= '2 days');
 comment on column assetdock_private.settings.delivery_retention is
@@ -49,12 +48,9 @@ alter table assetdock_private.jobs
     on delete cascade not valid;
 
 -- Outbox ----------------------------------------------------------------------
-
 create function assetdock_private.queue_delivery(delivery_id uuid)
 returns void
-language sql
-set search_path = ''
-as $$
+language sql set search_path = '' as $$
   insert into assetdock_private.jobs as j (kind, delivery_id, recipient)
   select 'deliver', d.id, e.owner_id
   from assetdock_private.webhook_deliveries d
@@ -70,9 +66,7 @@ comment on function assetdock_private.queue_delivery(uuid) is
 
 create function assetdock_private.enqueue_deliveries()
 returns trigger
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   endpoint uuid;
   new_delivery uuid;
@@ -105,5 +99,4 @@ after insert on assetdock_app.asset_events
 for each row execute function assetdock_private.enqueue_deliveries();
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();

@@ -9,7 +9,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Settings --------------------------------------------------------------------
-
 alter table assetdock_private.settings
   add column webhook_retries interval[] not null
     default '{5 seconds,5 minutes,30 minutes,2 hours,5 hours,10 hours,14 hours,20 hours,24 hours}',
@@ -20,12 +19,9 @@ comment on column assetdock_private.settings.webhook_failure_window is
   'An endpoint is disabled after failing for this long without a success.';
 
 -- Health of an endpoint -------------------------------------------------------
-
 create function assetdock_private.record_endpoint_failure(webhook_endpoint_id uuid, response_status integer)
 returns void
-language sql
-set search_path = ''
-as $$
+language sql set search_path = '' as $$
   update assetdock_app.webhook_endpoints e
   set failing_since = coalesce(e.failing_since, now()),
     disabled_at = verdict.disabled_at,
@@ -52,9 +48,7 @@ comment on function assetdock_private.record_endpoint_failure(uuid, integer) is
 
 create function assetdock_private.record_endpoint_success(webhook_endpoint_id uuid, is_test boolean)
 returns void
-language sql
-set search_path = ''
-as $$
+language sql set search_path = '' as $$
   update assetdock_app.webhook_endpoints e
   set failing_since = null,
     disabled_at = case when not is_test then e.disabled_at end,
@@ -66,12 +60,9 @@ comment on function assetdock_private.record_endpoint_success(uuid, boolean) is
   'After a successful attempt: the endpoint no longer fails. A successful test enables it.';
 
 -- Attempts --------------------------------------------------------------------
-
 create function assetdock_private.lock_leased_delivery(job_id uuid, lease_token uuid)
 returns assetdock_private.webhook_deliveries
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   delivery assetdock_private.webhook_deliveries;
 begin
@@ -92,9 +83,7 @@ comment on function assetdock_private.lock_leased_delivery(uuid, uuid) is
 
 create function assetdock_private.fail_delivery(job_id uuid, delivery_id uuid, error text)
 returns void
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   -- done, not dead: a receiver that is unavailable is no dead letter for the operator.
   perform assetdock_private.finish_job(job_id, 'done');
@@ -107,9 +96,7 @@ comment on function assetdock_private.fail_delivery(uuid, uuid, text) is 'Ends a
 
 create function assetdock.begin_delivery(job_id uuid, lease_token uuid)
 returns jsonb
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   delivery assetdock_private.webhook_deliveries := assetdock_private.lock_leased_delivery(job_id, lease_token);
   endpoint assetdock_app.webhook_endpoints;
@@ -156,9 +143,7 @@ create function assetdock.record_delivery(
   job_id uuid, lease_token uuid, response_status integer, duration_ms integer, error text default null
 )
 returns jsonb
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   delivery assetdock_private.webhook_deliveries := assetdock_private.lock_leased_delivery(job_id, lease_token);
   is_test constant boolean := delivery.event_type = 'webhook.test';
@@ -204,7 +189,6 @@ comment on function assetdock.record_delivery(uuid, uuid, integer, integer, text
   'retried after the waits in webhook_retries, then failed. response_status is null if there was no response.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.begin_delivery(uuid, uuid) to assetdock_worker;

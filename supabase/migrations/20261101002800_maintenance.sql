@@ -4,13 +4,9 @@
 set lock_timeout = '5s';
 set statement_timeout = '30s';
 
--- Functions -------------------------------------------------------------------
-
 create function assetdock_private.expire_assets(batch integer)
 returns uuid[]
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   expired uuid[];
 begin
@@ -35,9 +31,7 @@ comment on function assetdock_private.expire_assets(integer) is 'Expires pending
 
 create function assetdock_private.prune_webhooks(batch integer)
 returns void
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   oldest constant timestamptz := now() - (select s.delivery_retention from assetdock_private.settings s);
 begin
@@ -77,9 +71,7 @@ comment on function assetdock_private.prune_webhooks(integer) is
 
 create function assetdock_private.prune_records(batch integer)
 returns void
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   delete from assetdock_app.assets a
   where a.id in (
@@ -104,9 +96,7 @@ comment on function assetdock_private.prune_records(integer) is
 
 create function assetdock.run_maintenance(batch integer default 500)
 returns jsonb
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   max_rows constant integer := greatest(1, least(batch, 5000));
   expired constant uuid[] := assetdock_private.expire_assets(max_rows);
@@ -138,7 +128,6 @@ comment on function assetdock.run_maintenance(integer) is
   'the ids of the expired assets.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.run_maintenance(integer) to assetdock_worker;

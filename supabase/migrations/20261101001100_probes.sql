@@ -3,15 +3,11 @@
 set lock_timeout = '5s';
 set statement_timeout = '30s';
 
--- Functions -------------------------------------------------------------------
-
 create function assetdock.complete_probe(
   job_id uuid, lease_token uuid, duration_seconds numeric, content_type text, media json
 )
 returns jsonb
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   job assetdock_private.jobs := assetdock_private.lock_leased_job(job_id, lease_token, 'probe');
 begin
@@ -31,9 +27,7 @@ comment on function assetdock.complete_probe(uuid, uuid, numeric, text, json) is
 
 create function assetdock.reject_probe(job_id uuid, lease_token uuid, error_code text, error_message text)
 returns jsonb
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   job assetdock_private.jobs := assetdock_private.lock_leased_job(job_id, lease_token, 'probe');
 begin
@@ -54,9 +48,7 @@ comment on function assetdock.reject_probe(uuid, uuid, text, text) is
 
 create function assetdock_private.fail_exhausted_probe(job assetdock_private.jobs)
 returns void
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   perform assetdock_private.finish_job(job.id, 'dead');
   update assetdock_app.assets a
@@ -70,7 +62,6 @@ comment on function assetdock_private.fail_exhausted_probe(assetdock_private.job
   'Makes a probe dead and its asset failed with probe_crashed. The caller has locked asset and job.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.complete_probe(uuid, uuid, numeric, text, json) to assetdock_worker;

@@ -3,13 +3,9 @@
 set lock_timeout = '5s';
 set statement_timeout = '30s';
 
--- Functions -------------------------------------------------------------------
-
 create function assetdock.ping()
 returns boolean
-language sql stable
-set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select true;
 $$;
 comment on function assetdock.ping() is
@@ -18,9 +14,7 @@ comment on function assetdock.ping() is
 
 create function assetdock.queue_stats()
 returns json
-language sql stable security definer
-set search_path = ''
-as $$
+language sql stable security definer set search_path = '' as $$
   select json_build_object(
     'open', (
       select coalesce(json_agg(row_to_json(k) order by k.kind), '[]')
@@ -50,7 +44,6 @@ comment on function assetdock.queue_stats() is
   'job has waited; and how many dead jobs there are, which are kept for job_retention.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.ping() to assetdock_gateway;

@@ -7,7 +7,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Tables ----------------------------------------------------------------------
-
 create table assetdock_private.discrepancies (
   kind text primary key,
   subject_type text not null check (subject_type in ('object', 'asset', 'job', 'owner')),
@@ -53,9 +52,7 @@ insert into assetdock_private.discrepancies (kind, subject_type, repairable, adv
 
 create function assetdock_private.object_discrepancy(object storage.objects)
 returns text
-language sql stable
-set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select case
     when asset.id is null or asset.purged_at is not null then 'object_without_asset'
     when asset.landed_at is null and asset.state <> 'deleted' then 'object_not_landed'
@@ -70,9 +67,7 @@ comment on function assetdock_private.object_discrepancy(storage.objects) is
 
 create function assetdock_private.lacks_object(asset assetdock_app.assets)
 returns boolean
-language sql stable
-set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select asset.landed_at is not null
     and asset.purge_started_at is null
     and not exists (
@@ -84,9 +79,7 @@ comment on function assetdock_private.lacks_object(assetdock_app.assets) is
 
 create function assetdock_private.asset_discrepancy(asset assetdock_app.assets)
 returns text
-language sql stable
-set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select case
     when asset.state = 'ready' and assetdock_private.lacks_object(asset) then 'ready_without_bytes'
     when (asset.state = 'processing' or (asset.state = 'failed' and asset.stored_bytes > 0))
@@ -106,9 +99,7 @@ comment on function assetdock_private.asset_discrepancy(assetdock_app.assets) is
 
 create function assetdock_private.job_discrepancy(job assetdock_private.jobs)
 returns text
-language sql stable
-set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select case
     when job.finished_at is not null then null
     when job.lease_token is not null and job.available_at < now() - interval '5 minutes' then 'lease_expired'
@@ -124,9 +115,7 @@ comment on function assetdock_private.job_discrepancy(assetdock_private.jobs) is
 
 create function assetdock_private.owner_discrepancy(owner uuid)
 returns text
-language sql stable
-set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select case
     when not exists (select from auth.users u where u.id = owner and u.deleted_at is null)
       and not exists (
@@ -154,5 +143,4 @@ $$;
 comment on function assetdock_private.owner_discrepancy(uuid) is 'The kind of discrepancy of an owner, or null.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();

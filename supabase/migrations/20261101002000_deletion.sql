@@ -5,12 +5,9 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Delete and restore ----------------------------------------------------------
-
 create function assetdock_private.delete_asset(asset_id uuid, purge_at timestamptz)
 returns void
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 begin
   update assetdock_app.assets a
   set state = 'deleted', deleted_at = now(), deleted_from = a.state
@@ -24,9 +21,7 @@ comment on function assetdock_private.delete_asset(uuid, timestamptz) is
 
 create function assetdock.delete_asset(asset_id uuid)
 returns void
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.require('assets:write');
   asset assetdock_app.assets;
@@ -53,9 +48,7 @@ comment on function assetdock.delete_asset(uuid) is
 
 create function assetdock.restore_asset(asset_id uuid)
 returns json
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.require('assets:write');
   asset assetdock_app.assets;
@@ -96,12 +89,9 @@ comment on function assetdock.restore_asset(uuid) is
   'never had bytes. Idempotent.';
 
 -- Purge -----------------------------------------------------------------------
-
 create function assetdock.begin_purge(job_id uuid, lease_token uuid)
 returns jsonb
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   job assetdock_private.jobs := assetdock_private.lock_leased_job(job_id, lease_token, 'purge');
 begin
@@ -117,9 +107,7 @@ comment on function assetdock.begin_purge(uuid, uuid) is
 
 create function assetdock.complete_purge(job_id uuid, lease_token uuid)
 returns jsonb
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   job assetdock_private.jobs := assetdock_private.lock_leased_job(job_id, lease_token, 'purge');
 begin
@@ -144,7 +132,6 @@ comment on function assetdock.complete_purge(uuid, uuid) is
   'For workers, after Storage deleted the object. conflict while its row exists; otherwise its bytes no longer count.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.delete_asset(uuid) to authenticated;

@@ -5,7 +5,6 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Limit -----------------------------------------------------------------------
-
 alter table assetdock_private.settings
   add column webhook_requests_per_minute integer not null default 60 check (webhook_requests_per_minute > 0);
 comment on column assetdock_private.settings.webhook_requests_per_minute is
@@ -22,9 +21,7 @@ comment on table assetdock_private.webhook_requests is
 
 create function assetdock_private.count_webhook_request(owner uuid)
 returns void
-language plpgsql
-set search_path = ''
-as $$
+language plpgsql set search_path = '' as $$
 declare
   max_requests constant integer := (select s.webhook_requests_per_minute from assetdock_private.settings s);
   this_minute constant timestamptz := date_trunc('minute', now());
@@ -47,12 +44,9 @@ comment on function assetdock_private.count_webhook_request(uuid) is
   'Counts a test or replay; rate_limited above webhook_requests_per_minute.';
 
 -- For callers -----------------------------------------------------------------
-
 create function assetdock_private.webhook_delivery_summary(delivery assetdock_private.webhook_deliveries)
 returns json
-language sql stable
-set search_path = ''
-as $$
+language sql stable set search_path = '' as $$
   select json_build_object(
     'id', delivery.id,
     'event_type', delivery.event_type,
@@ -73,9 +67,7 @@ comment on function assetdock_private.webhook_delivery_summary(assetdock_private
 
 create function assetdock.test_webhook_endpoint(webhook_endpoint_id uuid, idempotency_key text default null)
 returns json
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.require('webhooks:write');
   endpoint assetdock_app.webhook_endpoints := assetdock_private.own_webhook_endpoint(caller, webhook_endpoint_id);
@@ -117,9 +109,7 @@ create function assetdock.list_webhook_deliveries(
   cursor text default null
 )
 returns json
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.require('webhooks:read');
   endpoint assetdock_app.webhook_endpoints := assetdock_private.own_webhook_endpoint(caller, webhook_endpoint_id);
@@ -158,9 +148,7 @@ comment on function assetdock.list_webhook_deliveries(uuid, integer, text) is
 
 create function assetdock.replay_webhook_delivery(webhook_endpoint_id uuid, delivery_id uuid)
 returns json
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   endpoint assetdock_app.webhook_endpoints :=
     assetdock_private.own_webhook_endpoint(assetdock_private.require('webhooks:write'), webhook_endpoint_id);
@@ -192,7 +180,6 @@ comment on function assetdock.replay_webhook_delivery(uuid, uuid) is
   'Sends a delivery again now, with the same webhook-id and the same body. It is retried like a new delivery.';
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.test_webhook_endpoint(uuid, text) to authenticated;

@@ -5,12 +5,9 @@ set lock_timeout = '5s';
 set statement_timeout = '30s';
 
 -- Functions -------------------------------------------------------------------
-
 create function assetdock_private.delete_owner_webhooks(owner uuid)
 returns void
-language sql
-set search_path = ''
-as $$
+language sql set search_path = '' as $$
   with deleted as (
     update assetdock_app.webhook_endpoints e
     set deleted_at = now()
@@ -26,9 +23,7 @@ comment on function assetdock_private.delete_owner_webhooks(uuid) is
 -- security definer: the role that deletes users (of Auth or the dashboard) cannot write our tables.
 create function assetdock_private.queue_owner_purge()
 returns trigger
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 begin
   insert into assetdock_private.jobs (kind, owner_id) values ('purge_owner', old.id)
   on conflict do nothing;
@@ -40,9 +35,7 @@ comment on function assetdock_private.queue_owner_purge() is 'Queues the deletio
 
 create function assetdock.purge_owner_batch(job_id uuid, lease_token uuid, batch integer default 200)
 returns jsonb
-language plpgsql security definer
-set search_path = ''
-as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   owner constant uuid := (select j.owner_id from assetdock_private.jobs j where j.id = purge_owner_batch.job_id);
   asset assetdock_app.assets;
@@ -91,7 +84,6 @@ comment on function assetdock.purge_owner_batch(uuid, uuid, integer) is
   'done when no asset is left.';
 
 -- Triggers --------------------------------------------------------------------
-
 create trigger assetdock_purge_owner
 after delete on auth.users
 for each row execute function assetdock_private.queue_owner_purge();
@@ -103,7 +95,6 @@ for each row when (old.deleted_at is null and new.deleted_at is not null)
 execute function assetdock_private.queue_owner_purge();
 
 -- Grants ----------------------------------------------------------------------
-
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock.purge_owner_batch(uuid, uuid, integer) to assetdock_worker;

@@ -1,0 +1,110 @@
+-- Validation of a reservation. The storage guard also checks the Content-Type of the bytes.
+
+set lock_timeout = '5s';
+set statement_timeout = '30s';
+
+-- A media type with optional parameters (RFC 9110, section 8.3.1) that is media or, for a cut_file, subtitles. Storage
+-- would serve text/html and similar types from the host of the project under the control of the uploader.
+create function assetdock_private.is_acceptable_content_type(asset_type text, content_type text)
+returns boolean
+language sql immutable parallel safe
+begin atomic
+  select coalesce(
+    char_length(content_type) between 1 and 255
+    and content_type ~ '^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+([ \t]*;[ \t]*[A-Za-z0-9!#$&^_.+-]+=([A-Za-z0-9!#$&^_.+-]+|"[A-Za-z0-9!#$&^_.+,=/ -]*"))*$'
+    and (
+      lower(content_type) ~ '^(audio|video)/'
+      or lower(content_type) ~ '^application/(octet-stream|ogg|mp4|mxf|vnd\.ms-asf)($|[ \t;])'
+      or (
+        asset_type = 'cut_file'
+        and lower(content_type) ~ '^(text/plain|(text|application)/(x-subrip|x-srt|srt))($|[ \t;])'
+      )
+    ),
+    false
+  );
+end;
+comment on function assetdock_private.is_acceptable_content_type(text, text) is
+  'Whether an asset of this type can have bytes of this Content-Type.';
+
+create function assetdock_private.invalid_metadata(metadata jsonb)
+returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  if metadata = '{}' then
+    return '[]';
+  end if;
+  if jsonb_typeof(metadata) <> 'object' then
+    return assetdock_private.invalid('metadata', 'An object whose values are strings.');
+  end if;
+  if exists (select from jsonb_each(metadata) entry where jsonb_typeof(entry.value) <> 'string') then
+    return assetdock_private.invalid('metadata', 'Every value is a string.');
+  end if;
+  if octet_length(metadata::text) > 4096 then
+    return assetdock_private.invalid('metadata', 'At most 4096 bytes as JSON.');
+  end if;
+  return '[]';
+end
+$$;
+comment on function assetdock_private.invalid_metadata(jsonb) is 'Validates the metadata of a caller.';
+
+create function assetdock_private.invalid_upload_window(window_seconds integer)
+returns jsonb
+language sql immutable parallel safe
+begin atomic
+  select case when window_seconds between 60 and 7200 then '[]'::jsonb
+    else assetdock_private.invalid('expires_in', 'From 60 to 7200 seconds.') end;
+end;
+comment on function assetdock_private.invalid_upload_window(integer) is
+  'Validates within how many seconds an upload must start.';
+
+create function assetdock_private.invalid_upload(
+  owner uuid, type text, content_type text, filename text, size_bytes bigint, sha256 text, metadata jsonb,
+  window_seconds integer, source_asset_id uuid
+)
+returns jsonb
+language plpgsql stable set search_path = '' as $$
+#variable_conflict use_column
+declare
+  problems jsonb := '[]';
+begin
+  if type is null or type <> all (assetdock_private.asset_types()) then
+    problems := problems
+      || assetdock_private.invalid('type', 'One of ' || array_to_string(assetdock_private.asset_types(), ', ') || '.');
+  end if;
+  if content_type is not null and not assetdock_private.is_acceptable_content_type(type, content_type) then
+    problems := problems || assetdock_private.invalid(
+      'content_type', 'The media type of audio or video, such as audio/mpeg; at most 255 characters.'
+    );
+  end if;
+  if char_length(filename) not between 1 and 255 or assetdock_private.has_control_characters(filename) then
+    problems := problems || assetdock_private.invalid('filename', '1 to 255 characters, no control characters.');
+  end if;
+  if size_bytes < 1 then
+    problems := problems || assetdock_private.invalid('size_bytes', 'The exact size of the file, at least 1.');
+  end if;
+  if not assetdock_private.is_sha256(sha256) then
+    problems := problems || assetdock_private.invalid('sha256', '64 hexadecimal digits.');
+  end if;
+  problems := problems
+    || assetdock_private.invalid_upload_window(window_seconds)
+    || assetdock_private.invalid_metadata(metadata);
+  if source_asset_id is not null then
+    if type = any (assetdock_private.asset_types()) and type <> all (assetdock_private.produced_types()) then
+      problems := problems || assetdock_private.invalid(
+        'source_asset_id', 'Only for ' || array_to_string(assetdock_private.produced_types(), ' and ') || '.'
+      );
+    elsif not exists (
+      select from assetdock_app.assets a
+      where a.id = invalid_upload.source_asset_id and a.owner_id = owner and a.state <> 'deleted'
+    ) then
+      problems := problems || assetdock_private.invalid('source_asset_id', 'Not one of your assets.');
+    end if;
+  end if;
+  return problems;
+end
+$$;
+comment on function assetdock_private.invalid_upload(uuid, text, text, text, bigint, text, jsonb, integer, uuid) is
+  'Validates a reservation.';
+
+-- Grants ----------------------------------------------------------------------
+call assetdock_private.revoke_default_grants();
