@@ -1,4 +1,4 @@
-"""Kinds of callers: a user with a session, a holder of an API key, and what they do."""
+"""The callers of the tests: users with a session, holders of an API key, and their requests."""
 
 import uuid
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from tests.conformance import require_documented
 from tests.polling import DEADLINE, until
 
 Json = dict[str, Any]
-# For tests of what the service and the Edge Function promise alike (conftest: upload_url).
+# For tests of behaviour that the service and the Edge Function share (fixture upload_url).
 BOTH_ENDPOINTS = pytest.mark.parametrize("upload_url", ["service", "edge function"], indirect=True)
-OPEN: list[httpx.Client] = []  # closed after each test (conftest)
+OPEN_CLIENTS: list[httpx.Client] = []  # closed after each test (fixture close_clients)
 AUDIO = {"type": "audio", "content_type": "audio/wav"}
 
 
 @dataclass(frozen=True)
 class Project:
-    """Where a stack and its service answer, and the keys to them."""
+    """The URLs of a stack and its service, and the stack's keys."""
 
     supabase_url: str
     publishable_key: str
@@ -29,7 +29,7 @@ class Project:
 
 @dataclass(frozen=True)
 class User:
-    """A user of Supabase Auth with a live session."""
+    """A user of Supabase Auth with a valid session."""
 
     id: str
     email: str
@@ -37,14 +37,14 @@ class User:
 
 
 def sign_up(project: Project) -> User:
-    """A new user, made as the dashboard would make one, and signed in with the password."""
+    """Creates a user with the admin API and signs in with the password."""
     email, password = f"{uuid.uuid4().hex}@example.com", uuid.uuid4().hex
-    made = httpx.post(
+    created = httpx.post(
         f"{project.supabase_url}/auth/v1/admin/users",
         headers={"apikey": project.secret_key},
         json={"email": email, "password": password, "email_confirm": True},
     )
-    assert made.status_code == 200, made.text
+    assert created.status_code == 200, created.text
     session = httpx.post(
         f"{project.supabase_url}/auth/v1/token",
         params={"grant_type": "password"},
@@ -52,11 +52,11 @@ def sign_up(project: Project) -> User:
         json={"email": email, "password": password},
     )
     assert session.status_code == 200, session.text
-    return User(made.json()["id"], email, session.json()["access_token"])
+    return User(created.json()["id"], email, session.json()["access_token"])
 
 
 class Caller:
-    """Speaks to the service with one credential. ``upload_url`` is where it reserves uploads."""
+    """Sends requests with one credential. ``upload_url`` is the URL that reserves uploads."""
 
     def __init__(self, project: Project, credential: str, owner_id: str) -> None:
         self.project = project
@@ -69,22 +69,22 @@ class Caller:
             timeout=DEADLINE,
             event_hooks={"response": [require_documented]},
         )
-        OPEN.append(self.http)
+        OPEN_CLIENTS.append(self.http)
 
     def reserve(self, **fields: Any) -> Json:
-        """POST /assets/upload-url with a WAV's fields unless others are given: `{asset, upload}`."""
-        answer = self.http.post(self.upload_url, json={**AUDIO, **fields})
-        assert answer.status_code == 201, answer.text
-        document: Json = answer.json()
+        """POST /assets/upload-url, by default for a WAV file. Returns `{asset, upload}`."""
+        response = self.http.post(self.upload_url, json={**AUDIO, **fields})
+        assert response.status_code == 201, response.text
+        document: Json = response.json()
         return document
 
     def upload(self, reservation: Json, data: bytes, **headers: str) -> httpx.Response:
-        """The signed PUT, as the answer says it is to be made."""
+        """Sends the signed PUT of the upload target."""
         target = reservation["upload"]
         return httpx.put(target["url"], headers={**target["headers"], **headers}, content=data, timeout=DEADLINE)
 
     def land(self, data: bytes, **fields: Any) -> str:
-        """Reserves and uploads; the asset's id."""
+        """Reserves an asset, uploads the bytes, and returns its id."""
         reservation = self.reserve(**fields)
         put = self.upload(reservation, data)
         assert put.status_code == 200, put.text
@@ -92,80 +92,80 @@ class Caller:
         return asset_id
 
     def delete_one(self) -> str:
-        """Reserves an asset and deletes it: one change of state. Its id."""
+        """Reserves an asset, deletes it, and returns its id: the shortest way to one event."""
         asset_id: str = self.reserve()["asset"]["id"]
         assert self.http.delete(f"/assets/{asset_id}").status_code == 204
         return asset_id
 
     def asset(self, asset_id: str) -> Json:
         """GET /assets/{id}."""
-        answer = self.http.get(f"/assets/{asset_id}")
-        assert answer.status_code == 200, answer.text
-        document: Json = answer.json()
+        response = self.http.get(f"/assets/{asset_id}")
+        assert response.status_code == 200, response.text
+        document: Json = response.json()
         return document
 
     def finished(self, asset_id: str) -> Json:
-        """The asset once it is ready or failed."""
+        """Waits until the asset is ready or failed, and returns it."""
         until(lambda: self.asset(asset_id)["state"] in ("ready", "failed"), f"asset {asset_id} to be probed")
         return self.asset(asset_id)
 
     def mint_key(self, **fields: Any) -> Json:
         """POST /api-keys."""
-        answer = self.http.post("/api-keys", json={"name": "test", **fields})
-        assert answer.status_code == 201, answer.text
-        document: Json = answer.json()
+        response = self.http.post("/api-keys", json={"name": "test", **fields})
+        assert response.status_code == 201, response.text
+        document: Json = response.json()
         return document
 
     def hook(self, url: str, *event_types: str, **fields: Any) -> Json:
-        """POST /webhook-endpoints, for every event unless some are named."""
+        """POST /webhook-endpoints, by default for every event type."""
         types = event_types or ("asset.processing", "asset.ready", "asset.failed", "asset.expired", "asset.deleted")
-        answer = self.http.post("/webhook-endpoints", json={"url": url, "event_types": types, **fields})
-        assert answer.status_code == 201, answer.text
-        document: Json = answer.json()
+        response = self.http.post("/webhook-endpoints", json={"url": url, "event_types": types, **fields})
+        assert response.status_code == 201, response.text
+        document: Json = response.json()
         return document
 
     def test_hook(self, endpoint_id: str) -> Json:
-        """POST /webhook-endpoints/{id}/test: the delivery."""
-        answer = self.http.post(f"/webhook-endpoints/{endpoint_id}/test")
-        assert answer.status_code == 202, answer.text
-        document: Json = answer.json()
+        """POST /webhook-endpoints/{id}/test. Returns the delivery."""
+        response = self.http.post(f"/webhook-endpoints/{endpoint_id}/test")
+        assert response.status_code == 202, response.text
+        document: Json = response.json()
         return document
 
     def deliveries(self, endpoint_id: str) -> list[Json]:
-        """The newest page of GET /webhook-endpoints/{id}/deliveries."""
-        answer = self.http.get(f"/webhook-endpoints/{endpoint_id}/deliveries", params={"limit": 100})
-        assert answer.status_code == 200, answer.text
-        items: list[Json] = answer.json()["items"]
+        """GET /webhook-endpoints/{id}/deliveries: the newest page."""
+        response = self.http.get(f"/webhook-endpoints/{endpoint_id}/deliveries", params={"limit": 100})
+        assert response.status_code == 200, response.text
+        items: list[Json] = response.json()["items"]
         return items
 
     def key_holder(self, **fields: Any) -> "Caller":
-        """Somebody who calls with a new key of this owner."""
+        """A caller with a new API key of this owner."""
         return Caller(self.project, self.mint_key(**fields)["plaintext"], self.owner_id)
 
 
 def session_caller(project: Project) -> Caller:
-    """A new user, calling with the session."""
+    """A caller with the session of a new user."""
     user = sign_up(project)
     return Caller(project, user.access_token, user.id)
 
 
-def error_of(answer: httpx.Response) -> Json:
-    """The error in an envelope, after checking that the envelope is whole."""
-    document = answer.json()
+def error_of(response: httpx.Response) -> Json:
+    """Returns the error of an error response after checking the response's format."""
+    document = response.json()
     assert set(document) == {"error", "request_id"}, document
     assert set(document["error"]) <= {"code", "message", "fields"}, document
-    assert document["request_id"] == answer.headers["x-request-id"]
+    assert document["request_id"] == response.headers["x-request-id"]
     assert document["error"]["message"]
     error: Json = document["error"]
     return error
 
 
-def refused(answer: httpx.Response, status: int, code: str) -> Json:
-    """Asserts which error an answer is; the error."""
-    error = error_of(answer)
-    assert (answer.status_code, error["code"]) == (status, code), answer.text
+def refused(response: httpx.Response, status: int, code: str) -> Json:
+    """Asserts the status and code of an error response, and returns the error."""
+    error = error_of(response)
+    assert (response.status_code, error["code"]) == (status, code), response.text
     if status == 401:
-        challenge = answer.headers["www-authenticate"]
+        challenge = response.headers["www-authenticate"]
         assert challenge.startswith('Bearer error="'), challenge
         assert 'error_description="' in challenge, challenge
     return error

@@ -1,4 +1,4 @@
-"""Holds every answer that a caller of the tests gets to the documentation: status, model, code, headers."""
+"""Compares every response that a test caller gets with the documentation: status, model, code and headers."""
 
 import re
 
@@ -13,13 +13,13 @@ PATTERNS = [(re.compile(re.sub(r"{\w+}", "[^/]+", entry.path)), entry) for entry
 
 
 def route_of(method: str, path: str) -> Entry | None:
-    """The entry that answers, the more literal path before the one with a parameter."""
+    """Returns the entry that serves the path. A literal path takes precedence over one with parameters."""
     matching = [entry for pattern, entry in PATTERNS if entry.method == method and pattern.fullmatch(path)]
     return min(matching, key=lambda entry: entry.path.count("{"), default=None)
 
 
 def require_documented(response: httpx.Response) -> None:
-    """An event hook of httpx. Asserts that the answer is one of those that the route documents."""
+    """An event hook of httpx that asserts that the route documents the response."""
     entry = route_of(response.request.method, response.request.url.path)
     if entry is None:
         return

@@ -1,4 +1,4 @@
-"""One real stack, service and worker for the whole run; fresh users for every test."""
+"""Fixtures: one real stack, service and worker for the whole run, and new users for every test."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from assetdock_server.identity.minting import Minter
 from devstack.ports import Ports
 from devstack.stack import Stack
 from devstack.state_directory import temporary_state_directory
-from tests.callers import OPEN, Caller, Project, session_caller
+from tests.callers import OPEN_CLIENTS, Caller, Project, session_caller
 from tests.polling import until
 from tests.processes import Service, WorkerProcess
 from tests.tone import tone
 
-# A busy machine is no reason to fail, and the same commit gives the same answer. `make soak` is for surprises.
+# No deadline, because CI machines are slow. The same commit runs the same examples; `make soak` runs random ones.
 settings.register_profile("assetdock", deadline=None, derandomize="SOAK" not in os.environ)
 settings.load_profile("assetdock")
 
@@ -44,8 +44,8 @@ def service_environment(stack: Stack) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def worker_environment(service_environment: dict[str, str]) -> dict[str, str]:
     token = Minter(service_settings(service_environment).signing_key).for_worker(days=1)
-    kept = {name: value for name, value in service_environment.items() if name != "SUPABASE_SIGNING_KEY"}
-    return {**kept, "SUPABASE_WORKER_TOKEN": token}
+    shared = {name: value for name, value in service_environment.items() if name != "SUPABASE_SIGNING_KEY"}
+    return {**shared, "SUPABASE_WORKER_TOKEN": token}
 
 
 @pytest.fixture(scope="session")
@@ -69,15 +69,15 @@ def project(stack: Stack, service: Service) -> Project:
 
 @pytest.fixture(autouse=True)
 def close_clients() -> Iterator[None]:
-    before = len(OPEN)  # those of wider fixtures, which live on
+    before = len(OPEN_CLIENTS)  # clients of session fixtures stay open
     yield
-    while len(OPEN) > before:
-        OPEN.pop().close()
+    while len(OPEN_CLIENTS) > before:
+        OPEN_CLIENTS.pop().close()
 
 
 @pytest.fixture
 def upload_url(request: pytest.FixtureRequest, project: Project) -> str:
-    """Where uploads are reserved: the service's, unless a test asks for the Edge Function's (BOTH_ENDPOINTS)."""
+    """The URL that reserves uploads: the service's, or the Edge Function's in tests with BOTH_ENDPOINTS."""
     if getattr(request, "param", "service") == "edge function":
         return f"{project.supabase_url}/functions/v1/upload-url"
     return f"{project.api_url}/api/v1/assets/upload-url"
@@ -102,7 +102,7 @@ def key_holder(owner: Caller) -> Caller:
 
 @pytest.fixture
 def database(stack: Stack) -> Iterator[psycopg.Connection[Any]]:
-    """As superuser, to look at and to arrange what no caller can."""
+    """A superuser connection, for reading and arranging state that no caller can access."""
     with psycopg.connect(stack.db_url, autocommit=True) as connection:
         yield connection
 
@@ -115,7 +115,7 @@ def signing_jwk(stack: Stack) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def sign(signing_jwk: dict[str, str]) -> Any:
-    """Signs claims with the project's own key, as only Auth and the service can."""
+    """Signs claims with the project's signing key, which only Auth and the service have."""
     key = jwt.PyJWK(signing_jwk).key
 
     def signed(claims: dict[str, Any]) -> str:
@@ -131,10 +131,15 @@ def wav() -> bytes:
 
 @pytest.fixture
 def paused_worker(worker: WorkerProcess, database: psycopg.Connection[Any]) -> Iterator[None]:
-    """The worker of the run stands still, so that a test can lease jobs itself: its own, for what others left, and what
-    of it would fall due in the next ten seconds, is done before."""
-    due = "select from assetdock_private.jobs where kind = 'probe' and finished_at is null and available_at <= now() + '10 s'"
-    until(lambda: database.execute(due).fetchone() is None, "the worker to have caught up")
+    """Stops the worker, so that a test can lease its own jobs.
+
+    Waits first until the worker has finished the jobs of other tests that are due within ten seconds.
+    """
+    due = (
+        "select from assetdock_private.jobs"
+        " where kind = 'probe' and finished_at is null and available_at <= now() + '10 s'"
+    )
+    until(lambda: database.execute(due).fetchone() is None, "the worker to finish all due jobs")
     worker.signal(signal.SIGSTOP)
     yield
     worker.signal(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Waiting for something to come about, for as long as it takes and no longer than a deadline."""
+"""Polls conditions with a deadline."""
 
 import asyncio
 import time
@@ -8,15 +8,15 @@ DEADLINE = 30.0
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
-    """Polls until the condition holds; fails with `what` was awaited."""
+    """Polls until the condition is true. Fails after `seconds` with a message that names `what`."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.05)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 15) -> None:
-    """The same; an exception from the condition means "not yet"."""
+    """Like `until`, but an exception in the condition means that it is not true yet."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -25,13 +25,12 @@ def eventually(condition: Callable[[], bool], seconds: float = 15) -> None:
         except Exception:
             if time.monotonic() > deadline:
                 raise
-        assert time.monotonic() < deadline, "it did not come about in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)
 
 
-async def comes_about(condition: Callable[[], object], seconds: float = 5) -> None:
-    """The same of what happens on this event loop, looked at in each of its turns: it may pass soon. Raises
-    TimeoutError."""
+async def eventually_in_loop(condition: Callable[[], object], seconds: float = 5) -> None:
+    """Polls in each iteration of this event loop, for conditions that hold only briefly. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - for what sets no event
+        while not condition():  # noqa: ASYNC110 - nothing sets an event
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Real processes of the service and the worker, started for tests."""
+"""Starts processes of the service and the worker for tests."""
 
 import ctypes
 import os
@@ -19,13 +19,13 @@ _LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent() -> None:
-    """A test run that is killed leaves nothing behind."""
+def _kill_with_parent() -> None:
+    """Makes the kernel kill the process when the test run is killed."""
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Process:
-    """`python -m assetdock_server …` with nothing of our environment but PATH and HOME."""
+    """`python -m assetdock_server …`. Of our environment it inherits only PATH and HOME."""
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="assetdock-", suffix=".log")  # noqa: SIM115 - closed in stop
@@ -36,7 +36,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one system call
+            preexec_fn=_kill_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one system call
         )
 
     @property
@@ -58,7 +58,7 @@ class Process:
         return self._process.wait(seconds)
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL for what doesn't listen."""
+        """Sends SIGTERM, and SIGKILL if the process does not stop in time."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -75,9 +75,9 @@ class Service(Process):
     def __init__(self, environment: Mapping[str, str], port: int) -> None:
         super().__init__(["serve"], {**environment, "HOST": "127.0.0.1", "PORT": str(port)})
         self.url = f"http://127.0.0.1:{port}"
-        until(self._answers, "the service to answer")
+        until(self._responds, "the service to respond")
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         assert self.exit_code is None, f"the service stopped:\n{self.output}"
         try:
             return httpx.get(f"{self.url}/healthz").status_code == 200

@@ -24,7 +24,7 @@ from assetdock_server.routes.cors import Cors
 from assetdock_server.routes.long_polling import LongPolling
 from assetdock_server.routes.operations import QueueGauges, Readiness
 from assetdock_server.routes.page import Page
-from assetdock_server.routes.problems import answer_api_error, answer_http_exception
+from assetdock_server.routes.problems import api_error_response, http_exception_response
 from assetdock_server.routes.rate_limit import RateLimit
 from assetdock_server.routes.request_context import RequestContext
 from assetdock_server.routes.resources import Resources
@@ -66,7 +66,7 @@ def create_app(settings: ServiceSettings, is_stopping: Callable[[], bool] = lamb
     app = Starlette(
         routes=routes(),
         lifespan=lifespan,
-        exception_handlers={ApiError: answer_api_error, HTTPException: answer_http_exception},
+        exception_handlers={ApiError: api_error_response, HTTPException: http_exception_response},
         middleware=[
             Middleware(RequestContext),
             Middleware(Cors, settings.cors_origins),

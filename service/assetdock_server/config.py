@@ -32,7 +32,7 @@ class Connection:
 
     @property
     def issuer(self) -> str:
-        """The `iss` of session JWTs."""
+        """The claim `iss` of session JWTs."""
         return f"{self.supabase_url}/auth/v1"
 
     @property
@@ -68,7 +68,7 @@ class WorkerSettings:
 
 
 def service_settings(environment: Mapping[str, str]) -> ServiceSettings:
-    """Reads the service's settings. Raises ConfigError."""
+    """Reads the settings of the service. Raises ConfigError."""
     secret = environment.get("SUPABASE_JWT_SECRET") or None
     jwk = environment.get("SUPABASE_SIGNING_KEY") or None
     try:
@@ -102,7 +102,7 @@ def service_settings(environment: Mapping[str, str]) -> ServiceSettings:
 
 
 def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
-    """Reads the worker's settings. Raises ConfigError."""
+    """Reads the settings of the worker. Raises ConfigError."""
     token = environment.get("SUPABASE_WORKER_TOKEN") or ""
     if _claims(token).get("role") != "assetdock_worker":
         raise ConfigError(

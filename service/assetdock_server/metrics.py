@@ -65,7 +65,7 @@ upstream_seconds_of = cache(upstream_seconds.labels)
 
 queue_jobs = Gauge(
     "assetdock_queue_jobs",
-    "Open jobs in the database, by kind and state: available, leased, scheduled.",
+    "Open jobs by kind and state: available, leased, scheduled.",
     ["kind", "state"],
     registry=REGISTRY,
 )

@@ -16,7 +16,7 @@ from assetdock_server.identity import api_key
 from assetdock_server.identity.jwks import Jwks
 from assetdock_server.identity.principal import JWT, bearer
 from assetdock_server.identity.session import SessionVerifier
-from assetdock_server.routes.parsing import Input, Instant, Int64, Text, checked
+from assetdock_server.routes.parsing import Input, Instant, Int64, Text, validate
 from devstack.stack import Stack
 from devstack.storage.tus.protocol import TusError, parse_metadata
 from tests.callers import Caller
@@ -99,7 +99,7 @@ JSON = st.recursive(
 def test_any_json_is_a_valid_body_or_a_validation_error_that_utf8_can_encode(values: dict[str, object]) -> None:
     raised = None
     try:
-        checked(Everything, values, "body")
+        validate(Everything, values, "body")
     except ApiError as error:
         raised = error
     if raised is not None:

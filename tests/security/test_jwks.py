@@ -12,7 +12,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from assetdock_server.errors import ApiError, Unauthenticated
 from assetdock_server.identity import jwks as jwks_module
-from tests.polling import comes_about
+from tests.polling import eventually_in_loop
 from tests.security.auth import ISSUER, Auth, verifier
 
 
@@ -53,7 +53,7 @@ def test_requests_share_one_fetch_of_keys_and_only_those_that_need_a_new_key_wai
         await asyncio.sleep(0.5)
         auth.open.clear()
         late = [asyncio.create_task(sessions.verify(new)) for _ in range(4)]
-        await comes_about(lambda: auth.fetches == 2)
+        await eventually_in_loop(lambda: auth.fetches == 2)
         async with asyncio.timeout(5):
             await sessions.verify(old)  # its key is known
         assert not any(task.done() for task in late)

@@ -106,6 +106,6 @@ def test_the_cache_holds_a_limited_number_of_tokens(auth: Auth, monkeypatch: pyt
         sessions = verifier(auth)
         for n in range(10):
             await sessions.verify(auth.token("first", typ=f"JWT{n}"))
-        return len(sessions._verified)
+        return len(sessions._cache)
 
     assert asyncio.run(ask()) == 3

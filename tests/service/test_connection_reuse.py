@@ -8,7 +8,7 @@ import pytest
 
 from assetdock_server.errors import ApiError
 from assetdock_server.gateways.postgrest import Postgrest
-from tests.polling import comes_about
+from tests.polling import eventually_in_loop
 from tests.service.scripted_upstream import SLOW_ECHO, Script, Upstream, call, client, echoing, response, upstream
 
 pytestmark = pytest.mark.usefixtures("either_loop")
@@ -40,7 +40,7 @@ def call_twice(script: Script, between: Between, **limits: Any) -> tuple[list[ob
 
 
 async def first_connection_closes(served: Upstream) -> None:
-    await comes_about(lambda: served.open_connections == 0)
+    await eventually_in_loop(lambda: served.open_connections == 0)
 
 
 def first_then_well(first: bytes, *, closing: bool = False) -> Script:
@@ -134,7 +134,7 @@ def test_all_idle_connections_expire() -> None:
         async with upstream(SLOW_ECHO) as served, client(served.url, pool_idle_timeout=0.5) as postgrest:
             await asyncio.gather(*(call(postgrest, 1) for _ in range(5)))
             assert served.open_connections == 5
-            await comes_about(lambda: served.open_connections == 0)
+            await eventually_in_loop(lambda: served.open_connections == 0)
 
     asyncio.run(run())
 
@@ -147,7 +147,7 @@ def test_idle_connections_end_with_their_pool() -> None:
     async def run() -> None:
         async with upstream(SLOW_ECHO) as served:
             await use(served)
-            await comes_about(lambda: served.open_connections == 0)
+            await eventually_in_loop(lambda: served.open_connections == 0)
 
     asyncio.run(run())
 
@@ -157,10 +157,10 @@ def test_the_response_to_a_cancelled_call_reaches_no_other_call() -> None:
         release = asyncio.Event()
         async with upstream(echoing(release.wait)) as served, client(served.url) as postgrest:
             cancelled = asyncio.create_task(call(postgrest, "cancelled"))
-            await comes_about(lambda: served.requests)
+            await eventually_in_loop(lambda: served.requests)
             cancelled.cancel()
             others = [asyncio.create_task(call(postgrest, number)) for number in range(3)]
-            await comes_about(lambda: len(served.requests) == 4)
+            await eventually_in_loop(lambda: len(served.requests) == 4)
             release.set()
             return [(await each)["n"] for each in others]
 
@@ -182,7 +182,7 @@ def test_a_cancelled_call_frees_its_connection_when_its_total_timeout_ends() -> 
             client(served.url, max_connections=1, total_timeout=0.5, pool_timeout=3) as postgrest,
         ):
             cancelled = asyncio.create_task(call(postgrest))
-            await comes_about(lambda: served.requests)
+            await eventually_in_loop(lambda: served.requests)
             cancelled.cancel()
             await asyncio.sleep(0.3)
             return await call(postgrest)

@@ -20,7 +20,7 @@ from assetdock_server.gateways.postgrest import Postgrest
 from assetdock_server.gateways.storage import Storage
 from devstack.ports import Ports
 from tests.certificate import localhost_certificate
-from tests.polling import comes_about
+from tests.polling import eventually_in_loop
 from tests.service.scripted_upstream import (
     SLOW_ECHO,
     Script,
@@ -111,7 +111,7 @@ def test_direct_and_official_calls_share_max_connections() -> None:
             client(served.url, max_connections=1, pool_timeout=0.2) as postgrest,
         ):
             first = asyncio.create_task(postgrest.call("f", {"n": 1}, token="token"))
-            await comes_about(lambda: served.requests)
+            await eventually_in_loop(lambda: served.requests)
             with pytest.raises(ApiError) as error:
                 await call(postgrest, 2)
             assert code_of(error) == "upstream_unavailable"
@@ -129,7 +129,7 @@ def test_a_call_without_a_connection_in_time_is_unavailable_and_not_retried() ->
             client(served.url, max_connections=1, pool_timeout=0.5) as postgrest,
         ):
             first = asyncio.create_task(call(postgrest, 1))
-            await comes_about(lambda: served.requests)
+            await eventually_in_loop(lambda: served.requests)
             started = time.monotonic()
             with pytest.raises(ApiError) as error:
                 await call(postgrest, 2, idempotent=True)
@@ -193,7 +193,7 @@ def test_the_total_timeout_includes_the_wait_for_a_connection() -> None:
         ):
             started = time.monotonic()
             first = asyncio.create_task(call(postgrest, 1))
-            await comes_about(lambda: served.requests)
+            await eventually_in_loop(lambda: served.requests)
             with pytest.raises(ApiError) as error:
                 await call(postgrest, 2)
             assert code_of(error) == "upstream_timeout"
@@ -377,7 +377,7 @@ def test_metrics_count_calls_in_flight_failures_and_seconds() -> None:
         async with upstream(script) as served, client(served.url, max_connections=1) as postgrest:
             assert sample("assetdock_upstream_connection_limit") == 1
             calls = [asyncio.create_task(call(postgrest)) for _ in range(2)]
-            await comes_about(lambda: served.requests)
+            await eventually_in_loop(lambda: served.requests)
             assert sample("assetdock_upstream_calls_in_flight") == in_flight + 2  # one of them waits for a connection
             release.set()
             await asyncio.gather(*calls, return_exceptions=True)

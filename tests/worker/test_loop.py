@@ -8,7 +8,7 @@ import pytest
 
 from assetdock_server.worker.loop import Worker
 from assetdock_server.worker.queue import Job
-from tests.polling import comes_about
+from tests.polling import eventually_in_loop
 
 
 def job(name: str, *, exclusive: bool = False) -> Job:
@@ -42,13 +42,13 @@ def test_reports_whether_it_is_idle_and_leases_nothing_beside_an_exclusive_job()
     async def scenario() -> None:
         stopping = asyncio.Event()
         worker = asyncio.create_task(Worker(cast(Any, queue), {"probe": handler}, 3, stopping).run())
-        await comes_about(lambda: len(queue.calls) == 2)
+        await eventually_in_loop(lambda: len(queue.calls) == 2)
         gates["ordinary"].set()
-        await comes_about(lambda: len(queue.calls) == 3)
+        await eventually_in_loop(lambda: len(queue.calls) == 3)
         await asyncio.sleep(0.5)  # two polls and a half
         leased_beside_it = len(queue.calls)
         gates["exclusive"].set()
-        await comes_about(lambda: len(queue.calls) == 4)
+        await eventually_in_loop(lambda: len(queue.calls) == 4)
         stopping.set()
         await worker
         assert leased_beside_it == 3
@@ -75,14 +75,14 @@ def test_prefetches_jobs_while_running_jobs_are_fast_and_none_behind_a_long_job(
         worker = asyncio.create_task(
             Worker(cast(Any, queue), {"probe": handler}, 2, stopping, prefetched=("probe",)).run()
         )
-        await comes_about(lambda: len(queue.calls) == 2)
+        await eventually_in_loop(lambda: len(queue.calls) == 2)
         await asyncio.sleep(0.5)  # three jobs run, one of them prefetched, and then all are old
         assert queue.calls == [(2, True), (2, False)]
         gates["a"].set()
         await asyncio.sleep(0.3)
         assert queue.calls == [(2, True), (2, False)], "two long jobs use the whole capacity"
         gates["b"].set()
-        await comes_about(lambda: len(queue.calls) == 3)
+        await eventually_in_loop(lambda: len(queue.calls) == 3)
         stopping.set()
         gates["c"].set()
         await worker
@@ -107,7 +107,7 @@ def test_leases_no_more_jobs_at_a_time_than_the_database_allows() -> None:
         worker = asyncio.create_task(
             Worker(cast(Any, queue), {"probe": handler}, 200, stopping, prefetched=("probe",)).run()
         )
-        await comes_about(lambda: len(queue.calls) == 3)
+        await eventually_in_loop(lambda: len(queue.calls) == 3)
         stopping.set()
         done.set()
         await worker

@@ -1,1 +1,1 @@
-"""Who is calling: bearer credentials in, a principal with a token for the database out."""
+"""Authentication: turns bearer credentials into a Principal with a token for the database."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from assetdock_server import metrics
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-SHAPE = re.compile(r"rk_live_[0-9A-Za-z]{46}")
+PATTERN = re.compile(r"rk_live_[0-9A-Za-z]{46}")
 PREFIX_LENGTH = 16
 CHECKSUM_LENGTH = 6
 
@@ -58,7 +58,7 @@ def make() -> NewApiKey:
 
 def is_well_formed(text: str) -> bool:
     """Whether the text has the format and the checksum of a key. The key need not exist."""
-    return SHAPE.fullmatch(text) is not None and checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]
+    return PATTERN.fullmatch(text) is not None and checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]
 
 
 def checksum(body: str) -> str:
@@ -84,18 +84,18 @@ class Resolver:
 
     def __init__(self, look_up: Callable[[str], Awaitable[ResolvedKey]]) -> None:
         self._look_up = look_up
-        self._known: OrderedDict[str, tuple[ResolvedKey, float]] = OrderedDict()
+        self._cache: OrderedDict[str, tuple[ResolvedKey, float]] = OrderedDict()
 
     async def resolve(self, plaintext: str) -> ResolvedKey:
         """The key with its owner. Raises ApiError: `unauthenticated`, or the error of the database call."""
         sha256 = digest(plaintext)
-        known, until = self._known.get(sha256, (None, 0.0))
-        hit = known is not None and until > time.monotonic()
+        cached, expires_at = self._cache.get(sha256, (None, 0.0))
+        hit = cached is not None and expires_at > time.monotonic()
         metrics.api_key_lookups.labels("hit" if hit else "miss").inc()
-        if known is None or not hit:
-            self._known.pop(sha256, None)
-            known = await self._look_up(sha256)
-            self._known[sha256] = (known, time.monotonic() + CACHE_SECONDS)
-            while len(self._known) > CACHE_SIZE:
-                self._known.popitem(last=False)
-        return known
+        if cached is None or not hit:
+            self._cache.pop(sha256, None)
+            cached = await self._look_up(sha256)
+            self._cache[sha256] = (cached, time.monotonic() + CACHE_SECONDS)
+            while len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
+        return cached

@@ -63,8 +63,8 @@ class Jwks:
 
         Raises ApiError `upstream_unavailable` if it does not, even if an older key set is loaded.
         """
-        known = self._fetched_at is not None and time.monotonic() - self._fetched_at < READY_SECONDS
-        if not known and not await self.refresh():
+        is_recent = self._fetched_at is not None and time.monotonic() - self._fetched_at < READY_SECONDS
+        if not is_recent and not await self.refresh():
             raise ApiError("upstream_unavailable")
 
     async def refresh(self) -> bool:
@@ -72,7 +72,7 @@ class Jwks:
         self._attempted_at = time.monotonic()
         try:
             document = await self._fetch()
-            keys = dict(_usable(document))
+            keys = dict(_verification_keys(document))
         except (ApiError, ValueError) as error:
             log.warning("jwks_unavailable", error=type(error).__name__)
             return False
@@ -89,7 +89,7 @@ class Jwks:
         return self._attempted_at is None or time.monotonic() - self._attempted_at >= interval
 
 
-def _usable(document: dict[str, Any]) -> list[tuple[str, PublicKey]]:
+def _verification_keys(document: dict[str, Any]) -> list[tuple[str, PublicKey]]:
     """The keys of a JWKS that can verify sessions. Symmetric keys are ignored."""
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a JWKS")
@@ -99,13 +99,13 @@ def _usable(document: dict[str, Any]) -> list[tuple[str, PublicKey]]:
             continue
         try:
             if jwk.get("kty") == "EC" and jwk.get("crv") == "P-256":
-                keys.append((jwk["kid"], PublicKey("ES256", ECAlgorithm.from_jwk(_public(jwk)))))
+                keys.append((jwk["kid"], PublicKey("ES256", ECAlgorithm.from_jwk(_public_members(jwk)))))
             elif jwk.get("kty") == "RSA":
-                keys.append((jwk["kid"], PublicKey("RS256", RSAAlgorithm.from_jwk(_public(jwk)))))
+                keys.append((jwk["kid"], PublicKey("RS256", RSAAlgorithm.from_jwk(_public_members(jwk)))))
         except (jwt.InvalidKeyError, ValueError, TypeError, KeyError):
-            log.warning("jwk_unusable", kid=jwk["kid"])
+            log.warning("jwk_invalid", kid=jwk["kid"])
     return keys
 
 
-def _public(jwk: dict[str, Any]) -> dict[str, Any]:
+def _public_members(jwk: dict[str, Any]) -> dict[str, Any]:
     return {name: jwk[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in jwk}

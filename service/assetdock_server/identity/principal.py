@@ -47,17 +47,17 @@ class Identification:
 
 
 def bearer(headers: Headers) -> str:
-    """The bearer token (RFC 6750, section 2.1). Raises Unauthenticated when there isn't exactly one."""
+    """The bearer token (RFC 6750, section 2.1). Raises Unauthenticated unless there is exactly one."""
     values = headers.getlist("authorization")
     if not values:
         raise Unauthenticated(
-            "No credential: send Authorization: Bearer with a session JWT or an API key", "invalid_request"
+            "The credential is missing. Send Authorization: Bearer with a session JWT or an API key", "invalid_request"
         )
     if len(values) > 1:
-        raise Unauthenticated("More than one Authorization header", "invalid_request")
+        raise Unauthenticated("The request has more than one Authorization header", "invalid_request")
     scheme, _, token = values[0].partition(" ")
     if scheme.lower() != "bearer":
-        raise Unauthenticated("Only the scheme Bearer is accepted", "invalid_request")
+        raise Unauthenticated("The Authorization scheme must be Bearer", "invalid_request")
     if not token.strip(" "):
         raise Unauthenticated("The Authorization header has no token", "invalid_request")
     return token.strip(" ")

@@ -41,22 +41,22 @@ class SessionVerifier:
         self._issuer = issuer
         self._jwks = jwks
         self._secret = secret
-        self._verified: OrderedDict[bytes, Verified] = OrderedDict()
+        self._cache: OrderedDict[bytes, Verified] = OrderedDict()
 
     async def verify(self, token: str) -> str:
         """The user id of a valid session. Raises Unauthenticated, or `upstream_unavailable` without a key set."""
         if len(token) > MAX_TOKEN:
             raise Unauthenticated("The token is too long for a session token")
         digest = hashlib.sha256(token.encode()).digest()
-        known = self._verified.get(digest)
-        header = known.header if known is not None else _header(token)
+        cached = self._cache.get(digest)
+        header = cached.header if cached is not None else _header(token)
         key, algorithm = await self._key(header)
-        if known is not None and known.key is key and time.time() - LEEWAY_SECONDS < known.expires_at:
-            return known.user_id
+        if cached is not None and cached.key is key and time.time() - LEEWAY_SECONDS < cached.expires_at:
+            return cached.user_id
         claims = self._claims(token, key, algorithm)
-        self._verified[digest] = Verified(header, key, str(claims["sub"]), float(claims["exp"]))
-        if len(self._verified) > CACHE_SIZE:
-            self._verified.popitem(last=False)
+        self._cache[digest] = Verified(header, key, str(claims["sub"]), float(claims["exp"]))
+        if len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
         return str(claims["sub"])
 
     def _claims(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The project's signing key: reading it from a setting, and signing JWTs with it."""
+"""The project's JWT signing key: parsing its setting, and signing with it."""
 
 import json
 from dataclasses import dataclass, field
@@ -34,11 +34,11 @@ class SigningKey:
 
     @classmethod
     def from_secret(cls, secret: bytes) -> "SigningKey":
-        """From a shared HS256 secret."""
+        """Creates it from a shared HS256 secret."""
         return cls("HS256", secret, None)
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """A compact JWS of the claims (RFC 7519)."""
+        """Returns a signed JWT with the claims (RFC 7519)."""
         return jwt.encode(claims, self.key, self.algorithm, headers={"kid": self.kid} if self.kid is not None else None)
 
 
@@ -47,7 +47,7 @@ def read_private_jwk(text: str) -> dict[str, Any]:
     try:
         jwk = json.loads(text)
     except ValueError:
-        raise ValueError("is not JSON; it is a private JWK") from None
+        raise ValueError("is not JSON; it must be a private JWK") from None
     if isinstance(jwk, list) and len(jwk) == 1:  # `supabase gen signing-key` writes a list to a file
         jwk = jwk[0]
     if not isinstance(jwk, dict) or jwk.get("kty") not in PRIVATE_MEMBERS:

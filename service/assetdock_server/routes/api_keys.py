@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from assetdock_server.identity import api_key
 from assetdock_server.identity.principal import Principal
-from assetdock_server.routes.fields import KeyEnd, KeyName, Overlap, Scopes
+from assetdock_server.routes.fields import KeyExpiry, KeyName, Overlap, Scopes
 from assetdock_server.routes.parsing import Input, idempotency_key, path_id, read_body, read_optional_body
 from assetdock_server.routes.resources import resources
 from assetdock_server.routes.responses import json_response
@@ -20,7 +20,7 @@ class ApiKeyRequest(Input):
 
     name: KeyName
     scopes: Scopes | None = None
-    expires_at: KeyEnd | None = None
+    expires_at: KeyExpiry | None = None
 
 
 class RotationRequest(Input):
@@ -36,7 +36,7 @@ async def create_api_key(request: Request, principal: Principal) -> Response:
     created = await resources(request).database.create_api_key(
         principal.token, payload.model_dump(mode="json", exclude_unset=True), key, idempotency_key(request)
     )
-    return _shown_once(created, key)
+    return _created_response(created, key)
 
 
 async def list_api_keys(request: Request, principal: Principal) -> Response:
@@ -55,7 +55,7 @@ async def rotate_api_key(request: Request, principal: Principal) -> Response:
         key,
         idempotency_key(request),
     )
-    return _shown_once(created, key)
+    return _created_response(created, key)
 
 
 async def revoke_api_key(request: Request, principal: Principal) -> Response:
@@ -64,5 +64,5 @@ async def revoke_api_key(request: Request, principal: Principal) -> Response:
     return Response(status_code=204)
 
 
-def _shown_once(created: dict[str, Any], key: api_key.NewApiKey) -> Response:
+def _created_response(created: dict[str, Any], key: api_key.NewApiKey) -> Response:
     return json_response({**created, "plaintext": key.plaintext}, 201, {"Location": f"{BASE}/{created['id']}"})

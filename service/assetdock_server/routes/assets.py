@@ -8,7 +8,7 @@ from starlette.responses import Response
 from assetdock_server.config import BUCKET
 from assetdock_server.errors import ApiError, Field
 from assetdock_server.identity.principal import Principal
-from assetdock_server.routes.fields import Cursor, PageSize, StateFilter, TypeFilter, Wait, WithTotal
+from assetdock_server.routes.fields import Cursor, IncludeTotal, PageSize, StateFilter, TypeFilter, Wait
 from assetdock_server.routes.parsing import Input, path_id, read_query
 from assetdock_server.routes.resources import resources
 from assetdock_server.routes.responses import json_response, rfc3339
@@ -29,11 +29,11 @@ class ListQuery(Input):
     cursor: Cursor | None = None
     state: StateFilter | None = None
     type: TypeFilter | None = None
-    include_total: WithTotal | None = None
+    include_total: IncludeTotal | None = None
 
 
 async def get_asset(request: Request, principal: Principal) -> Response:
-    """GET /assets/{id}: the asset, with a signed URL of its bytes once it is ready."""
+    """GET /assets/{id}: get the asset, with a signed download URL if it is ready."""
     seconds = seconds_to_wait(request)
     asset_id = path_id(request, "asset_id")
     asset = await resources(request).database.get_asset(principal.token, asset_id)
@@ -44,7 +44,7 @@ async def get_asset(request: Request, principal: Principal) -> Response:
 
 
 async def list_assets(request: Request, principal: Principal) -> Response:
-    """GET /assets: a page of assets, newest first."""
+    """GET /assets: list a page of assets, newest first."""
     query = read_query(request, ListQuery)
     return json_response(
         await resources(request).database.list_assets(principal.token, query.model_dump(exclude_none=True))
@@ -52,7 +52,7 @@ async def list_assets(request: Request, principal: Principal) -> Response:
 
 
 async def list_events(request: Request, principal: Principal) -> Response:
-    """GET /assets/{id}/events: every change of state, in order."""
+    """GET /assets/{id}/events: list every change of state, oldest first."""
     return json_response(
         await resources(request).database.list_asset_events(principal.token, path_id(request, "asset_id"))
     )
@@ -83,5 +83,5 @@ def seconds_to_wait(request: Request) -> int:
     """The parameter `wait`, by default 0. It is checked here, because the database does not know it."""
     seconds = read_query(request, AssetQuery).wait or 0
     if not 0 <= seconds <= 30:
-        raise ApiError("validation_error", fields=[Field("query.wait", "From 0 to 30 seconds.")])
+        raise ApiError("validation_error", fields=[Field("query.wait", "Must be from 0 to 30 seconds.")])
     return seconds

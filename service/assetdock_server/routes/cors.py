@@ -33,10 +33,10 @@ class Cors(CORSMiddleware):
 
         Starlette rejects with 400 in plain text, which is not our error format, and still lists what is allowed.
         """
-        given = super().preflight_response(request_headers)
+        default = super().preflight_response(request_headers)
         response = Response(status_code=204)
-        if given.status_code == 200:
-            headers = MutableHeaders(scope={"headers": given.raw_headers})
+        if default.status_code == 200:
+            headers = MutableHeaders(scope={"headers": default.raw_headers})
             del headers["content-length"]
             del headers["content-type"]
             response.raw_headers = headers.raw

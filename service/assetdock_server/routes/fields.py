@@ -91,7 +91,7 @@ Metadata = Annotated[
         }
     ),
 ]
-WindowSeconds = Annotated[
+UploadWindow = Annotated[
     Int32,
     _integer(60, 7200, default=900, description="The upload must start within this number of seconds."),
 ]
@@ -125,7 +125,7 @@ Scopes = Annotated[
         }
     ),
 ]
-KeyEnd = Annotated[
+KeyExpiry = Annotated[
     Instant,
     _string(
         format="date-time", description="When the key expires: a future time in RFC 3339 with an offset. Null: never."
@@ -153,7 +153,7 @@ StateFilter = Annotated[
     _string(enum=list(STATES), description="Only assets in this state. Deleted assets are listed only with `deleted`."),
 ]
 TypeFilter = Annotated[Text, _string(enum=[*TYPES, *DEPRECATED_TYPES], description="Only assets of this type.")]
-WithTotal = Annotated[
+IncludeTotal = Annotated[
     bool,
     WithJsonSchema(
         {

@@ -53,7 +53,7 @@ class Readiness:
                 states = await asyncio.gather(
                     _state(services.directory.ping()),
                     _state(services.storage.check()),
-                    _state_of_keys(services.jwks),
+                    _signing_keys_state(services.jwks),
                 )
                 self._checks = dict(zip(("database", "storage", "signing_keys"), states, strict=True))
                 self._checked_at = time.monotonic()
@@ -63,15 +63,15 @@ class Readiness:
 class QueueGauges:
     """Queries the database for the state of its queue, at most once in `every` seconds."""
 
-    def __init__(self, every: float = 5.0) -> None:
-        self._every = every
+    def __init__(self, interval: float = 5.0) -> None:
+        self._interval = interval
         self._lock = asyncio.Lock()
         self._checked_at = float("-inf")
 
     async def refresh(self, services: Resources) -> None:
         """Updates the gauges. Raises nothing: the other metrics are served without the database, too."""
         async with self._lock:
-            if time.monotonic() - self._checked_at < self._every:
+            if time.monotonic() - self._checked_at < self._interval:
                 return
             try:
                 show_queue(await asyncio.wait_for(services.directory.queue_stats(), 2))
@@ -80,7 +80,7 @@ class QueueGauges:
             self._checked_at = time.monotonic()
 
 
-async def _state_of_keys(jwks: Jwks) -> str:
+async def _signing_keys_state(jwks: Jwks) -> str:
     state = await _state(jwks.require())
     return "stale" if state != "ok" and jwks.is_loaded else state
 

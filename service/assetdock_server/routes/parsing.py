@@ -29,7 +29,7 @@ Model = TypeVar("Model", bound=Input)
 
 
 def _storable(text: str) -> str:
-    # Postgres cannot store U+0000 in text or jsonb.
+    # PostgreSQL cannot store U+0000 in text or jsonb.
     if "\0" in text:
         raise ValueError("must not contain the character U+0000")
     # JSON can escape a lone surrogate, but UTF-8 cannot encode it.
@@ -47,7 +47,7 @@ def _instant(value: Any) -> Any:
             instant = None
         if instant is not None:
             return _in_utc(instant)
-        raise ValueError("a time as in RFC 3339, such as 2030-01-31T12:00:00Z")
+        raise ValueError("must be an RFC 3339 time such as 2030-01-31T12:00:00Z")
     return value
 
 
@@ -55,17 +55,17 @@ def _in_utc(instant: datetime) -> datetime:
     try:
         return instant.astimezone(UTC)
     except OverflowError:
-        raise ValueError("a time whose year in UTC is from 1 to 9999") from None
+        raise ValueError("must be a time whose year in UTC is from 1 to 9999") from None
 
 
 def _uuid(text: str) -> str:
     if not UUID.fullmatch(text.lower()):
-        raise ValueError("a UUID")
+        raise ValueError("must be a UUID")
     return text.lower()
 
 
-def _whole(value: Any) -> Any:
-    # JSON has one kind of number, and JSON Schema calls 900.0 an integer.
+def _integer(value: Any) -> Any:
+    # JSON has one number type, and in JSON Schema 900.0 is an integer.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -73,43 +73,43 @@ Text = Annotated[str, AfterValidator(_storable)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Id = Annotated[str, AfterValidator(_uuid)]
 # The ranges of integer and bigint. Larger values would fail in PostgREST, before the database checks its rules.
-Int32 = Annotated[int, BeforeValidator(_whole), Interval(ge=-(2**31), le=2**31 - 1)]
-Int64 = Annotated[int, BeforeValidator(_whole), Interval(ge=-(2**63), le=2**63 - 1)]
+Int32 = Annotated[int, BeforeValidator(_integer), Interval(ge=-(2**31), le=2**31 - 1)]
+Int64 = Annotated[int, BeforeValidator(_integer), Interval(ge=-(2**63), le=2**63 - 1)]
 
 
 def read_body(request: Request, model: type[Model]) -> Model:
-    """The JSON object in the body. Raises ApiError 400, 415 or 422."""
+    """Parses the JSON object in the body. Raises ApiError 400, 415 or 422."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise ApiError("unsupported_media_type")
     body: bytes = request.state.body
     try:
         # The standard parser keeps lone surrogates, which the model then rejects with the name of the field.
-        document = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        document = json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
     except (ValueError, RecursionError):
-        raise ApiError("bad_request", "The body is not JSON in UTF-8.") from None
+        raise ApiError("bad_request", "The body is not valid JSON in UTF-8.") from None
     if not isinstance(document, dict):
-        raise ApiError("bad_request", "The body is JSON, but not an object.")
-    return checked(model, document, "body")
+        raise ApiError("bad_request", "The body must be a JSON object.")
+    return validate(model, document, "body")
 
 
-def checked(model: type[Model], values: dict[str, Any], inputs: str) -> Model:
+def validate(model: type[Model], values: dict[str, Any], location: str) -> Model:
     """The values as a model. Raises ApiError `validation_error`, which lists the invalid values."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ApiError("validation_error", fields=_fields(error, inputs)) from None
+        raise ApiError("validation_error", fields=_fields(error, location)) from None
 
 
 def read_optional_body(request: Request, model: type[Model]) -> Model:
     """Like read_body, but a missing body is an empty object."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
-        return checked(model, {}, "body")
+        return validate(model, {}, "body")
     return read_body(request, model)
 
 
 def read_query(request: Request, model: type[Model]) -> Model:
-    """The query parameters. Raises ApiError 422.
+    """Parses the query parameters. Raises ApiError 422.
 
     Query strings carry text: an integer or boolean parameter is converted first. Text that does not convert stays
     text, and the strict model rejects it by name.
@@ -122,7 +122,7 @@ def read_query(request: Request, model: type[Model]) -> Model:
             values[name] = int(text)
         elif bool in types and text in ("true", "false"):
             values[name] = text == "true"
-    return checked(model, values, "query")
+    return validate(model, values, "query")
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -143,14 +143,14 @@ def path_id(request: Request, name: str) -> str:
     return str(value)
 
 
-async def read_whole(request: Request) -> None:
+async def buffer_body(request: Request) -> None:
     """Reads the body into `request.state.body`, even if the route does not use it. Raises ApiError `body_too_large`."""
     headers = request.headers
-    with_body = "content-length" in headers or "transfer-encoding" in headers
-    request.state.body = await _limited(request) if with_body else b""
+    has_body = "content-length" in headers or "transfer-encoding" in headers
+    request.state.body = await _read_limited(request) if has_body else b""
 
 
-async def _limited(request: Request) -> bytes:
+async def _read_limited(request: Request) -> bytes:
     declared = request.headers.get("content-length", "0")
     if not declared.isdigit() or int(declared) > MAX_BODY:
         raise ApiError("body_too_large")
@@ -169,14 +169,14 @@ def _types(annotation: Any) -> set[Any]:
     return set().union(*map(_types, get_args(annotation))) or {annotation}
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not valid JSON")
 
 
-def _fields(error: ValidationError, inputs: str) -> list[Field]:
+def _fields(error: ValidationError, location: str) -> list[Field]:
     fields = []
     for each in error.errors(include_url=False, include_input=False, include_context=False)[:MAX_FIELDS]:
         # A key in metadata comes from the caller and can contain lone surrogates.
-        path = ".".join(str(part) for part in (inputs, *each["loc"]))
+        path = ".".join(str(part) for part in (location, *each["loc"]))
         fields.append(Field(path.encode("utf-8", "replace").decode(), each["msg"]))
     return fields

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from assetdock_server.errors import ApiError
 
-CODES_OF_STARLETTE = {404: "not_found", 405: "method_not_allowed"}
+STARLETTE_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 def problem(error: ApiError, request_id: str) -> Response:
@@ -23,16 +23,16 @@ def problem(error: ApiError, request_id: str) -> Response:
     )
 
 
-def answer_api_error(request: Request, error: Exception) -> Response:
+def api_error_response(request: Request, error: Exception) -> Response:
     """The exception handler of ApiError."""
-    assert isinstance(error, ApiError)  # noqa: S101 - narrows the type; the table guarantees it
+    assert isinstance(error, ApiError)  # noqa: S101 - narrows the type; Starlette guarantees it
     return problem(error, request.state.request_id)
 
 
-def answer_http_exception(request: Request, error: Exception) -> Response:
+def http_exception_response(request: Request, error: Exception) -> Response:
     """The exception handler of HTTPException, which Starlette raises for an unknown path or method."""
     assert isinstance(error, HTTPException)  # noqa: S101
     if error.status_code == 405 and request.method == "OPTIONS":  # not a preflight: it asks for the supported methods
         return Response(status_code=204, headers=error.headers)
-    code = CODES_OF_STARLETTE.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
+    code = STARLETTE_CODES.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
     return problem(ApiError(code, headers=dict(error.headers or {})), request.state.request_id)

@@ -22,7 +22,7 @@ class RateLimit:
         self._item = RateLimitItemPerMinute(per_minute) if per_minute else None
         self._limiter = SlidingWindowCounterRateLimiter(Windows())
 
-    async def spend(self, owner_id: str) -> dict[str, str]:
+    async def hit(self, owner_id: str) -> dict[str, str]:
         """Counts one request. Returns the headers of draft-ietf-httpapi-ratelimit-headers.
 
         Raises ApiError `rate_limited`.

@@ -14,7 +14,7 @@ from assetdock_server.routes.rate_limit import RateLimit
 
 @dataclass(frozen=True)
 class Resources:
-    """The gateways and the identification of one running service."""
+    """The gateways, authentication and limits of one running service."""
 
     database: Database
     storage: Storage
@@ -28,11 +28,11 @@ class Resources:
         """Identifies the caller, adds it to the request's log line, and counts the request for the rate limit."""
         principal = await self.identification.identify(request.headers)
         request.state.caller = principal.label
-        request.state.headers = await self.rate_limit.spend(principal.owner_id)
+        request.state.headers = await self.rate_limit.hit(principal.owner_id)
         return principal
 
 
 def resources(request: Request) -> Resources:
-    """The running service's resources."""
+    """The resources of the running service."""
     found: Resources = request.app.state.resources
     return found

@@ -20,7 +20,7 @@ from assetdock_server.routes.descriptions import page as of_page
 from assetdock_server.routes.descriptions import uploads as of_uploads
 from assetdock_server.routes.descriptions import webhook_endpoints as of_hooks
 from assetdock_server.routes.entry import Entry, Handler
-from assetdock_server.routes.parsing import read_whole
+from assetdock_server.routes.parsing import buffer_body
 from assetdock_server.routes.resources import resources
 
 _HOOKS: Final = webhook_endpoints.BASE
@@ -96,11 +96,11 @@ def _dispatch(path: str, entries: dict[str, Entry]) -> Handler:
         request.state.route = path
         entry = entries["GET" if request.method == "HEAD" else request.method]
         if entry.access == "public":
-            await read_whole(request)
+            await buffer_body(request)
             return await entry.handler(request)
         # Done only here, so that no handler can forget it: private handlers need the Principal as an argument.
         principal = await resources(request).identify(request)
-        await read_whole(request)
+        await buffer_body(request)
         return await entry.handler(request, principal)
 
     return handle

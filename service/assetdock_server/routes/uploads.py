@@ -16,7 +16,7 @@ from assetdock_server.routes.fields import (
     Sha256,
     Size,
     SourceAssetId,
-    WindowSeconds,
+    UploadWindow,
 )
 from assetdock_server.routes.parsing import Input, idempotency_key, path_id, read_body, read_optional_body
 from assetdock_server.routes.resources import resources
@@ -27,7 +27,7 @@ CHUNK_SIZE = 6 * 1024 * 1024  # required by Supabase Storage; only the last chun
 
 
 class UploadRequest(Input):
-    """Body of POST /assets/upload-url. The rules of each field are the database's."""
+    """Body of POST /assets/upload-url. The database checks the rules of each field."""
 
     type: AssetType
     content_type: ContentType | None = None
@@ -35,14 +35,14 @@ class UploadRequest(Input):
     size_bytes: Size | None = None
     sha256: Sha256 | None = None
     metadata: Metadata | None = None
-    expires_in: WindowSeconds | None = None
+    expires_in: UploadWindow | None = None
     source_asset_id: SourceAssetId | None = None
 
 
 class RenewalRequest(Input):
     """Body of POST /assets/{id}/upload-url, which is optional."""
 
-    expires_in: WindowSeconds | None = None
+    expires_in: UploadWindow | None = None
 
 
 async def create_upload_url(request: Request, principal: Principal) -> Response:
@@ -73,7 +73,7 @@ async def confirm(request: Request, principal: Principal) -> Response:
 
 
 async def _with_target(request: Request, principal: Principal, reservation: dict[str, Any]) -> dict[str, Any]:
-    if reservation["upload_expires_at"] is None:  # a repeated request whose bytes have landed since
+    if reservation["upload_expires_at"] is None:  # a repeated request (Idempotency-Key) after the bytes have landed
         return {"asset": reservation["asset"], "upload": None}
     storage = resources(request).storage
     signed = await storage.sign_upload(principal.token, reservation["bucket"], reservation["object_name"])
@@ -83,12 +83,12 @@ async def _with_target(request: Request, principal: Principal, reservation: dict
 def upload_target(reservation: dict[str, Any], signed: SignedUrl, resumable_url: str) -> dict[str, Any]:
     """How to upload the bytes, whole or in chunks. It expires with the window or the URL's token."""
     content_type = reservation["asset"]["content_type"]
-    window_ends = datetime.fromisoformat(reservation["upload_expires_at"])
+    window_end = datetime.fromisoformat(reservation["upload_expires_at"])
     return {
         "method": "PUT",
         "url": signed.url,
         "headers": {"Content-Type": content_type} if content_type else {},
-        "expires_at": rfc3339(min(window_ends, signed.expires_at)),
+        "expires_at": rfc3339(min(window_end, signed.expires_at)),
         "resumable": _resumable(reservation, signed, resumable_url),
     }
 

@@ -58,7 +58,7 @@ async def list_webhook_endpoints(request: Request, principal: Principal) -> Resp
 
 
 async def get_webhook_endpoint(request: Request, principal: Principal) -> Response:
-    """GET /webhook-endpoints/{id}: the endpoint."""
+    """GET /webhook-endpoints/{id}: get the endpoint."""
     return json_response(
         await resources(request).database.get_webhook_endpoint(principal.token, path_id(request, ENDPOINT))
     )
@@ -81,8 +81,8 @@ async def rotate_webhook_secret(request: Request, principal: Principal) -> Respo
         secret,
         idempotency_key(request),
     )
-    until = rotated["previous_secret_expires_at"]
-    return json_response({**rotated["webhook_endpoint"], "secret": secret, "previous_secret_expires_at": until})
+    expires_at = rotated["previous_secret_expires_at"]
+    return json_response({**rotated["webhook_endpoint"], "secret": secret, "previous_secret_expires_at": expires_at})
 
 
 async def test_webhook_endpoint(request: Request, principal: Principal) -> Response:
@@ -94,7 +94,7 @@ async def test_webhook_endpoint(request: Request, principal: Principal) -> Respo
 
 
 async def list_webhook_deliveries(request: Request, principal: Principal) -> Response:
-    """GET /webhook-endpoints/{id}/deliveries: a page of deliveries, newest first."""
+    """GET /webhook-endpoints/{id}/deliveries: list a page of deliveries, newest first."""
     query = read_query(request, DeliveryQuery)
     return json_response(
         await resources(request).database.list_webhook_deliveries(

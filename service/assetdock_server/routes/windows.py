@@ -14,7 +14,7 @@ class Windows(Storage, SlidingWindowCounterSupport):
     store must have the same window length.
     """
 
-    STORAGE_SCHEME = ["async+windows"]  # noqa: RUF012 - as the library declares it
+    STORAGE_SCHEME = ["async+windows"]  # noqa: RUF012 - the library declares it so
 
     def __init__(self) -> None:
         super().__init__()
