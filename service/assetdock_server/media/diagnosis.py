@@ -14,9 +14,7 @@ def _averror(tag: bytes) -> int:
     return -int.from_bytes(tag, "little")
 
 
-BAD_REQUEST = _averror(
-    b"\xf8400"
-)  # Supabase Storage's status for a missing object; its body says 404
+BAD_REQUEST = _averror(b"\xf8400")  # Supabase Storage's status for a missing object; its body says 404
 NOT_FOUND = _averror(b"\xf8404")
 OTHER_4XX = _averror(b"\xf84XX")
 NETWORK_ERRORS = {
