@@ -136,7 +136,8 @@ def test_a_key_is_the_owners_and_free_again_after_a_day(owner: Caller, stranger:
     )
 
     database.execute(
-        "update assetdock_private.idempotency_keys set claimed_at = now() - interval '24 hours 1 s' where owner_id = %s",
+        "update assetdock_private.idempotency_keys set claimed_at = now() - interval '24 hours 1 s'"
+        " where owner_id = %s",
         [owner.owner_id],
     )
 

@@ -41,7 +41,8 @@ def test_an_upper_case_id_is_the_same_asset(owner: Caller) -> None:
 def test_confirm_says_expired_once_nothing_can_land_any_more(owner: Caller, database: psycopg.Connection[Any]) -> None:
     asset_id = owner.reserve()["asset"]["id"]
     database.execute(
-        "update assetdock_app.assets set upload_expires_at = now() - interval '2 hours', finish_by = now() where id = %s",
+        "update assetdock_app.assets set upload_expires_at = now() - interval '2 hours', finish_by = now()"
+        " where id = %s",
         [asset_id],
     )
 
