@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from assetdock_server import metrics
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-PATTERN = re.compile(r"rk_live_[0-9A-Za-z]{46}")
+PREFIX = "rk_live_"
+PATTERN = re.compile(PREFIX + r"[0-9A-Za-z]{46}")
 PREFIX_LENGTH = 16
 CHECKSUM_LENGTH = 6
 
@@ -52,7 +53,7 @@ class ResolvedKey:
 
 def make() -> NewApiKey:
     """A new key from the operating system's CSPRNG. The 32 secret characters hold 190 bits."""
-    body = "rk_live_" + "".join(secrets.choice(ALPHABET) for _ in range(40))
+    body = PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(40))
     return NewApiKey(body + checksum(body))
 
 

@@ -4,14 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from assetdock_server.identity.api_key import PATTERN, PREFIX
 from assetdock_server.routes.schemas.types import Id, Instant, Schema, text
 
 Scope = Literal[
     "assets:read", "assets:write", "assets:produce", "api_keys:read", "api_keys:write", "webhooks:read",
     "webhooks:write",
 ]  # fmt: skip
-Prefix = Annotated[str, text(r"^rk_live_[0-9A-Za-z]{8}$")]
-Plaintext = Annotated[str, text(r"^rk_live_[0-9A-Za-z]{46}$")]
+Prefix = Annotated[str, text(rf"^{PREFIX}[0-9A-Za-z]{{8}}$")]
+Plaintext = Annotated[str, text(f"^{PATTERN.pattern}$")]
 
 
 class ApiKey(Schema):
