@@ -160,7 +160,7 @@ def error_of(response: httpx.Response) -> Json:
     return error
 
 
-def refused(response: httpx.Response, status: int, code: str) -> Json:
+def assert_rejected(response: httpx.Response, status: int, code: str) -> Json:
     """Asserts the status and code of an error response, and returns the error."""
     error = error_of(response)
     assert (response.status_code, error["code"]) == (status, code), response.text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.callers import Caller, refused
+from tests.callers import Caller, assert_rejected
 from tests.catalogue import Database
 
 CUES = b"""1
@@ -21,7 +21,7 @@ def test_the_duration_of_a_subrip_cut_file_is_the_end_of_its_last_cue(
 ) -> None:
     source = owner.land(wav)
     cut = {"type": "cut_file", "content_type": "application/x-subrip", "source_asset_id": source}
-    refused(owner.http.post("/assets/upload-url", json=cut), 409, "asset_type_not_uploadable")
+    assert_rejected(owner.http.post("/assets/upload-url", json=cut), 409, "asset_type_not_uploadable")
 
     database.execute("select assetdock_private.allow_produce(%s)", [owner.owner_id])
     producer = owner.key_holder(scopes=["assets:read", "assets:write", "assets:produce"])

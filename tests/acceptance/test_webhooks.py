@@ -11,7 +11,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from devstack.stack import Stack
-from tests.callers import Caller, Json, refused
+from tests.callers import Caller, Json, assert_rejected
 from tests.catalogue import Database
 from tests.polling import until
 from tests.processes import WorkerProcess
@@ -119,7 +119,7 @@ def test_a_stranger_receives_no_event_of_the_owners_assets(
 
     receiver.wait_for("asset.deleted", asset_id)
     assert stranger.deliveries(strangers_endpoint["id"]) == []
-    refused(stranger.http.get(f"/webhook-endpoints/{strangers_endpoint['id']}x/deliveries"), 404, "not_found")
+    assert_rejected(stranger.http.get(f"/webhook-endpoints/{strangers_endpoint['id']}x/deliveries"), 404, "not_found")
     assert len(receiver.of("asset.deleted")) == 1
 
 

@@ -5,7 +5,7 @@ import hashlib
 import httpx
 import pytest
 
-from tests.callers import Caller, refused
+from tests.callers import Caller, assert_rejected
 from tests.faults.site import Site
 from tests.polling import until
 from tests.tone import tone
@@ -72,7 +72,7 @@ def test_the_bytes_of_a_deleted_asset_are_purged_after_the_grace_period(site: Si
     assert not site.object_files(asset_id)
     assert site.rows("select count(*) from storage.objects where name = %s", asset_id) == [(0,)]
     assert site.rows(USED, owner.owner_id) == [(0,)]
-    refused(owner.http.post(f"/assets/{asset_id}/restore"), 410, "asset_purged")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/restore"), 410, "asset_purged")
     assert owner.http.delete(f"/assets/{asset_id}").status_code == 204
 
 
@@ -102,7 +102,7 @@ def test_an_asset_cannot_be_restored_once_its_purge_has_begun(site: Site, owner:
     assert job["asset"]["id"] == asset_id
     assert site.rows("select assetdock.begin_purge(%s, %s)", job["id"], job["lease_token"])
 
-    refused(owner.http.post(f"/assets/{asset_id}/restore"), 410, "asset_purged")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/restore"), 410, "asset_purged")
     site.run_worker()
     until(lambda: site.rows(PURGED, asset_id) == [(True,)], "the next worker to finish the purge")
     assert not site.object_files(asset_id)
@@ -115,9 +115,9 @@ def test_an_asset_without_bytes_is_purged_at_once_and_cannot_be_restored(site: S
 
     assert owner.http.delete(f"/assets/{asset_id}").status_code == 204
 
-    refused(owner.http.post(f"/assets/{asset_id}/restore"), 409, "conflict")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/restore"), 409, "conflict")
     assert owner.upload(reservation, tone(1.0)).json()["statusCode"] == "403"
-    refused(owner.http.post(f"/assets/{asset_id}/confirm"), 410, "upload_expired")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/confirm"), 410, "upload_expired")
     until(lambda: site.rows(PURGED, asset_id) == [(True,)], "the purge")
 
 
@@ -130,11 +130,11 @@ def test_a_reservation_expires_once_no_upload_can_land(site: Site, owner: Caller
     until(lambda: owner.asset(asset_id)["state"] == "expired", "a worker to run maintenance")
 
     assert owner.upload(reservation, tone(1.0)).json()["statusCode"] == "403"
-    refused(owner.http.post(f"/assets/{asset_id}/confirm"), 410, "upload_expired")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/confirm"), 410, "upload_expired")
     events = owner.http.get(f"/assets/{asset_id}/events").json()["items"]
     assert [(event["to"], event["actor"]) for event in events][1:] == [("expired", "system")]
     assert owner.http.delete(f"/assets/{asset_id}").status_code == 204
-    refused(owner.http.post(f"/assets/{asset_id}/restore"), 409, "conflict")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/restore"), 409, "conflict")
 
 
 @pytest.mark.usefixtures("running_worker")
@@ -144,7 +144,7 @@ def test_a_purge_frees_the_quota(site: Site, owner: Caller) -> None:
         "insert into assetdock_private.limits (owner_id, stored_bytes) values (%s, %s)", owner.owner_id, len(data) + 10
     )
     asset_id = owner.land(data)
-    refused(
+    assert_rejected(
         owner.http.post("/assets/upload-url", json={"type": "audio", "size_bytes": len(data)}),
         403,
         "storage_quota_exceeded",
@@ -170,8 +170,8 @@ def test_the_keys_and_assets_of_a_deleted_user_are_removed_at_once(site: Site, o
 
     assert httpx.delete(admin, headers={"apikey": site.stack.secret_key}).status_code == 200
 
-    refused(key_holder.http.get("/assets"), 401, "unauthenticated")
-    refused(owner.http.get("/assets"), 401, "unauthenticated")
+    assert_rejected(key_holder.http.get("/assets"), 401, "unauthenticated")
+    assert_rejected(owner.http.get("/assets"), 401, "unauthenticated")
     ids = [*landed, pending["asset"]["id"], deleted]
     open_assets = "select count(*) from assetdock_app.assets where owner_id = %s and purged_at is null"
     until(lambda: site.rows(open_assets, owner.owner_id) == [(0,)], "everything to be purged")

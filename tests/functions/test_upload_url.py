@@ -19,7 +19,7 @@ from devstack.binaries import PROJECT, find_deno
 from devstack.ports import Ports
 from devstack.stack import Stack
 from devstack.state_directory import temporary_state_directory
-from tests.callers import Caller, Project, refused, sign_up
+from tests.callers import Caller, Project, assert_rejected, sign_up
 from tests.contract.target import Target
 from tests.contract.tus import Tus
 
@@ -118,7 +118,7 @@ def test_upload_target_accepts_a_put_and_a_resumable_upload(browser: Caller, wav
 def test_rejects_a_banned_owner(browser: Caller, database: psycopg.Connection[Any]) -> None:
     database.execute("update auth.users set banned_until = now() + interval '1 hour' where id = %s", [browser.owner_id])
 
-    refused(browser.http.post(browser.upload_url, json={"type": "audio"}), 401, "unauthenticated")
+    assert_rejected(browser.http.post(browser.upload_url, json={"type": "audio"}), 401, "unauthenticated")
 
 
 def test_verifies_sessions_of_a_legacy_project() -> None:
@@ -139,7 +139,7 @@ def test_verifies_sessions_of_a_legacy_project() -> None:
 
     assert jwt.get_unverified_header(user.access_token)["alg"] == "HS256"
     assert accepted.status_code == 201
-    refused(rejected, 401, "unauthenticated")
+    assert_rejected(rejected, 401, "unauthenticated")
 
 
 def test_unknown_function_is_404(project: Project, browser: Caller) -> None:

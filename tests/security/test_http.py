@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from devstack.ports import Ports
-from tests.callers import Caller, Project, error_of, refused
+from tests.callers import Caller, Project, assert_rejected, error_of
 from tests.polling import until
 from tests.processes import Service
 
@@ -39,7 +39,7 @@ def test_no_field_can_inject_a_response_header(owner: Caller, field: str, evil: 
     value = f"audio/{evil}" if field == "content_type" else evil
     response = owner.http.post("/assets/upload-url", json={"type": "audio", field: value})
 
-    refused(response, 422, "validation_error")
+    assert_rejected(response, 422, "validation_error")
     assert "set-cookie" not in response.headers
     assert "x" not in response.headers
 

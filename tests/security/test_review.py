@@ -13,7 +13,7 @@ import pytest
 
 from assetdock_server.routes.long_polling import MAX_WAITING_PER_OWNER, LongPolling
 from devstack.stack import Stack
-from tests.callers import Caller, refused
+from tests.callers import Caller, assert_rejected
 from tests.catalogue import Database
 from tests.polling import until
 from tests.processes import WorkerProcess
@@ -31,8 +31,8 @@ def test_a_signed_out_session_cannot_create_or_rotate_keys_and_existing_keys_sta
     key = owner.mint_key()
     sign_out(owner)
 
-    refused(owner.http.post("/api-keys", json={"name": "n"}), 401, "unauthenticated")
-    refused(owner.http.post(f"/api-keys/{key['id']}/rotate"), 401, "unauthenticated")
+    assert_rejected(owner.http.post("/api-keys", json={"name": "n"}), 401, "unauthenticated")
+    assert_rejected(owner.http.post(f"/api-keys/{key['id']}/rotate"), 401, "unauthenticated")
     assert Caller(owner.project, key["plaintext"], owner.owner_id).http.get("/assets").status_code == 200
 
 
@@ -59,7 +59,7 @@ def test_a_key_can_rotate_itself(owner: Caller) -> None:
 
     assert rotated.status_code == 201
     assert Caller(owner.project, rotated.json()["plaintext"], owner.owner_id).http.get("/assets").status_code == 200
-    refused(key_holder.http.get("/assets"), 401, "unauthenticated")
+    assert_rejected(key_holder.http.get("/assets"), 401, "unauthenticated")
 
 
 def test_creating_a_key_with_a_key_fails_if_that_key_is_revoked_meanwhile(owner: Caller, stack: Stack) -> None:
@@ -79,7 +79,7 @@ def test_creating_a_key_with_a_key_fails_if_that_key_is_revoked_meanwhile(owner:
         blocker.rollback()
         minting.join()
 
-    refused(responses[0], 401, "unauthenticated")
+    assert_rejected(responses[0], 401, "unauthenticated")
     assert len(owner.http.get("/api-keys").json()["items"]) == 1
 
 
@@ -98,8 +98,8 @@ def test_reopening_an_upload_window_counts_as_a_pending_upload(owner: Caller, da
         database.execute("update assetdock_app.assets set upload_expires_at = now() where id = %s", [ids[-1]])
 
     assert owner.http.post(f"/assets/{ids[0]}/upload-url").status_code == 200
-    refused(owner.http.post(f"/assets/{ids[1]}/upload-url"), 429, "too_many_pending_uploads")
-    refused(reserve("k2"), 429, "too_many_pending_uploads")
+    assert_rejected(owner.http.post(f"/assets/{ids[1]}/upload-url"), 429, "too_many_pending_uploads")
+    assert_rejected(reserve("k2"), 429, "too_many_pending_uploads")
     assert owner.http.post(f"/assets/{ids[0]}/upload-url").status_code == 200  # its own window is still open
 
 
@@ -151,19 +151,19 @@ def test_a_body_with_thousands_of_invalid_entries_gets_a_short_response(owner: C
         {"name": "n", "scopes": [[[]]] * 5_000},
     ):
         response = owner.http.post("/api-keys", json=body)
-        refused(response, 422, "validation_error")
+        assert_rejected(response, 422, "validation_error")
         assert len(response.content) < 10_000
     metadata = {str(n): 1 for n in range(5_000)}
     response = owner.http.post("/assets/upload-url", json={"type": "audio", "metadata": metadata})
-    refused(response, 422, "validation_error")
+    assert_rejected(response, 422, "validation_error")
     assert len(response.content) < 10_000
 
 
 @pytest.mark.parametrize("number", ["--5", "-", "5-", "+5", "\u0665", "1e3", "0x1", " 5"])
 def test_a_malformed_integer_parameter_is_a_validation_error(owner: Caller, number: str) -> None:
-    refused(owner.http.get("/assets", params={"limit": number}), 422, "validation_error")
+    assert_rejected(owner.http.get("/assets", params={"limit": number}), 422, "validation_error")
     asset_id = owner.reserve()["asset"]["id"]
-    refused(owner.http.get(f"/assets/{asset_id}", params={"wait": number}), 422, "validation_error")
+    assert_rejected(owner.http.get(f"/assets/{asset_id}", params={"wait": number}), 422, "validation_error")
 
 
 def test_events_have_no_column_that_counts_the_events_of_other_owners(owner: Caller) -> None:

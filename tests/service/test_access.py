@@ -18,7 +18,7 @@ from assetdock_server.errors import ApiError, Unauthenticated
 from assetdock_server.identity.principal import Principal
 from assetdock_server.routes.entry import Entry
 from assetdock_server.routes.table import TABLE, routes
-from tests.callers import Caller, Project, refused, session_caller
+from tests.callers import Caller, Project, assert_rejected, session_caller
 
 Database = psycopg.Connection[Any]
 SCOPES = [
@@ -97,7 +97,7 @@ def says(answer: httpx.Response, status: int, code: str | None) -> None:
     if code is None:
         assert answer.status_code == status, answer.text
     else:
-        refused(answer, status, code)
+        assert_rejected(answer, status, code)
 
 
 def named(entry: Entry) -> str:
@@ -168,7 +168,7 @@ def test_without_a_token_nothing_is_told_not_even_what_exists(world: World, entr
     path = entry.path.replace("{asset_id}", str(uuid.uuid4())).replace("{api_key_id}", str(uuid.uuid4()))
     path = path.replace("{webhook_endpoint_id}", str(uuid.uuid4())).replace("{delivery_id}", str(uuid.uuid4()))
 
-    refused(call(world.project, entry, path, None), 401, "unauthenticated")
+    assert_rejected(call(world.project, entry, path, None), 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("entry", PRIVATE, ids=named)
@@ -186,7 +186,7 @@ def test_a_key_of_one_scope_gets_through_exactly_its_own_routes(world: World, en
     if scope == entry.access:
         says(answer, *WELCOME[entry.method, entry.path])
     else:
-        error = refused(answer, 403, "insufficient_scope")
+        error = assert_rejected(answer, 403, "insufficient_scope")
         assert entry.access in error["message"]
 
 
@@ -195,8 +195,8 @@ def test_a_strangers_and_a_malformed_id_are_not_found(world: World, stranger: Ca
     foreign = world.path(entry)
     malformed = re.sub(r"\{\w+\}", "not-an-id", entry.path)
 
-    refused(call(world.project, entry, foreign, stranger.credential), 404, "not_found")
-    refused(call(world.project, entry, malformed, world.owner.credential), 404, "not_found")
+    assert_rejected(call(world.project, entry, foreign, stranger.credential), 404, "not_found")
+    assert_rejected(call(world.project, entry, malformed, world.owner.credential), 404, "not_found")
 
 
 @pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.access == "public"], ids=named)

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from assetdock_server.identity import api_key
-from tests.callers import Caller, refused
+from tests.callers import Caller, assert_rejected
 
 
 def test_a_new_key_shows_its_plaintext_once_and_the_database_never_sees_it(
@@ -57,7 +57,7 @@ def test_a_new_key_shows_its_plaintext_once_and_the_database_never_sees_it(
     ],
 )
 def test_a_wrong_field_is_named(owner: Caller, fields: dict[str, Any], wrong: str) -> None:
-    error = refused(owner.http.post("/api-keys", json={"name": "n", **fields}), 422, "validation_error")
+    error = assert_rejected(owner.http.post("/api-keys", json={"name": "n", **fields}), 422, "validation_error")
 
     assert [each["field"] for each in error["fields"]] == [wrong]
 
@@ -70,7 +70,7 @@ def test_a_revoked_key_is_refused_at_the_very_next_request(owner: Caller) -> Non
     revoked = owner.http.delete(f"/api-keys/{key['id']}")
 
     assert (revoked.status_code, revoked.content) == (204, b"")
-    refused(holder.http.get("/assets"), 401, "unauthenticated")
+    assert_rejected(holder.http.get("/assets"), 401, "unauthenticated")
     assert owner.http.delete(f"/api-keys/{key['id']}").status_code == 204  # again: still gone
 
 
@@ -97,34 +97,34 @@ def test_a_key_ends_when_it_expires(owner: Caller, database: psycopg.Connection[
 
     database.execute("update assetdock_app.api_keys set expires_at = now() where id = %s", [key["id"]])
 
-    refused(holder.http.get("/assets"), 401, "unauthenticated")
+    assert_rejected(holder.http.get("/assets"), 401, "unauthenticated")
 
 
 def test_a_stranger_cannot_revoke_anothers_key(owner: Caller, stranger: Caller) -> None:
     key = owner.mint_key()
 
-    refused(stranger.http.delete(f"/api-keys/{key['id']}"), 404, "not_found")
+    assert_rejected(stranger.http.delete(f"/api-keys/{key['id']}"), 404, "not_found")
     assert Caller(owner.project, key["plaintext"], owner.owner_id).http.get("/assets").status_code == 200
 
 
 @pytest.mark.parametrize("key_id", ["nonsense", "019de7f7-3a52-74d1-9eeb-323e0bfb7bb9"])
 def test_revoking_a_key_that_is_nobodys_is_not_found(owner: Caller, key_id: str) -> None:
-    refused(owner.http.delete(f"/api-keys/{key_id}"), 404, "not_found")
+    assert_rejected(owner.http.delete(f"/api-keys/{key_id}"), 404, "not_found")
 
 
 def test_a_key_does_only_what_its_scopes_allow(owner: Caller) -> None:
     reader = owner.key_holder(scopes=["assets:read"])
 
     assert reader.http.get("/assets").status_code == 200
-    error = refused(reader.http.post("/assets/upload-url", json={"type": "audio"}), 403, "insufficient_scope")
+    error = assert_rejected(reader.http.post("/assets/upload-url", json={"type": "audio"}), 403, "insufficient_scope")
     assert "assets:write" in error["message"]
-    refused(reader.http.post("/api-keys", json={"name": "n"}), 403, "insufficient_scope")
+    assert_rejected(reader.http.post("/api-keys", json={"name": "n"}), 403, "insufficient_scope")
 
 
 def test_a_key_cannot_mint_a_scope_it_lacks(owner: Caller) -> None:
     minter = owner.key_holder(scopes=["assets:read", "api_keys:write"])
 
-    error = refused(minter.http.post("/api-keys", json={"name": "n"}), 403, "insufficient_scope")
+    error = assert_rejected(minter.http.post("/api-keys", json={"name": "n"}), 403, "insufficient_scope")
 
     assert "assets:write" in error["message"]
     assert minter.mint_key(scopes=["assets:read"])["scopes"] == ["assets:read"]
@@ -133,7 +133,9 @@ def test_a_key_cannot_mint_a_scope_it_lacks(owner: Caller) -> None:
 def test_nobody_can_mint_the_scope_to_produce_without_being_allowed(
     owner: Caller, database: psycopg.Connection[Any]
 ) -> None:
-    refused(owner.http.post("/api-keys", json={"name": "n", "scopes": ["assets:produce"]}), 403, "insufficient_scope")
+    assert_rejected(
+        owner.http.post("/api-keys", json={"name": "n", "scopes": ["assets:produce"]}), 403, "insufficient_scope"
+    )
 
     database.execute("select assetdock_private.allow_produce(%s)", [owner.owner_id])
 
@@ -145,4 +147,4 @@ def test_nobody_can_mint_the_scope_to_produce_without_being_allowed(
 def test_an_anonymous_user_cannot_have_keys(owner: Caller, database: psycopg.Connection[Any]) -> None:
     database.execute("update auth.users set is_anonymous = true where id = %s", [owner.owner_id])
 
-    refused(owner.http.post("/api-keys", json={"name": "n"}), 403, "forbidden")
+    assert_rejected(owner.http.post("/api-keys", json={"name": "n"}), 403, "forbidden")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.callers import BOTH_ENDPOINTS, Caller, Project, refused
+from tests.callers import BOTH_ENDPOINTS, Caller, Project, assert_rejected
 
 JSON_TYPE = {"Content-Type": "application/json"}
 
@@ -29,7 +29,7 @@ JSON_TYPE = {"Content-Type": "application/json"}
     ],
 )
 def test_a_body_that_is_no_json_object_is_a_bad_request(owner: Caller, body: bytes) -> None:
-    refused(owner.http.post(owner.upload_url, content=body, headers=JSON_TYPE), 400, "bad_request")
+    assert_rejected(owner.http.post(owner.upload_url, content=body, headers=JSON_TYPE), 400, "bad_request")
 
 
 @BOTH_ENDPOINTS
@@ -41,8 +41,8 @@ def test_a_body_over_64_kib_is_refused_whether_its_length_is_declared_or_not(own
     declared = owner.http.post(owner.upload_url, content=b" " * 65_537, headers=JSON_TYPE)
     chunked = owner.http.post(owner.upload_url, content=in_chunks(), headers=JSON_TYPE)
 
-    refused(declared, 413, "body_too_large")
-    refused(chunked, 413, "body_too_large")
+    assert_rejected(declared, 413, "body_too_large")
+    assert_rejected(chunked, 413, "body_too_large")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_body_over_64_kib_is_refused_where_none_is_read_too(owner: Caller, met
 
     for body in (b" " * 65_537, in_chunks()):
         answer = owner.http.request(method, url, content=body, headers=JSON_TYPE)
-        refused(answer, 413, "body_too_large")
+        assert_rejected(answer, 413, "body_too_large")
     assert owner.http.get("/assets", params={"state": "pending_upload"}).json()["items"]  # and nothing was done
 
 
@@ -75,7 +75,7 @@ def test_a_body_over_64_kib_is_refused_where_none_is_read_too(owner: Caller, met
 def test_another_media_type_than_json_is_refused(owner: Caller, media_type: str) -> None:
     answer = owner.http.post(owner.upload_url, content=b'{"type": "audio"}', headers={"Content-Type": media_type})
 
-    refused(answer, 415, "unsupported_media_type")
+    assert_rejected(answer, 415, "unsupported_media_type")
 
 
 @BOTH_ENDPOINTS
@@ -100,13 +100,13 @@ def test_json_with_a_charset_is_json(owner: Caller) -> None:
 def test_a_wrong_method_names_the_right_ones(project: Project, method: str, path: str, allow: set[str]) -> None:
     answer = httpx.request(method, project.api_url + path)
 
-    refused(answer, 405, "method_not_allowed")
+    assert_rejected(answer, 405, "method_not_allowed")
     assert allow <= {each.strip() for each in answer.headers["allow"].split(",")}
 
 
 @pytest.mark.parametrize("path", ["/api/v1", "/api/v1/asset", "/api/v1/assets/", "/api/v1/assets/a/b/c"])
 def test_an_unknown_path_is_not_found(project: Project, path: str) -> None:
-    refused(httpx.get(project.api_url + path), 404, "not_found")
+    assert_rejected(httpx.get(project.api_url + path), 404, "not_found")
 
 
 def test_a_reservations_location_is_where_the_asset_is_read(owner: Caller) -> None:
@@ -120,7 +120,7 @@ def test_another_method_than_post_is_refused(upload_url: str) -> None:
     for method in ("GET", "PUT", "DELETE"):
         answer = httpx.request(method, upload_url)
 
-        refused(answer, 405, "method_not_allowed")
+        assert_rejected(answer, 405, "method_not_allowed")
         assert answer.headers["allow"] == "POST"
 
 

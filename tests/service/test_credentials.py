@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from assetdock_server.identity import api_key
 from devstack.stack import Stack
-from tests.callers import BOTH_ENDPOINTS, Caller, Project, refused
+from tests.callers import BOTH_ENDPOINTS, Caller, Project, assert_rejected
 
 Sign = Callable[[dict[str, Any]], str]
 
@@ -36,13 +36,15 @@ def session_claims(owner: Caller) -> dict[str, Any]:
      "Bearer a.b.c.d", "Bearer rk_live_short", "Bearer eyJhbGciOiJub25lIn0.e30.", "rk_live_x"],
 )  # fmt: skip
 def test_what_is_no_credential_is_unauthenticated(upload_url: str, authorization: str) -> None:
-    refused(attempt(upload_url, authorization), 401, "unauthenticated")
+    assert_rejected(attempt(upload_url, authorization), 401, "unauthenticated")
 
 
 @BOTH_ENDPOINTS
 def test_no_header_and_two_headers_are_unauthenticated(upload_url: str, owner: Caller) -> None:
-    refused(attempt(upload_url), 401, "unauthenticated")
-    refused(attempt(upload_url, f"Bearer {owner.credential}", f"Bearer {owner.credential}"), 401, "unauthenticated")
+    assert_rejected(attempt(upload_url), 401, "unauthenticated")
+    assert_rejected(
+        attempt(upload_url, f"Bearer {owner.credential}", f"Bearer {owner.credential}"), 401, "unauthenticated"
+    )
 
 
 @BOTH_ENDPOINTS
@@ -81,7 +83,7 @@ def test_a_token_signed_by_the_project_but_not_a_users_session_is_unauthenticate
     if not keep_null:
         claims = {name: value for name, value in claims.items() if value is not None}
 
-    refused(attempt(upload_url, f"Bearer {sign(claims)}"), 401, "unauthenticated")
+    assert_rejected(attempt(upload_url, f"Bearer {sign(claims)}"), 401, "unauthenticated")
 
 
 @BOTH_ENDPOINTS
@@ -113,7 +115,7 @@ def test_forged_signatures_are_unauthenticated(upload_url: str, owner: Caller, s
         f"{none}.{payload}.{signature}",
         f"{none}.{payload}.",
     ):
-        refused(attempt(upload_url, f"Bearer {forged}"), 401, "unauthenticated")
+        assert_rejected(attempt(upload_url, f"Bearer {forged}"), 401, "unauthenticated")
 
 
 def test_a_key_with_a_broken_checksum_is_told_from_an_unknown_one_without_the_database(
@@ -122,9 +124,9 @@ def test_a_key_with_a_broken_checksum_is_told_from_an_unknown_one_without_the_da
     key = key_holder.credential
     swapped = key[:20] + ("A" if key[20] != "A" else "B") + key[21:]
 
-    mistyped = refused(attempt(upload_url, f"Bearer {swapped}"), 401, "unauthenticated")
-    truncated = refused(attempt(upload_url, f"Bearer {key[:-1]}"), 401, "unauthenticated")
-    unknown = refused(attempt(upload_url, f"Bearer {api_key.make().plaintext}"), 401, "unauthenticated")
+    mistyped = assert_rejected(attempt(upload_url, f"Bearer {swapped}"), 401, "unauthenticated")
+    truncated = assert_rejected(attempt(upload_url, f"Bearer {key[:-1]}"), 401, "unauthenticated")
+    unknown = assert_rejected(attempt(upload_url, f"Bearer {api_key.make().plaintext}"), 401, "unauthenticated")
 
     assert "checksum" in mistyped["message"]
     assert "checksum" in truncated["message"]
@@ -133,7 +135,7 @@ def test_a_key_with_a_broken_checksum_is_told_from_an_unknown_one_without_the_da
 
 @pytest.mark.parametrize("upload_url", ["edge function"], indirect=True)
 def test_the_edge_function_takes_no_api_keys(upload_url: str, key_holder: Caller) -> None:
-    error = refused(attempt(upload_url, f"Bearer {key_holder.credential}"), 401, "unauthenticated")
+    error = assert_rejected(attempt(upload_url, f"Bearer {key_holder.credential}"), 401, "unauthenticated")
 
     assert "takes sessions only" in error["message"]
 
@@ -149,7 +151,7 @@ def test_a_minted_token_is_refused_when_it_is_presented_from_outside(
          "api_key_id": key["id"], "iat": now, "exp": now + 300}
     )  # fmt: skip
 
-    refused(attempt(upload_url, f"Bearer {minted}"), 401, "unauthenticated")
+    assert_rejected(attempt(upload_url, f"Bearer {minted}"), 401, "unauthenticated")
 
 
 def test_a_banned_or_deleted_user_is_refused_with_session_and_key(
@@ -158,18 +160,18 @@ def test_a_banned_or_deleted_user_is_refused_with_session_and_key(
     assert key_holder.http.get("/assets").status_code == 200
 
     database.execute("update auth.users set banned_until = now() + interval '1 hour' where id = %s", [owner.owner_id])
-    refused(owner.http.get("/assets"), 401, "unauthenticated")
-    refused(key_holder.http.get("/assets"), 401, "unauthenticated")
+    assert_rejected(owner.http.get("/assets"), 401, "unauthenticated")
+    assert_rejected(key_holder.http.get("/assets"), 401, "unauthenticated")
 
     database.execute("update auth.users set banned_until = null, deleted_at = now() where id = %s", [owner.owner_id])
-    refused(owner.http.get("/assets"), 401, "unauthenticated")
-    refused(key_holder.http.get("/assets"), 401, "unauthenticated")
+    assert_rejected(owner.http.get("/assets"), 401, "unauthenticated")
+    assert_rejected(key_holder.http.get("/assets"), 401, "unauthenticated")
 
 
 @BOTH_ENDPOINTS
 def test_a_secret_key_of_the_project_is_no_credential_here(upload_url: str, stack: Stack) -> None:
-    refused(attempt(upload_url, f"Bearer {stack.secret_key}"), 401, "unauthenticated")
-    refused(attempt(upload_url, f"Bearer {stack.publishable_key}"), 401, "unauthenticated")
+    assert_rejected(attempt(upload_url, f"Bearer {stack.secret_key}"), 401, "unauthenticated")
+    assert_rejected(attempt(upload_url, f"Bearer {stack.publishable_key}"), 401, "unauthenticated")
 
 
 @BOTH_ENDPOINTS

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.callers import Caller, refused
+from tests.callers import Caller, assert_rejected
 from tests.service.openapi import described, document, entry
 
 Json = dict[str, Any]
@@ -174,12 +174,12 @@ def test_service_enforces_the_documented_rule(owner: Caller, target: dict[str, s
         response = send(owner, target, tested, value)
 
         if not valid and tested.name == "cursor":
-            refused(response, 400, "bad_request")
+            assert_rejected(response, 400, "bad_request")
         elif not valid:
-            error = refused(response, 422, "validation_error")
+            error = assert_rejected(response, 422, "validation_error")
             assert all(each["field"].startswith(f"{tested.part}.{tested.name}") for each in error["fields"]), error
         elif tested.name == "size_bytes" and value > 2**40:
-            refused(response, 413, "asset_too_large")  # a limit of the owner, not a rule of the field
+            assert_rejected(response, 413, "asset_too_large")  # a limit of the owner, not a rule of the field
         else:
             assert response.status_code == entry(tested.operation).operation.status, response.text
             if tested.operation == "rotate_api_key":
@@ -195,7 +195,7 @@ def test_idempotency_key_has_the_documented_format(owner: Caller) -> None:
         if valid:
             assert response.status_code == 201
         else:
-            error = refused(response, 422, "validation_error")
+            error = assert_rejected(response, 422, "validation_error")
             assert [each["field"] for each in error["fields"]] == ["header.idempotency-key"]
 
 

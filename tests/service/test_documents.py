@@ -22,7 +22,7 @@ from assetdock_server.routes.schemas.api_keys import Scope
 from assetdock_server.routes.schemas.assets import AssetState
 from assetdock_server.routes.schemas.webhook_endpoints import EventType
 from assetdock_server.routes.table import TABLE, routes
-from tests.callers import Project, refused
+from tests.callers import Project, assert_rejected
 from tests.service.openapi import described, document, documented_codes
 
 PAGES = [*READING_ORDER, *(slug(operation) for _, _, operation in described().values())]
@@ -72,7 +72,7 @@ def test_only_public_routes_respond_without_a_credential(project: Project) -> No
     for method, path, operation in described().values():
         response = httpx.request(method, project.api_url + re.sub(r"{\w+}", "01a20b72", path))
         if operation["security"]:
-            refused(response, 401, "unauthenticated")
+            assert_rejected(response, 401, "unauthenticated")
         else:
             assert response.status_code in (200, 404), (path, response.text)
 
@@ -197,7 +197,7 @@ def test_document_has_its_media_type_and_revalidates_by_etag(project: Project, p
 
 @pytest.mark.parametrize("path", ["/docs/nothing.md", "/docs/assets/nothing.js", "/docs/..%2Fguides.md", "/docs/.md"])
 def test_unknown_page_is_not_found(project: Project, path: str) -> None:
-    refused(get(project, path), 404, "not_found")
+    assert_rejected(get(project, path), 404, "not_found")
 
 
 def test_reference_page_loads_nothing_from_other_hosts(project: Project) -> None:

@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.callers import BOTH_ENDPOINTS, Caller, refused
+from tests.callers import BOTH_ENDPOINTS, Caller, assert_rejected
 
 Database = psycopg.Connection[Any]
 
@@ -57,7 +57,7 @@ def test_another_spelling_of_the_same_request_is_the_same_request(owner: Caller)
 def test_another_body_under_the_same_key_is_a_conflict(owner: Caller, change: dict[str, Any]) -> None:
     assert reserve(owner, "k").status_code == 201
 
-    refused(reserve(owner, "k", **change), 409, "idempotency_conflict")
+    assert_rejected(reserve(owner, "k", **change), 409, "idempotency_conflict")
 
 
 @BOTH_ENDPOINTS
@@ -77,7 +77,7 @@ def test_a_deleted_asset_is_not_made_again(owner: Caller) -> None:
     asset_id = reserve(owner, "k").json()["asset"]["id"]
     owner.http.delete(f"/assets/{asset_id}")
 
-    refused(reserve(owner, "k"), 410, "upload_expired")
+    assert_rejected(reserve(owner, "k"), 410, "upload_expired")
 
 
 @BOTH_ENDPOINTS
@@ -151,7 +151,7 @@ def test_a_malformed_key_is_named(owner: Caller, key: str) -> None:
         owner.upload_url, json={"type": "audio"}, headers=[(b"Idempotency-Key", key.encode("latin-1"))]
     )
 
-    error = refused(answer, 422, "validation_error")
+    error = assert_rejected(answer, 422, "validation_error")
     assert error["fields"][0]["field"] == "header.idempotency-key"
 
 
@@ -159,15 +159,17 @@ def test_a_malformed_key_is_named(owner: Caller, key: str) -> None:
 def test_two_keys_are_one_that_is_malformed(owner: Caller) -> None:
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
 
-    error = refused(owner.http.post(owner.upload_url, json={"type": "audio"}, headers=headers), 422, "validation_error")
+    error = assert_rejected(
+        owner.http.post(owner.upload_url, json={"type": "audio"}, headers=headers), 422, "validation_error"
+    )
     assert error["fields"][0]["field"] == "header.idempotency-key"
 
 
 def test_a_plaintext_is_never_shown_again(owner: Caller) -> None:
     made = post(owner, "/api-keys", "mint", {"name": "n"})
 
-    refused(post(owner, "/api-keys", "mint", {"name": "n"}), 409, "conflict")
-    refused(post(owner, "/api-keys", "mint", {"name": "other"}), 409, "idempotency_conflict")
+    assert_rejected(post(owner, "/api-keys", "mint", {"name": "n"}), 409, "conflict")
+    assert_rejected(post(owner, "/api-keys", "mint", {"name": "other"}), 409, "idempotency_conflict")
     rotate = f"/api-keys/{made.json()['id']}/rotate"
     assert post(owner, rotate, str(uuid.uuid4()), {"overlap_seconds": 60}).status_code == 201
     assert len(owner.http.get("/api-keys").json()["items"]) == 2
@@ -177,5 +179,5 @@ def test_a_repeated_rotation_is_a_conflict_and_rotates_once(owner: Caller) -> No
     key = owner.mint_key()
 
     assert post(owner, f"/api-keys/{key['id']}/rotate", "r", {}).status_code == 201
-    refused(post(owner, f"/api-keys/{key['id']}/rotate", "r", {}), 409, "conflict")
+    assert_rejected(post(owner, f"/api-keys/{key['id']}/rotate", "r", {}), 409, "conflict")
     assert len(owner.http.get("/api-keys").json()["items"]) == 2

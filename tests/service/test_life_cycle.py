@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.callers import Caller, refused
+from tests.callers import Caller, assert_rejected
 from tests.processes import WorkerProcess
 
 Database = psycopg.Connection[Any]
@@ -53,7 +53,7 @@ def test_a_strangers_history_is_not_found(owner: Caller, stranger: Caller) -> No
         stranger.http.post(f"/assets/{asset_id}/restore"),
         stranger.http.get("/assets/nonsense/events"),
     ):
-        refused(answer, 404, "not_found")
+        assert_rejected(answer, 404, "not_found")
     assert owner.asset(asset_id)["state"] == "pending_upload"
 
 
@@ -86,9 +86,9 @@ def test_what_never_had_bytes_cannot_be_restored_nor_uploaded_any_more(owner: Ca
 
     owner.http.delete(f"/assets/{asset_id}")
 
-    refused(owner.http.post(f"/assets/{asset_id}/restore"), 409, "conflict")
-    refused(owner.http.post(f"/assets/{asset_id}/confirm"), 410, "upload_expired")
-    refused(owner.http.post(f"/assets/{asset_id}/upload-url"), 409, "asset_not_pending")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/restore"), 409, "conflict")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/confirm"), 410, "upload_expired")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/upload-url"), 409, "asset_not_pending")
     assert owner.upload(reservation, wav).json()["message"].startswith("This upload is over")
 
 
@@ -110,7 +110,7 @@ def test_once_the_purge_has_begun_there_is_no_way_back(owner: Caller, database: 
     owner.http.delete(f"/assets/{asset_id}")
     database.execute("update assetdock_app.assets set purge_started_at = now() where id = %s", [asset_id])
 
-    refused(owner.http.post(f"/assets/{asset_id}/restore"), 410, "asset_purged")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/restore"), 410, "asset_purged")
 
 
 def test_waiting_returns_as_soon_as_the_asset_is_ready(owner: Caller, worker: WorkerProcess, wav: bytes) -> None:
@@ -142,4 +142,4 @@ def test_waiting_in_vain_answers_with_the_asset_as_it_is(owner: Caller) -> None:
 def test_a_wrong_wait_is_named(owner: Caller, wait: str) -> None:
     answer = owner.http.get(f"/assets/{owner.reserve()['asset']['id']}", params={"wait": wait})
 
-    assert refused(answer, 422, "validation_error")["fields"][0]["field"] == "query.wait"
+    assert assert_rejected(answer, 422, "validation_error")["fields"][0]["field"] == "query.wait"

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from devstack.ports import Ports
-from tests.callers import Caller, Project, refused
+from tests.callers import Caller, Project, assert_rejected
 from tests.processes import Service
 from tests.tone import tone
 
@@ -37,19 +37,19 @@ def test_pending_uploads_are_limited_until_one_is_finished_or_deleted(
 
     answer = owner.http.post("/assets/upload-url", json={"type": "audio"})
 
-    refused(answer, 429, "too_many_pending_uploads")
+    assert_rejected(answer, 429, "too_many_pending_uploads")
     assert 1 <= int(answer.headers["retry-after"]) <= 900
     assert owner.upload(first, wav).status_code == 200
     assert owner.reserve()
     owner.http.delete(f"/assets/{second['asset']['id']}")
     assert owner.reserve()
-    refused(owner.http.post("/assets/upload-url", json={"type": "audio"}), 429, "too_many_pending_uploads")
+    assert_rejected(owner.http.post("/assets/upload-url", json={"type": "audio"}), 429, "too_many_pending_uploads")
 
 
 def test_an_owner_that_may_have_no_uploads_gets_none(owner: Caller, database: Database) -> None:
     limit(database, owner, "pending_uploads", 0)
 
-    refused(owner.http.post("/assets/upload-url", json={"type": "audio"}), 429, "too_many_pending_uploads")
+    assert_rejected(owner.http.post("/assets/upload-url", json={"type": "audio"}), 429, "too_many_pending_uploads")
 
 
 def test_creation_refuses_what_cannot_fit_and_landing_what_does_not(
@@ -57,7 +57,7 @@ def test_creation_refuses_what_cannot_fit_and_landing_what_does_not(
 ) -> None:
     limit(database, owner, "stored_bytes", int(len(wav) * 1.5))
 
-    refused(
+    assert_rejected(
         owner.http.post("/assets/upload-url", json={"type": "audio", "size_bytes": 2 * len(wav)}),
         403, "storage_quota_exceeded",
     )  # fmt: skip
@@ -131,7 +131,7 @@ def test_an_owners_rate_is_limited_over_all_its_credentials_and_told_in_headers(
     assert [answer.headers["ratelimit"].split(";")[1] for answer in answers] == ["r=4", "r=3", "r=2", "r=1"]
     assert session.http.get("/assets").status_code == 200
     over = key.http.get("/assets")
-    refused(over, 429, "rate_limited")
+    assert_rejected(over, 429, "rate_limited")
     assert 1 <= int(over.headers["retry-after"]) <= 60
     assert Caller(project, stranger.credential, stranger.owner_id).http.get("/assets").status_code == 200
     assert "assetdock_rate_limited_total 1.0" in httpx.get(f"{slow_service.url}/metrics").text

@@ -9,7 +9,7 @@ import pytest
 from assetdock_server.config import Connection
 from assetdock_server.errors import CATALOGUE
 from assetdock_server.routes.page import Page
-from tests.callers import refused
+from tests.callers import assert_rejected
 from tests.processes import PROJECT, Service
 from tests.service.openapi import document
 
@@ -80,7 +80,7 @@ def test_files_are_compressed_as_the_browser_accepts(
 
 @pytest.mark.parametrize("name", ["nothing.js", "index.html", "..%2fpage.py", "%2e%2e/page.py"])
 def test_other_paths_are_not_found(service: Service, name: str) -> None:
-    refused(httpx.get(f"{service.url}/web/{name}"), 404, "not_found")
+    assert_rejected(httpx.get(f"{service.url}/web/{name}"), 404, "not_found")
 
 
 def test_settings_are_escaped_in_html_attributes(tmp_path: Path) -> None:

@@ -5,22 +5,22 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.callers import Caller, refused
+from tests.callers import Caller, assert_rejected
 
 MALFORMED = ["nonsense", "019de7f7-3a52-74d1-9eeb", "%00", "019de7f7_3a52_74d1_9eeb_323e0bfb7bb9", "'; drop table x"]
 
 
 @pytest.mark.parametrize("asset_id", ["019de7f7-3a52-74d1-9eeb-323e0bfb7bb9", *MALFORMED])
 def test_an_id_that_is_nobodys_is_not_found(owner: Caller, asset_id: str) -> None:
-    refused(owner.http.get(f"/assets/{asset_id}"), 404, "not_found")
-    refused(owner.http.post(f"/assets/{asset_id}/confirm"), 404, "not_found")
+    assert_rejected(owner.http.get(f"/assets/{asset_id}"), 404, "not_found")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/confirm"), 404, "not_found")
 
 
 def test_a_stranger_gets_404_for_anothers_asset(owner: Caller, stranger: Caller) -> None:
     asset_id = owner.reserve()["asset"]["id"]
 
-    refused(stranger.http.get(f"/assets/{asset_id}"), 404, "not_found")
-    refused(stranger.http.post(f"/assets/{asset_id}/confirm"), 404, "not_found")
+    assert_rejected(stranger.http.get(f"/assets/{asset_id}"), 404, "not_found")
+    assert_rejected(stranger.http.post(f"/assets/{asset_id}/confirm"), 404, "not_found")
     assert stranger.http.get("/assets").json()["items"] == []
 
 
@@ -46,7 +46,7 @@ def test_confirm_says_expired_once_nothing_can_land_any_more(owner: Caller, data
         [asset_id],
     )
 
-    refused(owner.http.post(f"/assets/{asset_id}/confirm"), 410, "upload_expired")
+    assert_rejected(owner.http.post(f"/assets/{asset_id}/confirm"), 410, "upload_expired")
 
 
 def test_confirm_is_incomplete_between_the_windows_end_and_finish_by(
@@ -59,7 +59,7 @@ def test_confirm_is_incomplete_between_the_windows_end_and_finish_by(
 
     answer = owner.http.post(f"/assets/{asset_id}/confirm")
 
-    refused(answer, 409, "upload_incomplete")
+    assert_rejected(answer, 409, "upload_incomplete")
     assert answer.headers["retry-after"] == "1"
 
 
@@ -109,7 +109,7 @@ def test_a_list_can_be_narrowed_and_counted(owner: Caller) -> None:
     ],
 )
 def test_a_wrong_query_is_named(owner: Caller, query: dict[str, str], wrong: str) -> None:
-    error = refused(owner.http.get("/assets", params=query), 422, "validation_error")
+    error = assert_rejected(owner.http.get("/assets", params=query), 422, "validation_error")
 
     assert [each["field"] for each in error["fields"]] == [wrong]
 
@@ -120,4 +120,4 @@ def test_a_cursor_that_no_list_of_the_owner_returned_is_a_bad_request(owner: Cal
     foreign = stranger.http.get("/assets", params={"limit": 1}).json()["next_cursor"]
 
     for cursor in (foreign, "x", "A" * 32, foreign[:-1], "é"):
-        refused(owner.http.get("/assets", params={"cursor": cursor}), 400, "bad_request")
+        assert_rejected(owner.http.get("/assets", params={"cursor": cursor}), 400, "bad_request")

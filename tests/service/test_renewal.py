@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.callers import Caller, refused
+from tests.callers import Caller, assert_rejected
 
 Database = psycopg.Connection[Any]
 
@@ -52,11 +52,11 @@ def test_after_a_day_no_target_is_given_any_more(owner: Caller, database: Databa
     finally:
         database.execute("update assetdock_private.settings set renewal_window = default where singleton")
 
-    refused(answer, 410, "upload_expired")
+    assert_rejected(answer, 410, "upload_expired")
 
 
 def test_an_asset_with_bytes_gets_no_new_target(owner: Caller, wav: bytes) -> None:
-    error = refused(owner.http.post(f"/assets/{owner.land(wav)}/upload-url"), 409, "asset_not_pending")
+    error = assert_rejected(owner.http.post(f"/assets/{owner.land(wav)}/upload-url"), 409, "asset_not_pending")
 
     assert "processing" in error["message"] or "ready" in error["message"]
 
@@ -65,9 +65,9 @@ def test_an_asset_with_bytes_gets_no_new_target(owner: Caller, wav: bytes) -> No
 def test_a_wrong_window_is_named(owner: Caller, expires_in: Any) -> None:
     answer = owner.http.post(f"/assets/{owner.reserve()['asset']['id']}/upload-url", json={"expires_in": expires_in})
 
-    assert refused(answer, 422, "validation_error")["fields"][0]["field"] == "body.expires_in"
+    assert assert_rejected(answer, 422, "validation_error")["fields"][0]["field"] == "body.expires_in"
 
 
 def test_a_strangers_asset_is_not_found(owner: Caller, stranger: Caller) -> None:
-    refused(stranger.http.post(f"/assets/{owner.reserve()['asset']['id']}/upload-url"), 404, "not_found")
-    refused(stranger.http.post(f"/assets/{uuid.uuid4()}/upload-url"), 404, "not_found")
+    assert_rejected(stranger.http.post(f"/assets/{owner.reserve()['asset']['id']}/upload-url"), 404, "not_found")
+    assert_rejected(stranger.http.post(f"/assets/{uuid.uuid4()}/upload-url"), 404, "not_found")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.callers import BOTH_ENDPOINTS, Caller, refused
+from tests.callers import BOTH_ENDPOINTS, Caller, assert_rejected
 
 pytestmark = BOTH_ENDPOINTS
 
@@ -128,7 +128,7 @@ def test_expires_in_sets_the_window_and_the_answer_never_promises_more_than_the_
 def test_a_wrong_field_is_named(owner: Caller, fields: dict[str, Any], wrong: str) -> None:
     body = json.dumps({"type": "audio", **fields})  # in ASCII: lone surrogates travel as escapes
     answer = owner.http.post(owner.upload_url, content=body, headers={"Content-Type": "application/json"})
-    error = refused(answer, 422, "validation_error")
+    error = assert_rejected(answer, 422, "validation_error")
 
     assert field_of(error) == {wrong}
 
@@ -136,7 +136,7 @@ def test_a_wrong_field_is_named(owner: Caller, fields: dict[str, Any], wrong: st
 def test_of_many_wrong_fields_the_first_twenty_are_named(owner: Caller) -> None:
     body = {"type": "audio", "metadata": {f"k{n}": n for n in range(100)}}
 
-    error = refused(owner.http.post(owner.upload_url, json=body), 422, "validation_error")
+    error = assert_rejected(owner.http.post(owner.upload_url, json=body), 422, "validation_error")
 
     assert [each["field"] for each in error["fields"]] == [f"body.metadata.k{n}" for n in range(20)]
 
@@ -144,7 +144,7 @@ def test_of_many_wrong_fields_the_first_twenty_are_named(owner: Caller) -> None:
 def test_all_wrong_fields_are_named_at_once(owner: Caller) -> None:
     body = {"type": "podcast", "size_bytes": -5, "expires_in": 1, "filename": "", "sha256": "x"}
 
-    error = refused(owner.http.post(owner.upload_url, json=body), 422, "validation_error")
+    error = assert_rejected(owner.http.post(owner.upload_url, json=body), 422, "validation_error")
 
     assert field_of(error) == {f"body.{name}" for name in body}
 
@@ -157,13 +157,13 @@ def test_unknown_fields_are_ignored(owner: Caller) -> None:
 
 @pytest.mark.parametrize("asset_type", ["rendered_video", "cut_file"])
 def test_types_made_by_processors_need_the_scope_to_produce(owner: Caller, asset_type: str) -> None:
-    refused(owner.http.post(owner.upload_url, json={"type": asset_type}), 409, "asset_type_not_uploadable")
+    assert_rejected(owner.http.post(owner.upload_url, json={"type": asset_type}), 409, "asset_type_not_uploadable")
 
 
 def test_a_size_over_the_cap_is_refused_before_a_byte_is_sent(owner: Caller) -> None:
     answer = owner.http.post(owner.upload_url, json={"type": "video", "size_bytes": 2**62})
 
-    error = refused(answer, 413, "asset_too_large")
+    error = assert_rejected(answer, 413, "asset_too_large")
     assert "5368709120" in error["message"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from assetdock_server.identity import api_key
 from devstack.ports import Ports
-from tests.callers import Caller, Project, refused
+from tests.callers import Caller, Project, assert_rejected
 from tests.processes import Service
 
 Database = psycopg.Connection[Any]
@@ -92,14 +92,14 @@ def test_a_key_that_has_ended_cannot_be_rotated(owner: Caller) -> None:
     key = owner.mint_key()
     owner.http.delete(f"/api-keys/{key['id']}")
 
-    refused(owner.http.post(f"/api-keys/{key['id']}/rotate"), 409, "conflict")
+    assert_rejected(owner.http.post(f"/api-keys/{key['id']}/rotate"), 409, "conflict")
 
 
 def test_a_key_cannot_rotate_one_that_holds_more_than_it_does(owner: Caller) -> None:
     strong = owner.mint_key()
     weak = owner.key_holder(scopes=["api_keys:write"])
 
-    refused(weak.http.post(f"/api-keys/{strong['id']}/rotate"), 403, "insufficient_scope")
+    assert_rejected(weak.http.post(f"/api-keys/{strong['id']}/rotate"), 403, "insufficient_scope")
     assert works(owner, strong["plaintext"])
 
 
@@ -107,11 +107,11 @@ def test_a_key_cannot_rotate_one_that_holds_more_than_it_does(owner: Caller) -> 
 def test_a_wrong_overlap_is_named(owner: Caller, overlap: Any) -> None:
     answer = owner.http.post(f"/api-keys/{owner.mint_key()['id']}/rotate", json={"overlap_seconds": overlap})
 
-    assert refused(answer, 422, "validation_error")["fields"][0]["field"] == "body.overlap_seconds"
+    assert assert_rejected(answer, 422, "validation_error")["fields"][0]["field"] == "body.overlap_seconds"
 
 
 def test_a_strangers_key_is_not_found(owner: Caller, stranger: Caller) -> None:
-    refused(stranger.http.post(f"/api-keys/{owner.mint_key()['id']}/rotate"), 404, "not_found")
+    assert_rejected(stranger.http.post(f"/api-keys/{owner.mint_key()['id']}/rotate"), 404, "not_found")
 
 
 def row_of(database: Database, key: dict[str, Any]) -> tuple[str, datetime]:
@@ -174,6 +174,6 @@ def test_a_revoked_key_is_refused_by_every_replica_however_warm_its_memory(
         assert owner.http.delete(f"/api-keys/{key['id']}").status_code == 204
 
         for holder in holders * 3:
-            refused(holder.http.get("/assets"), 401, "unauthenticated")
+            assert_rejected(holder.http.get("/assets"), 401, "unauthenticated")
     finally:
         replica.stop()

@@ -8,7 +8,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.callers import Caller, refused
+from tests.callers import Caller, assert_rejected
 
 URL = "https://hooks.invalid/assetdock?tenant=7"
 WISH = {"url": URL, "event_types": ["asset.ready"]}
@@ -79,7 +79,7 @@ def test_a_new_endpoint_shows_its_secret_once(owner: Caller) -> None:
     ],
 )
 def test_a_wrong_field_is_named(owner: Caller, fields: dict[str, Any], wrong: str) -> None:
-    error = refused(owner.http.post("/webhook-endpoints", json={**WISH, **fields}), 422, "validation_error")
+    error = assert_rejected(owner.http.post("/webhook-endpoints", json={**WISH, **fields}), 422, "validation_error")
 
     assert [each["field"] for each in error["fields"]] == [wrong]
 
@@ -99,7 +99,7 @@ def test_an_https_url_of_any_host_port_and_path_is_taken_as_it_is(owner: Caller,
 
 
 def test_two_missing_fields_are_both_named(owner: Caller) -> None:
-    error = refused(owner.http.post("/webhook-endpoints", json={}), 422, "validation_error")
+    error = assert_rejected(owner.http.post("/webhook-endpoints", json={}), 422, "validation_error")
 
     assert [each["field"] for each in error["fields"]] == ["body.url", "body.event_types"]
 
@@ -108,13 +108,13 @@ def test_plain_http_is_taken_to_this_machine_only_and_only_where_a_setting_says_
     owner: Caller, database: Database
 ) -> None:
     local = {**WISH, "url": "http://127.0.0.1:9/"}
-    refused(owner.http.post("/webhook-endpoints", json=local), 422, "validation_error")
+    assert_rejected(owner.http.post("/webhook-endpoints", json=local), 422, "validation_error")
     database.execute("update assetdock_private.settings set loopback_webhooks = true")
     try:
         for url in ("http://127.0.0.1:9/", "http://localhost:9/", "http://[::1]:9/"):
             assert owner.http.post("/webhook-endpoints", json={**WISH, "url": url}).status_code == 201
         for url in ("http://hooks.example.com/", "http://127.0.0.1.example.com/", "http://10.0.0.1/"):
-            refused(owner.http.post("/webhook-endpoints", json={**WISH, "url": url}), 422, "validation_error")
+            assert_rejected(owner.http.post("/webhook-endpoints", json={**WISH, "url": url}), 422, "validation_error")
     finally:
         database.execute("update assetdock_private.settings set loopback_webhooks = false")
 
@@ -122,7 +122,7 @@ def test_plain_http_is_taken_to_this_machine_only_and_only_where_a_setting_says_
 def test_an_owner_has_ten_endpoints_unless_a_limit_says_otherwise(owner: Caller) -> None:
     endpoints = [owner.hook(URL) for _ in range(10)]
 
-    refused(owner.http.post("/webhook-endpoints", json=WISH), 409, "conflict")
+    assert_rejected(owner.http.post("/webhook-endpoints", json=WISH), 409, "conflict")
     assert owner.http.delete(f"/webhook-endpoints/{endpoints[0]['id']}").status_code == 204
     assert owner.hook(URL)
 
@@ -135,10 +135,10 @@ def test_a_deleted_endpoint_is_gone_and_deleting_is_idempotent(owner: Caller, da
         answer = owner.http.delete(path)
         assert (answer.status_code, answer.content) == (204, b"")
 
-    refused(owner.http.get(path), 404, "not_found")
-    refused(owner.http.post(f"{path}/test"), 404, "not_found")
-    refused(owner.http.post(f"{path}/rotate-secret"), 404, "not_found")
-    refused(owner.http.get(f"{path}/deliveries"), 404, "not_found")
+    assert_rejected(owner.http.get(path), 404, "not_found")
+    assert_rejected(owner.http.post(f"{path}/test"), 404, "not_found")
+    assert_rejected(owner.http.post(f"{path}/rotate-secret"), 404, "not_found")
+    assert_rejected(owner.http.get(f"{path}/deliveries"), 404, "not_found")
     assert owner.http.get("/webhook-endpoints").json() == {"items": []}
     left = database.execute(
         "select count(*) from assetdock_private.webhook_secrets where webhook_endpoint_id = %s", [endpoint_id]
@@ -150,9 +150,9 @@ def test_a_repeated_creation_is_a_conflict_because_the_secret_is_shown_once(owne
     headers = {"Idempotency-Key": "k1"}
     assert owner.http.post("/webhook-endpoints", json=WISH, headers=headers).status_code == 201
 
-    refused(owner.http.post("/webhook-endpoints", json=WISH, headers=headers), 409, "conflict")
+    assert_rejected(owner.http.post("/webhook-endpoints", json=WISH, headers=headers), 409, "conflict")
     other = {**WISH, "description": "other"}
-    refused(owner.http.post("/webhook-endpoints", json=other, headers=headers), 409, "idempotency_conflict")
+    assert_rejected(owner.http.post("/webhook-endpoints", json=other, headers=headers), 409, "idempotency_conflict")
     assert len(owner.http.get("/webhook-endpoints").json()["items"]) == 1
 
 
@@ -161,12 +161,12 @@ def test_a_repeated_rotation_is_a_conflict_and_a_repeated_test_is_the_same_test(
     headers = {"Idempotency-Key": "k2"}
 
     assert owner.http.post(f"{path}/rotate-secret", headers=headers).status_code == 200
-    refused(owner.http.post(f"{path}/rotate-secret", headers=headers), 409, "conflict")
+    assert_rejected(owner.http.post(f"{path}/rotate-secret", headers=headers), 409, "conflict")
     first, second = (owner.http.post(f"{path}/test", headers=headers) for _ in range(2))
     assert (first.status_code, second.status_code) == (202, 202)
     assert first.json()["id"] == second.json()["id"]
     malformed = owner.http.post(f"{path}/test", headers={"Idempotency-Key": "a b"})
-    error = refused(malformed, 422, "validation_error")
+    error = assert_rejected(malformed, 422, "validation_error")
     assert error["fields"][0]["field"] == "header.idempotency-key"
 
 
@@ -206,7 +206,7 @@ def test_a_rotation_without_overlap_ends_the_old_secret_at_once(owner: Caller, d
 def test_an_overlap_is_a_number_of_seconds_up_to_a_week(owner: Caller, seconds: Any) -> None:
     path = f"/webhook-endpoints/{owner.hook(URL)['id']}/rotate-secret"
 
-    error = refused(owner.http.post(path, json={"overlap_seconds": seconds}), 422, "validation_error")
+    error = assert_rejected(owner.http.post(path, json={"overlap_seconds": seconds}), 422, "validation_error")
 
     assert [each["field"] for each in error["fields"]] == ["body.overlap_seconds"]
 
@@ -224,9 +224,9 @@ def test_deliveries_come_in_pages_newest_first(owner: Caller, database: Database
 
     assert cursor is None
     assert seen == made[::-1]
-    refused(owner.http.get(path, params={"cursor": "nonsense"}), 400, "bad_request")
+    assert_rejected(owner.http.get(path, params={"cursor": "nonsense"}), 400, "bad_request")
     for limit in ("0", "101", "x"):
-        error = refused(owner.http.get(path, params={"limit": limit}), 422, "validation_error")
+        error = assert_rejected(owner.http.get(path, params={"limit": limit}), 422, "validation_error")
         assert [each["field"] for each in error["fields"]] == ["query.limit"]
 
 
@@ -235,7 +235,7 @@ def test_five_tests_may_be_on_their_way_at_once(owner: Caller, paused_worker: No
     for _ in range(5):
         owner.test_hook(endpoint)
 
-    refused(owner.http.post(f"/webhook-endpoints/{endpoint}/test"), 409, "conflict")
+    assert_rejected(owner.http.post(f"/webhook-endpoints/{endpoint}/test"), 409, "conflict")
 
 
 def test_a_signed_out_session_leaves_no_endpoint_and_no_secret_behind(owner: Caller) -> None:
@@ -246,8 +246,8 @@ def test_a_signed_out_session_leaves_no_endpoint_and_no_secret_behind(owner: Cal
     )
     assert answer.status_code == 204
 
-    refused(owner.http.post("/webhook-endpoints", json=WISH), 401, "unauthenticated")
-    refused(owner.http.post(f"/webhook-endpoints/{endpoint}/rotate-secret"), 401, "unauthenticated")
+    assert_rejected(owner.http.post("/webhook-endpoints", json=WISH), 401, "unauthenticated")
+    assert_rejected(owner.http.post(f"/webhook-endpoints/{endpoint}/rotate-secret"), 401, "unauthenticated")
 
 
 def test_deleting_makes_room_until_ten_times_the_limit_is_remembered(owner: Caller, database: Database) -> None:
@@ -257,7 +257,7 @@ def test_deleting_makes_room_until_ten_times_the_limit_is_remembered(owner: Call
     for _ in range(10):
         assert owner.http.delete(f"/webhook-endpoints/{owner.hook(URL)['id']}").status_code == 204
 
-    error = refused(owner.http.post("/webhook-endpoints", json=WISH), 409, "conflict")
+    error = assert_rejected(owner.http.post("/webhook-endpoints", json=WISH), 409, "conflict")
 
     assert "including deleted ones" in error["message"]
 
@@ -265,15 +265,15 @@ def test_deleting_makes_room_until_ten_times_the_limit_is_remembered(owner: Call
 def test_an_anonymous_user_cannot_have_endpoints(owner: Caller, database: Database) -> None:
     database.execute("update auth.users set is_anonymous = true where id = %s", [owner.owner_id])
 
-    refused(owner.http.post("/webhook-endpoints", json=WISH), 403, "forbidden")
+    assert_rejected(owner.http.post("/webhook-endpoints", json=WISH), 403, "forbidden")
 
 
 def test_a_delivery_is_replayed_only_through_its_own_endpoint(owner: Caller) -> None:
     one, other = owner.hook(URL)["id"], owner.hook(URL)["id"]
     delivery = owner.test_hook(one)["id"]
 
-    refused(owner.http.post(f"/webhook-endpoints/{other}/deliveries/{delivery}/replay"), 404, "not_found")
-    refused(owner.http.post(f"/webhook-endpoints/{one}/deliveries/{uuid.uuid4()}/replay"), 404, "not_found")
+    assert_rejected(owner.http.post(f"/webhook-endpoints/{other}/deliveries/{delivery}/replay"), 404, "not_found")
+    assert_rejected(owner.http.post(f"/webhook-endpoints/{one}/deliveries/{uuid.uuid4()}/replay"), 404, "not_found")
     replayed = owner.http.post(f"/webhook-endpoints/{one}/deliveries/{delivery}/replay")
     assert (replayed.status_code, replayed.json()["id"], replayed.json()["state"]) == (202, delivery, "pending")
 
@@ -291,7 +291,7 @@ def test_a_delivery_of_a_disabled_endpoint_is_not_replayed(owner: Caller, databa
         [endpoint],
     )
 
-    refused(owner.http.post(f"/webhook-endpoints/{endpoint}/deliveries/{row[0]}/replay"), 409, "conflict")
+    assert_rejected(owner.http.post(f"/webhook-endpoints/{endpoint}/deliveries/{row[0]}/replay"), 409, "conflict")
     assert owner.http.get(f"/webhook-endpoints/{endpoint}").json()["state"] == "disabled"
 
 
