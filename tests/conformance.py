@@ -13,13 +13,13 @@ PATTERNS = [(re.compile(re.sub(r"{\w+}", "[^/]+", entry.path)), entry) for entry
 
 
 def route_of(method: str, path: str) -> Entry | None:
-    """Returns the entry that serves the path. A literal path takes precedence over one with parameters."""
+    """Returns the entry of the route that serves the path. A literal path takes precedence over a parameter."""
     matching = [entry for pattern, entry in PATTERNS if entry.method == method and pattern.fullmatch(path)]
     return min(matching, key=lambda entry: entry.path.count("{"), default=None)
 
 
 def require_documented(response: httpx.Response) -> None:
-    """An event hook of httpx that asserts that the route documents the response."""
+    """Asserts that the OpenAPI document describes the response. Used as an event hook of httpx."""
     entry = route_of(response.request.method, response.request.url.path)
     if entry is None:
         return

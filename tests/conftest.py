@@ -115,7 +115,7 @@ def signing_jwk(stack: Stack) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def sign(signing_jwk: dict[str, str]) -> Any:
-    """Signs claims with the project's signing key, which only Auth and the service have."""
+    """A function that signs claims with the project's signing key, which only Auth and the service have."""
     key = jwt.PyJWK(signing_jwk).key
 
     def signed(claims: dict[str, Any]) -> str:

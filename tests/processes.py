@@ -25,7 +25,7 @@ def _kill_with_parent() -> None:
 
 
 class Process:
-    """`python -m assetdock_server …`. Of our environment it inherits only PATH and HOME."""
+    """A process of `python -m assetdock_server`. It inherits only PATH and HOME from the environment."""
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="assetdock-", suffix=".log")  # noqa: SIM115 - closed in stop

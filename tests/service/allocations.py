@@ -1,7 +1,8 @@
-"""How often the application allocates memory for a request: `python -m tests.service.allocations METHOD PATH BODY`.
+"""Counts the memory allocations of a request: `python -m tests.service.allocations METHOD PATH BODY`.
 
-A process of its own, so that nothing else allocates meanwhile: the application without a server before it, as shipped,
-in front of an upstream that always says the same. Prints allocations a request, and blocks of memory kept a request.
+Runs in its own process, so that only the application allocates memory. Calls the ASGI application without a server; its
+upstream always sends the same responses. Prints a JSON array: allocations per request, and memory blocks retained per
+request.
 """
 
 import gc
@@ -29,7 +30,7 @@ REQUESTS = 400
 
 
 def scope_of(method: str, path: str, body: bytes, key: str) -> dict[str, Any]:
-    """What a server would hand over."""
+    """Returns the ASGI scope that a server would pass to the application."""
     headers = {
         "host": "assetdock.test",
         "authorization": f"Bearer {key}",
@@ -53,8 +54,8 @@ def scope_of(method: str, path: str, body: bytes, key: str) -> dict[str, Any]:
     }
 
 
-async def ask(app: Starlette, method: str, path: str, body: bytes, key: str) -> None:
-    """The same request many times, one after the other."""
+async def send_requests(app: Starlette, method: str, path: str, body: bytes, key: str) -> None:
+    """Sends the same request REQUESTS times in sequence."""
     statuses = set()
 
     async def receive() -> dict[str, Any]:
@@ -70,26 +71,26 @@ async def ask(app: Starlette, method: str, path: str, body: bytes, key: str) -> 
 
 
 async def measure(app: Starlette, method: str, path: str, body: bytes) -> tuple[float, float]:
-    """Allocations, and blocks kept, of one request."""
+    """Returns the number of allocations, and of retained memory blocks, per request."""
     key = api_key.make().plaintext
     async with app.router.lifespan_context(app):
-        await ask(app, method, path, body, key)
-        # Twice: the tracker keeps some memory of its own from its first use on.
+        await send_requests(app, method, path, body, key)
+        # Measures twice and reports the second: the tracker itself retains memory on its first use.
         for _ in range(2):
             with tempfile.TemporaryDirectory() as directory:
                 file = Path(directory, "allocations")
                 gc.collect()
                 before = sys.getallocatedblocks()
                 with memray.Tracker(file, trace_python_allocators=True):
-                    await ask(app, method, path, body, key)
+                    await send_requests(app, method, path, body, key)
                 gc.collect()
-                kept = sys.getallocatedblocks() - before
-                made = compute_statistics(str(file)).total_num_allocations
-        return made / REQUESTS, kept / REQUESTS
+                retained = sys.getallocatedblocks() - before
+                allocations = compute_statistics(str(file)).total_num_allocations
+        return allocations / REQUESTS, retained / REQUESTS
 
 
 def main(method: str, path: str, body: str) -> None:
-    """Starts the upstream, measures, prints."""
+    """Starts the upstream, measures the application and prints the result."""
     jwk = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()), as_dict=True)
     with subprocess.Popen([sys.executable, UPSTREAM], stdout=subprocess.PIPE, text=True) as upstream:
         try:

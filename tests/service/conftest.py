@@ -1,4 +1,4 @@
-"""What several tests of the service's parts share."""
+"""Fixtures for tests of the service's parts."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import uvloop
 
 @pytest.fixture(params=["uvloop", "asyncio"])
 def either_loop(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each event loop in turn: uvloop is what the service runs on, and its transports are not asyncio's."""
+    """Runs the test on uvloop, which the service uses, and on asyncio, because their transports differ."""
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy() if request.param == "uvloop" else None)
     yield
     asyncio.set_event_loop_policy(None)
