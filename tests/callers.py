@@ -91,8 +91,8 @@ class Caller:
         asset_id: str = reservation["asset"]["id"]
         return asset_id
 
-    def delete_one(self) -> str:
-        """Reserves an asset, deletes it, and returns its id: the shortest way to one event."""
+    def create_deleted_asset(self) -> str:
+        """Reserves an asset, deletes it, and returns its id. This is the fastest way to cause an event."""
         asset_id: str = self.reserve()["asset"]["id"]
         assert self.http.delete(f"/assets/{asset_id}").status_code == 204
         return asset_id
@@ -104,7 +104,7 @@ class Caller:
         document: Json = response.json()
         return document
 
-    def finished(self, asset_id: str) -> Json:
+    def wait_until_finished(self, asset_id: str) -> Json:
         """Waits until the asset is ready or failed, and returns it."""
         until(lambda: self.asset(asset_id)["state"] in ("ready", "failed"), f"asset {asset_id} to be probed")
         return self.asset(asset_id)
@@ -116,7 +116,7 @@ class Caller:
         document: Json = response.json()
         return document
 
-    def hook(self, url: str, *event_types: str, **fields: Any) -> Json:
+    def create_endpoint(self, url: str, *event_types: str, **fields: Any) -> Json:
         """POST /webhook-endpoints, by default for every event type."""
         types = event_types or ("asset.processing", "asset.ready", "asset.failed", "asset.expired", "asset.deleted")
         response = self.http.post("/webhook-endpoints", json={"url": url, "event_types": types, **fields})
@@ -124,7 +124,7 @@ class Caller:
         document: Json = response.json()
         return document
 
-    def test_hook(self, endpoint_id: str) -> Json:
+    def send_test_event(self, endpoint_id: str) -> Json:
         """POST /webhook-endpoints/{id}/test. Returns the delivery."""
         response = self.http.post(f"/webhook-endpoints/{endpoint_id}/test")
         assert response.status_code == 202, response.text

@@ -26,7 +26,7 @@ def test_a_reserved_upload_becomes_ready_and_can_be_downloaded(caller: Caller) -
     early = caller.http.post(f"/assets/{asset_id}/confirm")
     put = caller.upload(reservation, data)
     confirmed = caller.http.post(f"/assets/{asset_id}/confirm")
-    asset = caller.finished(asset_id)
+    asset = caller.wait_until_finished(asset_id)
 
     assert (early.status_code, early.json()["error"]["code"]) == (409, "upload_incomplete")
     assert int(early.headers["retry-after"]) >= 1
@@ -67,7 +67,7 @@ def test_an_asset_becomes_ready_although_its_client_disconnects_after_the_put(ow
 
     owner.http.close()
     another_client = Caller(owner.project, owner.credential, owner.owner_id)
-    assert another_client.finished(asset_id)["duration_seconds"] == "1.500"
+    assert another_client.wait_until_finished(asset_id)["duration_seconds"] == "1.500"
 
 
 def test_the_logs_of_an_upload_are_json_lines_without_credentials_or_signed_urls(
@@ -76,7 +76,7 @@ def test_the_logs_of_an_upload_are_json_lines_without_credentials_or_signed_urls
     # Other tests log hostile input.
     before = {each: len(each.output) for each in (service, worker)}
     asset_id = owner.land(wav)
-    owner.finished(asset_id)
+    owner.wait_until_finished(asset_id)
 
     until(lambda: asset_id in worker.output, "the worker to log the asset")
     for each in (service, worker):
@@ -91,7 +91,7 @@ def test_the_logs_of_an_upload_are_json_lines_without_credentials_or_signed_urls
 def test_a_text_file_uploaded_as_audio_fails_as_unreadable_media(owner: Caller) -> None:
     asset_id = owner.land(Path("pyproject.toml").read_bytes(), content_type="audio/mpeg", filename="song.mp3")
 
-    asset = owner.finished(asset_id)
+    asset = owner.wait_until_finished(asset_id)
 
     assert (asset["state"], asset["error_code"]) == ("failed", "unreadable_media")
     assert asset["error_message"]
@@ -103,6 +103,6 @@ def test_a_text_file_uploaded_as_audio_fails_as_unreadable_media(owner: Caller) 
 def test_an_empty_file_fails_as_unreadable_media(owner: Caller) -> None:
     asset_id = owner.land(b"", content_type="audio/mpeg")
 
-    asset = owner.finished(asset_id)
+    asset = owner.wait_until_finished(asset_id)
 
     assert (asset["state"], asset["error_code"], asset["size_bytes"]) == ("failed", "unreadable_media", 0)

@@ -141,7 +141,7 @@ def test_a_worker_that_starts_without_a_database_works_once_the_database_is_up(
         until(lambda: "queue_unreachable" in waiting.output, "the worker to report the outage")
         own.children["postgrest"].restart()
         until(lambda: works(caller), "the service to recover")
-        assert caller.finished(caller.land(wav))["state"] == "ready"
+        assert caller.wait_until_finished(caller.land(wav))["state"] == "ready"
         waiting.signal(signal.SIGTERM)
         assert waiting.wait() == 0
         assert "worker_stopped" in waiting.output

@@ -25,7 +25,7 @@ def test_the_duration_of_a_subrip_cut_file_is_the_end_of_its_last_cue(
 
     database.execute("select assetdock_private.allow_produce(%s)", [owner.owner_id])
     producer = owner.key_holder(scopes=["assets:read", "assets:write", "assets:produce"])
-    asset = producer.finished(producer.land(CUES, size_bytes=len(CUES), **cut))
+    asset = producer.wait_until_finished(producer.land(CUES, size_bytes=len(CUES), **cut))
 
     assert (asset["state"], asset["type"], asset["source_asset_id"]) == ("ready", "cut_file", source)
     assert asset["duration_seconds"] == "7.250"

@@ -25,7 +25,7 @@ from tests.media import SAMPLES, SECONDS, make
 def test_a_file_becomes_ready_with_its_duration_size_and_streams(owner: Caller, tmp_path: Path, name: str) -> None:
     sample, data = SAMPLES[name], make(name, tmp_path).read_bytes()
 
-    asset = owner.finished(
+    asset = owner.wait_until_finished(
         owner.land(data, type=sample.content_type.split("/")[0], content_type=sample.content_type, size_bytes=len(data))
     )
 
@@ -41,7 +41,7 @@ def test_a_file_becomes_ready_with_its_duration_size_and_streams(owner: Caller, 
 def test_audio_reserved_as_video_fails_with_type_mismatch(owner: Caller, tmp_path: Path) -> None:
     data = make("sound.m4a", tmp_path).read_bytes()
 
-    asset = owner.finished(owner.land(data, type="video", content_type="video/mp4"))
+    asset = owner.wait_until_finished(owner.land(data, type="video", content_type="video/mp4"))
 
     assert (asset["state"], asset["error_code"]) == ("failed", "type_mismatch")
 
@@ -50,7 +50,7 @@ def test_audio_reserved_as_video_fails_with_type_mismatch(owner: Caller, tmp_pat
 def test_bytes_of_another_format_than_declared_fail_with_content_type_mismatch(owner: Caller, tmp_path: Path) -> None:
     data = make("sound.flac", tmp_path).read_bytes()
 
-    asset = owner.finished(owner.land(data, content_type="audio/mpeg"))
+    asset = owner.wait_until_finished(owner.land(data, content_type="audio/mpeg"))
 
     assert (asset["state"], asset["error_code"]) == ("failed", "content_type_mismatch")
 
@@ -61,4 +61,4 @@ def test_an_asset_reserved_without_a_content_type_gets_the_detected_one(owner: C
     reservation = owner.reserve(content_type=None)
     assert owner.upload(reservation, data).status_code == 200
 
-    assert owner.finished(reservation["asset"]["id"])["content_type"] == "audio/flac"
+    assert owner.wait_until_finished(reservation["asset"]["id"])["content_type"] == "audio/flac"

@@ -64,10 +64,10 @@ def delete_an_asset(caller: Caller) -> None:
 def test_events_of_an_asset_arrive_signed_with_the_state_of_their_time(
     owner: Caller, receiver: Receiver, wav: bytes
 ) -> None:
-    endpoint = owner.hook(receiver.url)
+    endpoint = owner.create_endpoint(receiver.url)
 
     asset_id = owner.land(wav, metadata={"take": "7"})
-    ready = owner.finished(asset_id)
+    ready = owner.wait_until_finished(asset_id)
     owner.http.delete(f"/assets/{asset_id}")
 
     for event_type in ("asset.processing", "asset.ready", "asset.deleted"):
@@ -89,7 +89,7 @@ def test_events_of_an_asset_arrive_signed_with_the_state_of_their_time(
 
 
 def test_an_endpoint_receives_only_the_event_types_it_subscribed_to(owner: Caller, receiver: Receiver) -> None:
-    endpoint = owner.hook(receiver.url, "asset.failed")
+    endpoint = owner.create_endpoint(receiver.url, "asset.failed")
 
     asset_id = owner.land(b"no media at all", content_type="audio/mpeg")
 
@@ -99,7 +99,7 @@ def test_an_endpoint_receives_only_the_event_types_it_subscribed_to(owner: Calle
 
 
 def test_an_expired_reservation_is_sent(owner: Caller, receiver: Receiver, database: Database) -> None:
-    owner.hook(receiver.url, "asset.expired")
+    owner.create_endpoint(receiver.url, "asset.expired")
     asset_id = owner.reserve()["asset"]["id"]
 
     database.execute("update assetdock_app.assets set state = 'expired' where id = %s", [asset_id])
@@ -111,8 +111,8 @@ def test_an_expired_reservation_is_sent(owner: Caller, receiver: Receiver, datab
 def test_a_stranger_receives_no_event_of_the_owners_assets(
     owner: Caller, stranger: Caller, receiver: Receiver, database: Database
 ) -> None:
-    owner.hook(receiver.url)
-    strangers_endpoint = stranger.hook(receiver.url)
+    owner.create_endpoint(receiver.url)
+    strangers_endpoint = stranger.create_endpoint(receiver.url)
     asset_id = owner.reserve()["asset"]["id"]
 
     owner.http.delete(f"/assets/{asset_id}")
@@ -126,17 +126,17 @@ def test_a_stranger_receives_no_event_of_the_owners_assets(
 def test_both_secrets_sign_during_the_overlap_of_a_rotation_and_only_the_new_one_afterwards(
     owner: Caller, receiver: Receiver, database: Database
 ) -> None:
-    endpoint = owner.hook(receiver.url)
+    endpoint = owner.create_endpoint(receiver.url)
     path = f"/webhook-endpoints/{endpoint['id']}"
     rotated = owner.http.post(f"{path}/rotate-secret", json={"overlap_seconds": 3600}).json()
 
-    owner.test_hook(endpoint["id"])
+    owner.send_test_event(endpoint["id"])
     [during] = receiver.wait_for("webhook.test")
     database.execute(
         "update assetdock_private.webhook_secrets set previous_until = now() where webhook_endpoint_id = %s",
         [endpoint["id"]],
     )
-    owner.test_hook(endpoint["id"])
+    owner.send_test_event(endpoint["id"])
     after = receiver.wait_for("webhook.test", times=2)[1]
 
     verified(during, endpoint["secret"])
@@ -149,7 +149,7 @@ def test_both_secrets_sign_during_the_overlap_of_a_rotation_and_only_the_new_one
 def test_a_delivery_is_retried_with_the_same_id_and_body_until_the_receiver_accepts_it(
     owner: Caller, receiver: Receiver
 ) -> None:
-    endpoint = owner.hook(receiver.url, "asset.deleted")
+    endpoint = owner.create_endpoint(receiver.url, "asset.deleted")
     receiver.answer = Answer(500, body=b"<b>out of\norder</b>")
 
     delete_an_asset(owner)
@@ -172,7 +172,7 @@ def test_a_delivery_is_retried_with_the_same_id_and_body_until_the_receiver_acce
 
 
 def test_a_delivery_fails_after_its_last_attempt_and_can_be_replayed(owner: Caller, receiver: Receiver) -> None:
-    endpoint = owner.hook(receiver.url, "asset.deleted")
+    endpoint = owner.create_endpoint(receiver.url, "asset.deleted")
     receiver.answer = Answer(503)
     delete_an_asset(owner)
     failed = finished(owner, endpoint, "asset.deleted")
@@ -191,7 +191,7 @@ def test_a_delivery_fails_after_its_last_attempt_and_can_be_replayed(owner: Call
 
 
 def test_410_disables_the_endpoint_and_a_successful_test_enables_it(owner: Caller, receiver: Receiver) -> None:
-    endpoint = owner.hook(receiver.url, "asset.deleted")
+    endpoint = owner.create_endpoint(receiver.url, "asset.deleted")
     path = f"/webhook-endpoints/{endpoint['id']}"
     receiver.answer = Answer(410)
 
@@ -204,7 +204,7 @@ def test_410_disables_the_endpoint_and_a_successful_test_enables_it(owner: Calle
     delete_an_asset(owner)
     assert len(owner.deliveries(endpoint["id"])) == 1
     receiver.answer = Answer(204)
-    owner.test_hook(endpoint["id"])
+    owner.send_test_event(endpoint["id"])
     until(lambda: owner.http.get(path).json()["state"] == "enabled", "the test to enable the endpoint")
     delete_an_asset(owner)
     receiver.wait_for("asset.deleted", times=2)
@@ -213,7 +213,7 @@ def test_410_disables_the_endpoint_and_a_successful_test_enables_it(owner: Calle
 def test_an_endpoint_that_failed_for_five_days_is_disabled(
     owner: Caller, receiver: Receiver, database: Database
 ) -> None:
-    endpoint = owner.hook(receiver.url, "asset.deleted")
+    endpoint = owner.create_endpoint(receiver.url, "asset.deleted")
     receiver.answer = Answer(500)
     database.execute(
         "update assetdock_app.webhook_endpoints set failing_since = now() - interval '5 days' where id = %s",
@@ -229,11 +229,11 @@ def test_an_endpoint_that_failed_for_five_days_is_disabled(
 
 
 def test_a_redirect_is_not_followed(owner: Caller, receiver: Receiver) -> None:
-    endpoint = owner.hook(receiver.url)
+    endpoint = owner.create_endpoint(receiver.url)
     with receiving() as target:
         receiver.answer = Answer(302, {"Location": target.url})
 
-        owner.test_hook(endpoint["id"])
+        owner.send_test_event(endpoint["id"])
 
         failed = finished(owner, endpoint, "webhook.test")
         assert (failed["state"], failed["response_status"]) == ("failed", 302)
@@ -245,10 +245,10 @@ def test_the_worker_does_not_connect_to_a_host_with_a_private_address(
     owner: Caller, receiver: Receiver, database: Database, host: str
 ) -> None:
     """localhost is a name that resolves to a loopback address."""
-    endpoint = owner.hook(f"https://{host}:{receiver.port}/")
+    endpoint = owner.create_endpoint(f"https://{host}:{receiver.port}/")
     database.execute("update assetdock_private.settings set loopback_webhooks = false")
     try:
-        owner.test_hook(endpoint["id"])
+        owner.send_test_event(endpoint["id"])
         failed = finished(owner, endpoint, "webhook.test")
     finally:
         database.execute("update assetdock_private.settings set loopback_webhooks = true")
@@ -260,7 +260,7 @@ def test_the_worker_does_not_connect_to_a_host_with_a_private_address(
 def test_a_delivery_is_sent_again_when_the_worker_is_killed_while_sending(
     owner: Caller, receiver: Receiver, worker: WorkerProcess, worker_environment: dict[str, str], database: Database
 ) -> None:
-    endpoint = owner.hook(receiver.url, "asset.deleted")
+    endpoint = owner.create_endpoint(receiver.url, "asset.deleted")
     receiver.hold = True
     worker.signal(signal.SIGSTOP)
     victim = WorkerProcess(worker_environment)
@@ -290,7 +290,7 @@ def test_a_delivery_is_sent_again_when_the_worker_is_killed_while_sending(
 def test_pending_deliveries_of_a_deleted_endpoint_are_not_sent(
     owner: Caller, receiver: Receiver, database: Database
 ) -> None:
-    endpoint = owner.hook(receiver.url, "asset.deleted")
+    endpoint = owner.create_endpoint(receiver.url, "asset.deleted")
     with database.transaction():
         # In one transaction, so that no worker can send the delivery before the endpoint is deleted.
         asset_id = owner.reserve()["asset"]["id"]
@@ -308,8 +308,8 @@ def test_pending_deliveries_of_a_deleted_endpoint_are_not_sent(
 def test_the_log_contains_no_webhook_secret_and_no_query_of_a_receivers_url(
     owner: Caller, receiver: Receiver, worker: WorkerProcess
 ) -> None:
-    endpoint = owner.hook(receiver.url)
-    sent = owner.test_hook(endpoint["id"])
+    endpoint = owner.create_endpoint(receiver.url)
+    sent = owner.send_test_event(endpoint["id"])
 
     until(lambda: sent["id"] in worker.output, "the attempt to be logged")
     assert endpoint["secret"] not in worker.output
@@ -320,8 +320,8 @@ def test_the_guides_example_accepts_our_webhooks_and_rejects_altered_ones(owner:
     [source] = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     names: dict[str, Any] = {}
     exec(source, names)  # noqa: S102 - the source is our own guide
-    endpoint = owner.hook(receiver.url)
-    owner.test_hook(endpoint["id"])
+    endpoint = owner.create_endpoint(receiver.url)
+    owner.send_test_event(endpoint["id"])
     [request] = receiver.wait_for("webhook.test")
 
     assert names["verified"](request.headers, request.body, endpoint["secret"])["type"] == "webhook.test"

@@ -31,4 +31,4 @@ def asset_id(reserved_id: str, database: Database) -> str:
 @pytest.fixture
 def endpoint(owner: Caller) -> Json:
     """A webhook endpoint that is subscribed to every event. Nothing listens at its URL."""
-    return owner.hook("https://hooks.invalid/")
+    return owner.create_endpoint("https://hooks.invalid/")

@@ -102,7 +102,7 @@ def test_a_session_cannot_write_or_delete_directly_and_a_stranger_cannot_read(
 ) -> None:
     pending = owner.reserve()["asset"]["id"]
     ready = owner.land(wav)
-    owner.finished(ready)
+    owner.wait_until_finished(ready)
 
     def denied(response: httpx.Response) -> bool:
         return response.status_code == 400 and response.json()["statusCode"] in ("403", "404")
@@ -118,9 +118,9 @@ def test_a_session_cannot_write_or_delete_directly_and_a_stranger_cannot_read(
 
 def test_the_owner_gets_a_signed_download_of_a_ready_asset_but_not_of_a_failed_one(owner: Caller, wav: bytes) -> None:
     ready: str = owner.land(wav)
-    owner.finished(ready)
+    owner.wait_until_finished(ready)
     failed = owner.land(b"no media", content_type="audio/mpeg")
-    owner.finished(failed)
+    owner.wait_until_finished(failed)
 
     def sign(asset_id: str) -> Json:
         body: Json = storage(owner, "POST", f"/object/sign/assets/{asset_id}", json={"expiresIn": 60}).json()

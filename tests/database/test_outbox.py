@@ -30,10 +30,13 @@ def test_an_event_and_its_deliveries_are_one_transaction(owner: Caller, endpoint
 def test_an_event_creates_deliveries_only_for_enabled_subscribed_endpoints_of_the_owner(
     owner: Caller, stranger: Caller, reserved_id: str, database: Database
 ) -> None:
-    subscribed = owner.hook("https://hooks.invalid/", "asset.deleted", "asset.ready")
-    others = [owner.hook("https://hooks.invalid/", "asset.ready"), stranger.hook("https://hooks.invalid/")]
+    subscribed = owner.create_endpoint("https://hooks.invalid/", "asset.deleted", "asset.ready")
+    others = [
+        owner.create_endpoint("https://hooks.invalid/", "asset.ready"),
+        stranger.create_endpoint("https://hooks.invalid/"),
+    ]
     for change in ("disabled_at = now(), disabled_reason = 'gone'", "deleted_at = now()"):
-        others.append(owner.hook("https://hooks.invalid/"))
+        others.append(owner.create_endpoint("https://hooks.invalid/"))
         database.execute(f"update assetdock_app.webhook_endpoints set {change} where id = %s", [others[-1]["id"]])
 
     delete(database, reserved_id)
@@ -60,8 +63,8 @@ def test_an_event_finds_the_endpoints_of_its_owner_by_index(reserved_id: str, da
 def test_deliveries_of_one_owner_leave_capacity_for_those_of_others(
     owner: Caller, stranger: Caller, reserved_id: str, database: Database
 ) -> None:
-    endpoints = [owner.hook("https://hooks.invalid/", "asset.deleted") for _ in range(5)]
-    strangers_endpoint = stranger.hook("https://hooks.invalid/", "asset.deleted")
+    endpoints = [owner.create_endpoint("https://hooks.invalid/", "asset.deleted") for _ in range(5)]
+    strangers_endpoint = stranger.create_endpoint("https://hooks.invalid/", "asset.deleted")
     delete(database, reserved_id)
     # The stranger's delivery is the newest.
     delete(database, stranger.reserve()["asset"]["id"])
@@ -84,7 +87,7 @@ def test_all_deliveries_of_an_owner_are_leased_oldest_first(
     owner: Caller, reserved_id: str, database: Database
 ) -> None:
     for _ in range(5):
-        owner.hook("https://hooks.invalid/", "asset.deleted")
+        owner.create_endpoint("https://hooks.invalid/", "asset.deleted")
     delete(database, reserved_id)
     database.execute(
         "update assetdock_private.jobs j set available_at = now() - n.position * interval '1 s'"

@@ -47,7 +47,7 @@ def test_a_second_put_is_refused_and_the_first_bytes_stay(owner: Caller, wav: by
 
     assert second.status_code == 400
     assert second.json()["statusCode"] in ("409", "403")
-    assert owner.finished(reservation["asset"]["id"])["size_bytes"] == len(wav)
+    assert owner.wait_until_finished(reservation["asset"]["id"])["size_bytes"] == len(wav)
 
 
 def test_a_put_that_starts_after_the_upload_window_is_refused(owner: Caller, database: Database, wav: bytes) -> None:
@@ -183,7 +183,7 @@ def test_of_two_overlapping_puts_only_the_first_to_finish_lands(owner: Caller, w
 
     assert first[0].status_code == 200
     assert second.status_code == 400
-    asset = owner.finished(reservation["asset"]["id"])
+    asset = owner.wait_until_finished(reservation["asset"]["id"])
     assert (asset["state"], asset["size_bytes"]) == ("ready", len(wav))
 
 

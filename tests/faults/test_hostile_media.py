@@ -32,7 +32,7 @@ def land_failing(site: Site, running_worker: None, owner: Caller) -> Callable[..
     def land(data: bytes, content_type: str = "video/mp4", **fields: str) -> str:
         started = time.monotonic()
         asset_id = owner.land(data, **{"type": "video", "content_type": content_type, **fields})
-        asset = owner.finished(asset_id)
+        asset = owner.wait_until_finished(asset_id)
         assert time.monotonic() - started < MAX_SECONDS
         assert asset["state"] == "failed", asset
         assert asset["error_message"]

@@ -47,7 +47,7 @@ def test_a_worker_that_resumes_after_its_lease_expired_changes_nothing(
     freeze(stale)
     try:
         site.run_worker()
-        assert owner.finished(asset_id)["duration_seconds"] == "1.000"
+        assert owner.wait_until_finished(asset_id)["duration_seconds"] == "1.000"
         before = site.rows("select to_jsonb(a) from assetdock_app.assets a where id = %s", asset_id)
         gate.touch()
     finally:
@@ -71,7 +71,7 @@ def test_heartbeats_keep_the_lease_of_a_long_probe(site: Site, owner: Caller, sl
 
     gate.touch()
 
-    assert owner.finished(asset_id)["state"] == "ready"
+    assert owner.wait_until_finished(asset_id)["state"] == "ready"
     assert site.rows(ATTEMPTS, asset_id) == [(1,)]
 
 
@@ -89,7 +89,7 @@ def test_a_worker_that_receives_sigterm_releases_the_jobs_it_cannot_finish(
     assert "job_released" in stopping.tail(500)
     assert site.rows(ATTEMPTS, asset_id) == [(0,)]
     site.run_worker()
-    assert owner.finished(asset_id)["state"] == "ready"
+    assert owner.wait_until_finished(asset_id)["state"] == "ready"
 
 
 def test_a_second_sigterm_ends_a_worker_at_once(site: Site, owner: Caller, slow_ffprobe: tuple[Path, Path]) -> None:
@@ -104,7 +104,7 @@ def test_a_second_sigterm_ends_a_worker_at_once(site: Site, owner: Caller, slow_
 
     assert process.wait(3) == -signal.SIGTERM
     site.run_worker()
-    assert owner.finished(asset_id)["state"] == "ready"
+    assert owner.wait_until_finished(asset_id)["state"] == "ready"
 
 
 def test_a_file_that_crashes_every_worker_fails_alone(site: Site, owner: Caller, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_file_that_crashes_every_worker_fails_alone(site: Site, owner: Caller,
         "last", 4, ASSETDOCK_FFPROBE=str(program), ASSETDOCK_WORKER_METRICS_PORT=str(Ports.free().gateway)
     )
 
-    assert [owner.finished(asset_id)["state"] for asset_id in harmless] == ["ready"] * 3
+    assert [owner.wait_until_finished(asset_id)["state"] for asset_id in harmless] == ["ready"] * 3
     until(lambda: "probes_exhausted" in last.tail(500), "the last worker to report the dead probe")
     metrics = httpx.get(f"http://127.0.0.1:{last.env['ASSETDOCK_WORKER_METRICS_PORT']}/metrics").text
     assert 'assetdock_worker_failed_assets_total{code="probe_crashed"} 1.0' in metrics
@@ -152,7 +152,7 @@ def test_failures_that_the_file_did_not_cause_never_fail_its_asset(site: Site, o
     site.pause_workers()
     site.run_worker()
 
-    assert owner.finished(asset_id)["state"] == "ready"
+    assert owner.wait_until_finished(asset_id)["state"] == "ready"
 
 
 def test_twenty_concurrent_confirms_cause_one_transition_and_one_job(site: Site, owner: Caller) -> None:
@@ -187,7 +187,7 @@ def test_two_workers_never_hold_one_job(site: Site, owner: Caller) -> None:
         site.worker("another")
         site.run_worker()
         for asset_id in ids:
-            assert owner.finished(asset_id)["state"] == "ready"
+            assert owner.wait_until_finished(asset_id)["state"] == "ready"
         assert [site.rows(READY, asset_id) for asset_id in ids] == [[(1,)]] * 16
         assert set(site.rows("select attempts from assetdock_private.jobs where asset_id = any (%s)", ids)) == {(1,)}
     finally:

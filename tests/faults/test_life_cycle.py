@@ -23,7 +23,7 @@ def purge(site: Site, asset_id: str) -> None:
 @pytest.mark.usefixtures("running_worker")
 def test_a_deleted_asset_is_not_listed_and_is_restored_unchanged(site: Site, owner: Caller) -> None:
     asset_id = owner.land(tone(1.0))
-    ready = owner.finished(asset_id)
+    ready = owner.wait_until_finished(asset_id)
 
     for _ in range(2):
         assert owner.http.delete(f"/assets/{asset_id}").status_code == 204
@@ -48,7 +48,7 @@ def test_a_restored_asset_that_was_never_probed_is_probed(site: Site, owner: Cal
 
     site.run_worker()
 
-    assert owner.finished(asset_id)["state"] == "ready"
+    assert owner.wait_until_finished(asset_id)["state"] == "ready"
 
 
 @pytest.mark.usefixtures("running_worker")
@@ -56,7 +56,7 @@ def test_the_bytes_of_a_deleted_asset_are_purged_after_the_grace_period(site: Si
     site.rows("update assetdock_private.settings set deletion_grace = '3 seconds' where singleton")
     data = tone(1.0)
     asset_id = owner.land(data)
-    url = owner.finished(asset_id)["download_url"]
+    url = owner.wait_until_finished(asset_id)["download_url"]
     assert owner.http.delete(f"/assets/{asset_id}").status_code == 204
     assert httpx.get(url).content == data
     assert site.rows(USED, owner.owner_id) == [(len(data),)]
@@ -81,7 +81,7 @@ def test_an_upload_url_is_rejected_after_the_purge(site: Site, owner: Caller) ->
     reservation = owner.reserve()
     assert owner.upload(reservation, tone(1.0)).status_code == 200
     asset_id = reservation["asset"]["id"]
-    owner.finished(asset_id)
+    owner.wait_until_finished(asset_id)
     assert owner.http.delete(f"/assets/{asset_id}").status_code == 204
     purge(site, asset_id)
 
@@ -149,12 +149,12 @@ def test_a_purge_frees_the_quota(site: Site, owner: Caller) -> None:
         403,
         "storage_quota_exceeded",
     )
-    owner.finished(asset_id)
+    owner.wait_until_finished(asset_id)
     assert owner.http.delete(f"/assets/{asset_id}").status_code == 204
 
     purge(site, asset_id)
 
-    assert owner.finished(owner.land(data, size_bytes=len(data)))["state"] == "ready"
+    assert owner.wait_until_finished(owner.land(data, size_bytes=len(data)))["state"] == "ready"
 
 
 @pytest.mark.usefixtures("running_worker")
@@ -179,7 +179,7 @@ def test_the_keys_and_assets_of_a_deleted_user_are_removed_at_once(site: Site, o
     assert site.rows(USED, owner.owner_id) == [(0,)]
     assert site.rows("select count(*) from assetdock_app.api_keys where owner_id = %s", owner.owner_id) == [(0,)]
     assert owner.upload(pending, tone(0.5)).json()["statusCode"] == "403"
-    assert stranger.finished(kept)["state"] == "ready"
+    assert stranger.wait_until_finished(kept)["state"] == "ready"
     assert site.object_files(kept)
 
 
@@ -188,8 +188,8 @@ def test_a_reserved_checksum_is_compared_with_the_bytes(site: Site, owner: Calle
     data = tone(1.0)
     right, wrong = hashlib.sha256(data).hexdigest(), hashlib.sha256(b"other").hexdigest()
 
-    matching = owner.finished(owner.land(data, sha256=right.upper()))
-    different = owner.finished(owner.land(data, sha256=wrong))
+    matching = owner.wait_until_finished(owner.land(data, sha256=right.upper()))
+    different = owner.wait_until_finished(owner.land(data, sha256=wrong))
 
     assert matching["state"] == "ready"
     assert different["state"] == "failed"
@@ -199,7 +199,7 @@ def test_a_reserved_checksum_is_compared_with_the_bytes(site: Site, owner: Calle
 @pytest.mark.usefixtures("running_worker")
 def test_the_logs_name_the_asset_at_its_reservation_and_when_it_is_ready(site: Site, owner: Caller) -> None:
     asset_id = owner.land(tone(1.0))
-    owner.finished(asset_id)
+    owner.wait_until_finished(asset_id)
 
     reserved = [line for line in site.service.tail(500).splitlines() if asset_id in line and "upload-url" in line]
     assert [f'"asset_id":"{asset_id}"' in line for line in reserved] == [True]

@@ -23,8 +23,8 @@ def test_the_service_reports_the_jobs_in_the_queue(site: Site, owner: Caller) ->
 def test_a_worker_counts_its_jobs_attempts_and_failed_assets(site: Site, owner: Caller) -> None:
     port = Ports.free().gateway
     site.worker("watched", ASSETDOCK_WORKER_METRICS_PORT=str(port))
-    assert owner.finished(owner.land(tone(0.5)))["state"] == "ready"
-    assert owner.finished(owner.land(b"no media"))["error_code"] == "unreadable_media"
+    assert owner.wait_until_finished(owner.land(tone(0.5)))["state"] == "ready"
+    assert owner.wait_until_finished(owner.land(b"no media"))["error_code"] == "unreadable_media"
 
     def value(name: str) -> float:
         lines = httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()

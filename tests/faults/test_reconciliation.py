@@ -43,7 +43,7 @@ def delete_and_purge(site: Site, owner: Caller, *ids: str) -> None:
 @pytest.mark.usefixtures("consistent_site")
 def test_reconcile_finds_nothing_on_a_consistent_site(site: Site, owner: Caller) -> None:
     site.run_worker()
-    owner.finished(owner.land(tone(0.5)))
+    owner.wait_until_finished(owner.land(tone(0.5)))
 
     result = site.reconcile_command()
 
@@ -78,7 +78,10 @@ def test_assets_without_an_object_are_failed_or_reported(site: Site, owner: Call
     data = tone(0.5)
     site.run_worker()
     ready, failed = owner.land(data), owner.land(b"no media at all")
-    assert (owner.finished(ready)["state"], owner.finished(failed)["state"]) == ("ready", "failed")
+    assert (owner.wait_until_finished(ready)["state"], owner.wait_until_finished(failed)["state"]) == (
+        "ready",
+        "failed",
+    )
     site.pause_workers()
     processing = owner.land(data)
     bypass_triggers(site, "delete from storage.objects where name = any (%s)", [ready, failed, processing])
@@ -109,7 +112,7 @@ def test_a_probe_that_finds_no_object_fails_the_asset_and_subtracts_its_bytes(si
     bypass_triggers(site, "delete from storage.objects where name = %s", asset_id)
     site.run_worker()
 
-    asset = owner.finished(asset_id)
+    asset = owner.wait_until_finished(asset_id)
 
     assert (asset["state"], asset["error_code"]) == ("failed", "bytes_missing")
     assert site.rows(USED, owner.owner_id) == [(0,)]
@@ -143,7 +146,7 @@ def test_assets_without_a_job_or_past_their_window_are_repaired(site: Site, owne
     in_30_days = "select available_at > now() + interval '29 days' from assetdock_private.jobs where asset_id = %s"
     assert site.rows(f"{in_30_days} and finished_at is null", deleted) == [(True,)]
     site.run_worker()
-    assert owner.finished(processing)["state"] == "ready"
+    assert owner.wait_until_finished(processing)["state"] == "ready"
 
 
 @pytest.mark.usefixtures("consistent_site")
@@ -168,7 +171,7 @@ def test_jobs_with_expired_leases_or_repeated_failures_are_made_available_again(
     assert {line["details"]["last_error"] for line in found.found} == {None, "Storage: no"}
     assert repaired.code == 0
     site.run_worker()
-    assert owner.finished(abandoned)["state"] == "ready"
+    assert owner.wait_until_finished(abandoned)["state"] == "ready"
     delete_and_purge(site, owner, abandoned)
 
 
@@ -198,7 +201,7 @@ def test_a_job_that_no_worker_leased_for_ten_minutes_is_reported(site: Site, own
     assert (repaired.code, repaired.kinds) == (1, [("job_overdue", "not_repairable")])
     assert "Start a worker" in repaired.found[0]["advice"]
     site.run_worker()
-    assert owner.finished(asset_id)["state"] == "ready"
+    assert owner.wait_until_finished(asset_id)["state"] == "ready"
 
 
 @pytest.mark.parametrize(

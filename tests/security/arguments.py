@@ -39,9 +39,9 @@ def valid_arguments(owner: Caller, names: Iterable[str]) -> dict[str, Any]:
         "subject": "",
     }
     if "webhook_endpoint_id" in names:
-        values["webhook_endpoint_id"] = owner.hook("https://hooks.invalid/")["id"]
+        values["webhook_endpoint_id"] = owner.create_endpoint("https://hooks.invalid/")["id"]
     if "delivery_id" in names:
-        values["delivery_id"] = owner.test_hook(values["webhook_endpoint_id"])["id"]
+        values["delivery_id"] = owner.send_test_event(values["webhook_endpoint_id"])["id"]
     if "asset_id" in names:
         values["asset_id"] = owner.reserve()["asset"]["id"]
     if "api_key_id" in names:

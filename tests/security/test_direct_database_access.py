@@ -35,9 +35,9 @@ def rest(
 def owner_with_rows(owner: Caller) -> Caller:
     """An owner with a row in every view."""
     owner.reserve(filename="mine")
-    owner.delete_one()
+    owner.create_deleted_asset()
     owner.mint_key()
-    owner.hook("https://hooks.invalid/mine")
+    owner.create_endpoint("https://hooks.invalid/mine")
     return owner
 
 

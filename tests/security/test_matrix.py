@@ -207,7 +207,7 @@ def test_every_caller_gets_exactly_the_expected_response_from_every_function_and
 ) -> None:
     for asset in range(2):
         world.owner.reserve(filename=f"{asset}")
-    world.owner.delete_one()
+    world.owner.create_deleted_asset()
     names = {name for name, _, _ in catalogue}
     unexpected = []
     cells = 0

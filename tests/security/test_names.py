@@ -128,7 +128,7 @@ def with_credential(owner: Caller, http: httpx.Client) -> Callable[[str | None],
 @pytest.fixture
 def ready(owner: Caller, worker: object, wav: bytes) -> str:
     asset_id = owner.land(wav)
-    owner.finished(asset_id)
+    owner.wait_until_finished(asset_id)
     return asset_id
 
 
@@ -140,7 +140,7 @@ def reserved(owner: Caller) -> dict[str, Any]:
 @pytest.fixture
 def foreign(stranger: Caller, worker: object, wav: bytes) -> str:
     asset_id = stranger.land(wav)
-    stranger.finished(asset_id)
+    stranger.wait_until_finished(asset_id)
     return asset_id
 
 

@@ -131,7 +131,7 @@ def test_a_strangers_sign_request_gets_the_same_response_for_every_state_of_an_a
 ) -> None:
     pending, deleted, ready = owner.reserve()["asset"]["id"], owner.reserve()["asset"]["id"], owner.land(wav)
     owner.http.delete(f"/assets/{deleted}")
-    owner.finished(ready)
+    owner.wait_until_finished(ready)
     unknown = "01a20b72-3242-7498-b956-5e38783c70d2"
 
     def sign(asset_id: str, credential: str | None) -> Any:
@@ -172,7 +172,7 @@ def test_events_have_no_column_that_counts_the_events_of_other_owners(owner: Cal
         "Authorization": f"Bearer {owner.credential}",
         "Accept-Profile": "assetdock",
     }
-    owner.delete_one()
+    owner.create_deleted_asset()
 
     [event] = httpx.get(f"{owner.project.supabase_url}/rest/v1/asset_events?select=*", headers=headers).json()
 

@@ -47,13 +47,13 @@ def test_no_secret_is_in_anything_that_the_stack_wrote(
     metrics_port = Ports.free().gateway
     second_worker = WorkerProcess({**worker_environment, "ASSETDOCK_WORKER_METRICS_PORT": str(metrics_port)})
     key = owner.mint_key(name="planted")
-    hook = owner.hook("https://hooks.invalid/")
-    owner.test_hook(hook["id"])
+    hook = owner.create_endpoint("https://hooks.invalid/")
+    owner.send_test_event(hook["id"])
     key_holder = Caller(project, key["plaintext"], owner.owner_id)
     reservation = key_holder.reserve()
     upload_token = reservation["upload"]["url"].split("token=")[1]
     assert key_holder.upload(reservation, wav).status_code == 200
-    download_token = key_holder.finished(reservation["asset"]["id"])["download_url"].split("token=")[1]
+    download_token = key_holder.wait_until_finished(reservation["asset"]["id"])["download_url"].split("token=")[1]
     minter = Minter(service_settings(service_environment).signing_key)
     minted = {
         "token of the key": minter.for_api_key(key["id"], owner.owner_id),

@@ -60,9 +60,9 @@ def test_functions_ignore_temporary_objects_of_their_caller(owner: Caller, stack
 
 def test_views_show_no_row_of_another_owner_for_any_claims(owner: Caller, stranger: Caller, stack: Stack) -> None:
     owner.reserve()
-    owner.delete_one()
+    owner.create_deleted_asset()
     owner.mint_key()
-    owner.hook("https://hooks.invalid/")
+    owner.create_endpoint("https://hooks.invalid/")
     hostile = [
         "", "{}", "null", '{"sub": null}', f'{{"sub": "{owner.owner_id}"}}',
         f'{{"role": "anon", "sub": "{owner.owner_id}"}}',

@@ -34,7 +34,7 @@ def denied(response: httpx.Response) -> bool:
 @pytest.fixture
 def ready(owner: Caller, worker: WorkerProcess, wav: bytes) -> str:
     asset_id = owner.land(wav)
-    owner.finished(asset_id)
+    owner.wait_until_finished(asset_id)
     return asset_id
 
 

@@ -80,9 +80,9 @@ class World:
             api_key_id = api_key_id or self.owner.mint_key(scopes=["api_keys:write"])["id"]
         hook_id = delivery_id = ""
         if "{webhook_endpoint_id}" in entry.path:
-            hook_id = self.owner.hook(HOOK)["id"]
+            hook_id = self.owner.create_endpoint(HOOK)["id"]
         if "{delivery_id}" in entry.path:
-            delivery_id = self.owner.test_hook(hook_id)["id"]
+            delivery_id = self.owner.send_test_event(hook_id)["id"]
         return entry.path.format(
             asset_id=asset_id, api_key_id=api_key_id, webhook_endpoint_id=hook_id, delivery_id=delivery_id
         )

@@ -54,7 +54,7 @@ def test_each_route_calls_upstream_as_often_as_it_must(
     between, _ = counted
     reservation = through.reserve()
     asset_id = through.land(wav)
-    through.finished(asset_id)
+    through.wait_until_finished(asset_id)
     pending_id = reservation["asset"]["id"]
 
     def calls(ask: Callable[[], httpx.Response]) -> dict[str, int]:

@@ -58,8 +58,8 @@ def shape(value: Any) -> Any:
 def variables(owner: Caller, wav: bytes) -> dict[str, str]:
     """The ids of a ready asset, a key and a webhook endpoint of the owner."""
     asset_id = owner.land(wav)
-    owner.finished(asset_id)
-    hook = owner.hook("https://hooks.example.com/assetdock", "asset.ready", "asset.failed")
+    owner.wait_until_finished(asset_id)
+    hook = owner.create_endpoint("https://hooks.example.com/assetdock", "asset.ready", "asset.failed")
     return {"ASSET_ID": asset_id, "API_KEY_ID": owner.mint_key()["id"], "WEBHOOK_ENDPOINT_ID": hook["id"]}
 
 
@@ -74,7 +74,7 @@ def test_example_command_returns_the_documented_response(
     if name == "restore_asset":
         owner.http.delete(f"/assets/{variables['ASSET_ID']}")
     if name == "replay_webhook_delivery":
-        variables["DELIVERY_ID"] = owner.test_hook(variables["WEBHOOK_ENDPOINT_ID"])["id"]
+        variables["DELIVERY_ID"] = owner.send_test_event(variables["WEBHOOK_ENDPOINT_ID"])["id"]
     command = SH.findall(page(owner, slug(operation)))[0]
 
     body, _, outcome = shell(CURL + command, owner, tmp_path, **variables).rpartition("\n")
@@ -138,7 +138,9 @@ def test_media_of_a_ready_asset_is_listed(owner: Caller, name: str, tmp_path: Pa
     """tests.conformance checks the responses against their models."""
     sample, data = SAMPLES[name], make(name, tmp_path).read_bytes()
 
-    asset = owner.finished(owner.land(data, type=sample.content_type.split("/")[0], content_type=sample.content_type))
+    asset = owner.wait_until_finished(
+        owner.land(data, type=sample.content_type.split("/")[0], content_type=sample.content_type)
+    )
 
     assert asset["media"]["streams"]
     assert owner.http.get("/assets").json()["items"][0]["media"] == asset["media"]

@@ -152,7 +152,7 @@ def target(owner: Caller, database: psycopg.Connection[Any]) -> dict[str, str]:
         "insert into assetdock_private.limits (owner_id, webhook_endpoints, api_keys) values (%s, 1000, 1000)",
         [owner.owner_id],
     )
-    hook = owner.hook("https://hooks.example.com/")
+    hook = owner.create_endpoint("https://hooks.example.com/")
     return {"asset_id": asset_id, "api_key_id": owner.mint_key()["id"], "webhook_endpoint_id": hook["id"]}
 
 

@@ -23,7 +23,7 @@ def events(caller: Caller, asset_id: str) -> list[tuple[Any, ...]]:
 def test_the_history_says_who_did_what_and_why(owner: Caller, worker: WorkerProcess, wav: bytes) -> None:
     holder = owner.key_holder()
     asset_id = holder.land(wav)
-    owner.finished(asset_id)
+    owner.wait_until_finished(asset_id)
     owner.http.delete(f"/assets/{asset_id}")
     owner.http.post(f"/assets/{asset_id}/restore")
 
@@ -39,7 +39,7 @@ def test_the_history_says_who_did_what_and_why(owner: Caller, worker: WorkerProc
 
 def test_the_history_of_a_failure_names_its_code(owner: Caller, worker: WorkerProcess) -> None:
     asset_id = owner.land(b"no media at all", content_type="audio/mpeg")
-    owner.finished(asset_id)
+    owner.wait_until_finished(asset_id)
 
     assert events(owner, asset_id)[-1] == ("processing", "failed", "worker", "unreadable_media")
 
@@ -61,7 +61,7 @@ def test_a_deleted_asset_is_listed_only_when_asked_for_and_comes_back_as_it_was(
     owner: Caller, worker: WorkerProcess, wav: bytes
 ) -> None:
     asset_id = owner.land(wav)
-    ready = owner.finished(asset_id)
+    ready = owner.wait_until_finished(asset_id)
 
     deleted = [owner.http.delete(f"/assets/{asset_id}") for _ in range(2)]
 
@@ -102,7 +102,7 @@ def test_a_restored_asset_that_was_being_processed_is_probed_again(
     restored = owner.http.post(f"/assets/{asset_id}/restore").json()
 
     assert (restored["state"],) == before
-    assert owner.finished(asset_id)["state"] == "ready"
+    assert owner.wait_until_finished(asset_id)["state"] == "ready"
 
 
 def test_once_the_purge_has_begun_there_is_no_way_back(owner: Caller, database: Database, wav: bytes) -> None:

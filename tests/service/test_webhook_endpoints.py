@@ -95,7 +95,7 @@ def test_a_wrong_field_is_named(owner: Caller, fields: dict[str, Any], wrong: st
     ],
 )
 def test_an_https_url_of_any_host_port_and_path_is_taken_as_it_is(owner: Caller, url: str) -> None:
-    assert owner.hook(url)["url"] == url
+    assert owner.create_endpoint(url)["url"] == url
 
 
 def test_two_missing_fields_are_both_named(owner: Caller) -> None:
@@ -120,15 +120,15 @@ def test_plain_http_is_taken_to_this_machine_only_and_only_where_a_setting_says_
 
 
 def test_an_owner_has_ten_endpoints_unless_a_limit_says_otherwise(owner: Caller) -> None:
-    endpoints = [owner.hook(URL) for _ in range(10)]
+    endpoints = [owner.create_endpoint(URL) for _ in range(10)]
 
     assert_rejected(owner.http.post("/webhook-endpoints", json=WISH), 409, "conflict")
     assert owner.http.delete(f"/webhook-endpoints/{endpoints[0]['id']}").status_code == 204
-    assert owner.hook(URL)
+    assert owner.create_endpoint(URL)
 
 
 def test_a_deleted_endpoint_is_gone_and_deleting_is_idempotent(owner: Caller, database: Database) -> None:
-    endpoint_id = owner.hook(URL)["id"]
+    endpoint_id = owner.create_endpoint(URL)["id"]
     path = f"/webhook-endpoints/{endpoint_id}"
 
     for _ in range(2):
@@ -157,7 +157,7 @@ def test_a_repeated_creation_is_a_conflict_because_the_secret_is_shown_once(owne
 
 
 def test_a_repeated_rotation_is_a_conflict_and_a_repeated_test_is_the_same_test(owner: Caller) -> None:
-    path = f"/webhook-endpoints/{owner.hook(URL)['id']}"
+    path = f"/webhook-endpoints/{owner.create_endpoint(URL)['id']}"
     headers = {"Idempotency-Key": "k2"}
 
     assert owner.http.post(f"{path}/rotate-secret", headers=headers).status_code == 200
@@ -174,7 +174,7 @@ def test_a_repeated_rotation_is_a_conflict_and_a_repeated_test_is_the_same_test(
 def test_a_rotation_shows_a_new_secret_and_when_the_old_one_ends(
     owner: Caller, database: Database, body: dict[str, int] | None, days: int
 ) -> None:
-    endpoint = owner.hook(URL)
+    endpoint = owner.create_endpoint(URL)
 
     answer = owner.http.post(f"/webhook-endpoints/{endpoint['id']}/rotate-secret", json=body)
 
@@ -191,7 +191,7 @@ def test_a_rotation_shows_a_new_secret_and_when_the_old_one_ends(
 
 
 def test_a_rotation_without_overlap_ends_the_old_secret_at_once(owner: Caller, database: Database) -> None:
-    endpoint = owner.hook(URL)
+    endpoint = owner.create_endpoint(URL)
 
     answer = owner.http.post(f"/webhook-endpoints/{endpoint['id']}/rotate-secret", json={"overlap_seconds": 0})
 
@@ -204,7 +204,7 @@ def test_a_rotation_without_overlap_ends_the_old_secret_at_once(owner: Caller, d
 
 @pytest.mark.parametrize("seconds", [-1, 604801, "60", 1.5])
 def test_an_overlap_is_a_number_of_seconds_up_to_a_week(owner: Caller, seconds: Any) -> None:
-    path = f"/webhook-endpoints/{owner.hook(URL)['id']}/rotate-secret"
+    path = f"/webhook-endpoints/{owner.create_endpoint(URL)['id']}/rotate-secret"
 
     error = assert_rejected(owner.http.post(path, json={"overlap_seconds": seconds}), 422, "validation_error")
 
@@ -212,8 +212,8 @@ def test_an_overlap_is_a_number_of_seconds_up_to_a_week(owner: Caller, seconds: 
 
 
 def test_deliveries_come_in_pages_newest_first(owner: Caller, database: Database, stranger: Caller) -> None:
-    path = f"/webhook-endpoints/{owner.hook(URL)['id']}/deliveries"
-    made = [owner.test_hook(path.split("/")[2])["id"] for _ in range(5)]
+    path = f"/webhook-endpoints/{owner.create_endpoint(URL)['id']}/deliveries"
+    made = [owner.send_test_event(path.split("/")[2])["id"] for _ in range(5)]
     seen: list[str] = []
     cursor = None
     for size in (2, 2, 1):
@@ -231,15 +231,15 @@ def test_deliveries_come_in_pages_newest_first(owner: Caller, database: Database
 
 
 def test_five_tests_may_be_on_their_way_at_once(owner: Caller, paused_worker: None) -> None:
-    endpoint = owner.hook(URL)["id"]
+    endpoint = owner.create_endpoint(URL)["id"]
     for _ in range(5):
-        owner.test_hook(endpoint)
+        owner.send_test_event(endpoint)
 
     assert_rejected(owner.http.post(f"/webhook-endpoints/{endpoint}/test"), 409, "conflict")
 
 
 def test_a_signed_out_session_leaves_no_endpoint_and_no_secret_behind(owner: Caller) -> None:
-    endpoint = owner.hook(URL)["id"]
+    endpoint = owner.create_endpoint(URL)["id"]
     answer = httpx.post(
         f"{owner.project.supabase_url}/auth/v1/logout?scope=global",
         headers={"apikey": owner.project.publishable_key, "Authorization": f"Bearer {owner.credential}"},
@@ -255,7 +255,7 @@ def test_deleting_makes_room_until_ten_times_the_limit_is_remembered(owner: Call
         "insert into assetdock_private.limits (owner_id, webhook_endpoints) values (%s, 1)", [owner.owner_id]
     )
     for _ in range(10):
-        assert owner.http.delete(f"/webhook-endpoints/{owner.hook(URL)['id']}").status_code == 204
+        assert owner.http.delete(f"/webhook-endpoints/{owner.create_endpoint(URL)['id']}").status_code == 204
 
     error = assert_rejected(owner.http.post("/webhook-endpoints", json=WISH), 409, "conflict")
 
@@ -269,8 +269,8 @@ def test_an_anonymous_user_cannot_have_endpoints(owner: Caller, database: Databa
 
 
 def test_a_delivery_is_replayed_only_through_its_own_endpoint(owner: Caller) -> None:
-    one, other = owner.hook(URL)["id"], owner.hook(URL)["id"]
-    delivery = owner.test_hook(one)["id"]
+    one, other = owner.create_endpoint(URL)["id"], owner.create_endpoint(URL)["id"]
+    delivery = owner.send_test_event(one)["id"]
 
     assert_rejected(owner.http.post(f"/webhook-endpoints/{other}/deliveries/{delivery}/replay"), 404, "not_found")
     assert_rejected(owner.http.post(f"/webhook-endpoints/{one}/deliveries/{uuid.uuid4()}/replay"), 404, "not_found")
@@ -279,7 +279,7 @@ def test_a_delivery_is_replayed_only_through_its_own_endpoint(owner: Caller) -> 
 
 
 def test_a_delivery_of_a_disabled_endpoint_is_not_replayed(owner: Caller, database: Database) -> None:
-    endpoint = owner.hook(URL)["id"]
+    endpoint = owner.create_endpoint(URL)["id"]
     row = database.execute(
         "insert into assetdock_private.webhook_deliveries (webhook_endpoint_id, event_type, occurred_at, data)"
         " values (%s, 'asset.ready', now(), '{}') returning id",
@@ -296,7 +296,7 @@ def test_a_delivery_of_a_disabled_endpoint_is_not_replayed(owner: Caller, databa
 
 
 def test_the_view_shows_own_endpoints_and_no_secret(owner: Caller, stranger: Caller) -> None:
-    endpoint = owner.hook(URL)
+    endpoint = owner.create_endpoint(URL)
     rows = []
     for caller in (owner, stranger):
         answer = caller.http.get(

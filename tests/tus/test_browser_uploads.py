@@ -73,7 +73,7 @@ def test_upload_in_chunks_of_6_mib_becomes_a_ready_asset(
     assert "done" in tab.end()
     parts = [line["progress"] for line in tab.lines if "progress" in line]
     assert parts == [6 * MIB, 12 * MIB, 18 * MIB, recording.stat().st_size]
-    asset = owner.finished(reservation["asset"]["id"])
+    asset = owner.wait_until_finished(reservation["asset"]["id"])
     assert (asset["state"], asset["size_bytes"]) == ("ready", recording.stat().st_size)
     assert asset["content_type"] == "audio/wav"
 
