@@ -89,7 +89,7 @@ def test_what_never_had_bytes_cannot_be_restored_nor_uploaded_any_more(owner: Ca
     assert_rejected(owner.http.post(f"/assets/{asset_id}/restore"), 409, "conflict")
     assert_rejected(owner.http.post(f"/assets/{asset_id}/confirm"), 410, "upload_expired")
     assert_rejected(owner.http.post(f"/assets/{asset_id}/upload-url"), 409, "asset_not_pending")
-    assert owner.upload(reservation, wav).json()["message"].startswith("This upload is over")
+    assert owner.upload(reservation, wav).json()["message"].startswith("This upload has ended")
 
 
 def test_a_restored_asset_that_was_being_processed_is_probed_again(
