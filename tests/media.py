@@ -1,4 +1,4 @@
-"""Sample media, encoded by ffmpeg at first use.
+"""Sample media that ffmpeg encodes at first use.
 
 Every sample lasts SECONDS. Audio is 44.1 kHz mono, video 320 x 240 at 30000/1001 frames per second.
 """
@@ -9,29 +9,29 @@ import wave
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 12  # longer than the tail that the worker checks, so that the check must seek
+SECONDS = 12  # longer than the tail that the worker reads, so that the worker must seek
 AAC_FRAME = 1024 / 44100
 MP3_FRAME = 1152 / 44100
 OPUS_FRAME = 0.02
-PICTURE = 1001 / 30000
-# In a container that cannot hide encoder priming, the priming frame comes before the first picture.
-PRIMED = PICTURE + AAC_FRAME
+VIDEO_FRAME = 1001 / 30000
+# Some containers cannot hide encoder priming: their audio begins one frame before the video.
+FRAME_AND_PRIMING = VIDEO_FRAME + AAC_FRAME
 
-_SOUND = ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=44100:duration={SECONDS}"]
-# A loud start and a quiet end: the bit rate varies, so an estimate from the bit rate is wrong.
-_UNEVEN = [
+_AUDIO = ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=44100:duration={SECONDS}"]
+# A loud start and a quiet end: an estimate from the bit rate of the start is wrong.
+_LOUD_THEN_QUIET = [
     *("-f", "lavfi", "-i", f"anoisesrc=sample_rate=44100:duration={SECONDS / 3}"),
     *("-f", "lavfi", "-i", f"anullsrc=sample_rate=44100:channel_layout=mono:duration={SECONDS * 2 / 3}"),
     *("-filter_complex", "[0][1]concat=n=2:v=0:a=1"),
 ]
-_PICTURES = ["-f", "lavfi", "-i", f"testsrc=size=320x240:rate=30000/1001:duration={SECONDS}"]
+_VIDEO = ["-f", "lavfi", "-i", f"testsrc=size=320x240:rate=30000/1001:duration={SECONDS}"]
 _H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-pix_fmt", "yuv420p"]
 _VP8 = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "200k"]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """How ffmpeg makes a file, and the expected result of its probe."""
+    """The ffmpeg arguments that make a file, and the expected result of its probe."""
 
     name: str
     arguments: list[str]
@@ -39,62 +39,70 @@ class Sample:
     content_type: str
     kinds: tuple[str, ...]
     frame: float  # seconds per packet, the precision of the duration
-    piped: bool = False  # written to a pipe, so the muxer cannot fill in sizes and durations
+    piped: bool = False  # ffmpeg writes to a pipe, so it cannot go back and write sizes and durations
 
 
-_BOTH = ("video", "audio")
-_AV = [*_PICTURES, *_SOUND, *_H264, "-c:a", "aac"]
-_WEBM = [*_PICTURES, *_SOUND, *_VP8, "-c:a", "libopus"]
+_AV = ("video", "audio")
+_MP4 = [*_VIDEO, *_AUDIO, *_H264, "-c:a", "aac"]
+_WEBM = [*_VIDEO, *_AUDIO, *_VP8, "-c:a", "libopus"]
 SAMPLES = {
     sample.name: sample
     for sample in (
-        Sample("moov-last.mp4", _AV, "mp4", "video/mp4", _BOTH, PICTURE),
-        Sample("moov-first.mp4", [*_AV, "-movflags", "faststart"], "mp4", "video/mp4", _BOTH, PICTURE),
+        Sample("moov-last.mp4", _MP4, "mp4", "video/mp4", _AV, VIDEO_FRAME),
+        Sample("moov-first.mp4", [*_MP4, "-movflags", "faststart"], "mp4", "video/mp4", _AV, VIDEO_FRAME),
         Sample(
             "fragments.mp4",
-            [*_AV, "-movflags", "frag_keyframe+empty_moov"],
+            [*_MP4, "-movflags", "frag_keyframe+empty_moov"],
             "mp4",
             "video/mp4",
-            _BOTH,
-            PRIMED,
+            _AV,
+            FRAME_AND_PRIMING,
         ),
-        Sample("sound.m4a", [*_SOUND, "-c:a", "aac"], "mp4", "audio/mp4", ("audio",), AAC_FRAME),
-        Sample("film.mov", _AV, "mov", "video/quicktime", _BOTH, PICTURE),
-        Sample("film.3gp", [*_AV, "-f", "3gp"], "3gp", "video/3gpp", _BOTH, PICTURE),
-        Sample("film.mkv", _AV, "matroska", "video/x-matroska", _BOTH, PRIMED),
+        Sample("sound.m4a", [*_AUDIO, "-c:a", "aac"], "mp4", "audio/mp4", ("audio",), AAC_FRAME),
+        Sample("film.mov", _MP4, "mov", "video/quicktime", _AV, VIDEO_FRAME),
+        Sample("film.3gp", [*_MP4, "-f", "3gp"], "3gp", "video/3gpp", _AV, VIDEO_FRAME),
+        Sample("film.mkv", _MP4, "matroska", "video/x-matroska", _AV, FRAME_AND_PRIMING),
         Sample(
             "late.mkv",
-            ["-itsoffset", "3", *_PICTURES, *_H264, "-copyts"],
+            ["-itsoffset", "3", *_VIDEO, *_H264, "-copyts"],
             "matroska",
             "video/x-matroska",
             ("video",),
-            PICTURE,
+            VIDEO_FRAME,
         ),
         Sample(
             "late.mp4",
-            ["-itsoffset", "3", *_PICTURES, *_H264, "-copyts"],
+            ["-itsoffset", "3", *_VIDEO, *_H264, "-copyts"],
             "mp4",
             "video/mp4",
             ("video",),
-            PICTURE,
+            VIDEO_FRAME,
         ),
-        Sample("live.mkv", [*_AV, "-f", "matroska"], "matroska", "video/x-matroska", _BOTH, PRIMED, piped=True),
-        Sample("film.webm", _WEBM, "webm", "video/webm", _BOTH, PICTURE),
+        Sample(
+            "live.mkv",
+            [*_MP4, "-f", "matroska"],
+            "matroska",
+            "video/x-matroska",
+            _AV,
+            FRAME_AND_PRIMING,
+            piped=True,
+        ),
+        Sample("film.webm", _WEBM, "webm", "video/webm", _AV, VIDEO_FRAME),
         Sample(
             "recorded.webm",
             [*_WEBM, "-f", "webm", "-live", "1"],
             "webm",
             "video/webm",
-            _BOTH,
-            PICTURE,
+            _AV,
+            VIDEO_FRAME,
             piped=True,
         ),
-        Sample("sound.webm", [*_SOUND, "-c:a", "libopus"], "webm", "audio/webm", ("audio",), OPUS_FRAME),
-        Sample("constant.mp3", _SOUND, "mp3", "audio/mpeg", ("audio",), MP3_FRAME),
-        Sample("variable.mp3", [*_UNEVEN, "-q:a", "4"], "mp3", "audio/mpeg", ("audio",), MP3_FRAME),
+        Sample("sound.webm", [*_AUDIO, "-c:a", "libopus"], "webm", "audio/webm", ("audio",), OPUS_FRAME),
+        Sample("constant.mp3", _AUDIO, "mp3", "audio/mpeg", ("audio",), MP3_FRAME),
+        Sample("variable.mp3", [*_LOUD_THEN_QUIET, "-q:a", "4"], "mp3", "audio/mpeg", ("audio",), MP3_FRAME),
         Sample(
             "constant-no-xing.mp3",
-            [*_SOUND, "-write_xing", "0"],
+            [*_AUDIO, "-write_xing", "0"],
             "mp3",
             "audio/mpeg",
             ("audio",),
@@ -102,16 +110,16 @@ SAMPLES = {
         ),
         Sample(
             "variable-no-xing.mp3",
-            [*_UNEVEN, "-q:a", "4", "-write_xing", "0"],
+            [*_LOUD_THEN_QUIET, "-q:a", "4", "-write_xing", "0"],
             "mp3",
             "audio/mpeg",
             ("audio",),
-            3 * MP3_FRAME,  # without Xing the padding is unknown
+            3 * MP3_FRAME,  # without a Xing header the padding is unknown
         ),
         Sample(
             "cover.mp3",
             [
-                *_SOUND,
+                *_AUDIO,
                 *("-f", "lavfi", "-i", "color=red:size=64x64:rate=25:duration=0.04", "-c:v", "mjpeg"),
                 *("-map", "0:a", "-map", "1:v", "-disposition:v", "attached_pic"),
             ],
@@ -120,32 +128,32 @@ SAMPLES = {
             ("audio", "data"),
             MP3_FRAME,
         ),
-        Sample("sound.wav", _SOUND, "wav", "audio/wav", ("audio",), 0.001),
-        Sample("piped.wav", [*_SOUND, "-f", "wav"], "wav", "audio/wav", ("audio",), 0.001, piped=True),
-        Sample("sound.aiff", _SOUND, "aiff", "audio/aiff", ("audio",), 0.001),
-        Sample("sound.flac", _SOUND, "flac", "audio/flac", ("audio",), 0.001),
-        Sample("piped.flac", [*_SOUND, "-f", "flac"], "flac", "audio/flac", ("audio",), 0.001, piped=True),
-        Sample("sound.ogg", [*_SOUND, "-c:a", "libopus"], "ogg", "audio/ogg", ("audio",), OPUS_FRAME),
-        Sample("sound.aac", [*_UNEVEN, "-c:a", "aac"], "aac", "audio/aac", ("audio",), 2 * AAC_FRAME),
-        Sample("sound.ac3", [*_SOUND, "-c:a", "ac3"], "ac3", "audio/ac3", ("audio",), 1536 / 44100),
-        Sample("film.ts", _AV, "mpegts", "video/mp2t", _BOTH, PRIMED),
-        Sample("film.mpg", [*_PICTURES, *_SOUND, "-c:v", "mpeg2video"], "mpeg", "video/mpeg", _BOTH, PICTURE),
+        Sample("sound.wav", _AUDIO, "wav", "audio/wav", ("audio",), 0.001),
+        Sample("piped.wav", [*_AUDIO, "-f", "wav"], "wav", "audio/wav", ("audio",), 0.001, piped=True),
+        Sample("sound.aiff", _AUDIO, "aiff", "audio/aiff", ("audio",), 0.001),
+        Sample("sound.flac", _AUDIO, "flac", "audio/flac", ("audio",), 0.001),
+        Sample("piped.flac", [*_AUDIO, "-f", "flac"], "flac", "audio/flac", ("audio",), 0.001, piped=True),
+        Sample("sound.ogg", [*_AUDIO, "-c:a", "libopus"], "ogg", "audio/ogg", ("audio",), OPUS_FRAME),
+        Sample("sound.aac", [*_LOUD_THEN_QUIET, "-c:a", "aac"], "aac", "audio/aac", ("audio",), 2 * AAC_FRAME),
+        Sample("sound.ac3", [*_AUDIO, "-c:a", "ac3"], "ac3", "audio/ac3", ("audio",), 1536 / 44100),
+        Sample("film.ts", _MP4, "mpegts", "video/mp2t", _AV, FRAME_AND_PRIMING),
+        Sample("film.mpg", [*_VIDEO, *_AUDIO, "-c:v", "mpeg2video"], "mpeg", "video/mpeg", _AV, VIDEO_FRAME),
         Sample(
             "film.avi",
-            [*_PICTURES, *_SOUND, "-c:v", "mpeg4", "-c:a", "mp3"],
+            [*_VIDEO, *_AUDIO, "-c:v", "mpeg4", "-c:a", "mp3"],
             "avi",
             "video/x-msvideo",
-            _BOTH,
-            2 * PICTURE,
+            _AV,
+            2 * VIDEO_FRAME,
         ),
-        Sample("film.wmv", [*_PICTURES, *_SOUND], "asf", "video/x-ms-wmv", _BOTH, PICTURE + 2 * 2048 / 44100),
+        Sample("film.wmv", [*_VIDEO, *_AUDIO], "asf", "video/x-ms-wmv", _AV, VIDEO_FRAME + 2 * 2048 / 44100),
         Sample(
             "film.flv",
-            [*_PICTURES, *_SOUND, "-c:v", "flv", "-c:a", "mp3"],
+            [*_VIDEO, *_AUDIO, "-c:v", "flv", "-c:a", "mp3"],
             "flv",
             "video/x-flv",
-            _BOTH,
-            2 * PICTURE,
+            _AV,
+            2 * VIDEO_FRAME,
         ),
     )
 }
@@ -153,7 +161,7 @@ SUBRIP = "1\n00:00:01,000 --> 00:00:02,500\nFirst\n\n2\n00:00:05,000 --> 00:00:0
 
 
 def make(name: str, folder: Path) -> Path:
-    """Returns the sample of that name in `folder`, and makes it if it is missing."""
+    """The path of a sample in `folder`. Encodes the sample if it is missing."""
     path = folder / name
     if path.exists():
         return path
@@ -162,15 +170,15 @@ def make(name: str, folder: Path) -> Path:
     sample = SAMPLES[name]
     command = [ffmpeg, "-v", "error", "-nostdin", "-threads", "1", *sample.arguments]
     if sample.piped:
-        made = subprocess.run([*command, "pipe:1"], check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        path.write_bytes(made.stdout)
+        encoded = subprocess.run([*command, "pipe:1"], check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        path.write_bytes(encoded.stdout)
     else:
         subprocess.run([*command, str(path)], check=True, stdin=subprocess.DEVNULL, timeout=60)
     return path
 
 
 def silence(path: Path, seconds: int, rate: int = 8000) -> Path:
-    """Writes a WAV of 16-bit mono silence without ffmpeg."""
+    """Writes a WAV of 16-bit mono silence, `rate` in hertz, without ffmpeg."""
     with wave.open(str(path), "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
@@ -179,12 +187,12 @@ def silence(path: Path, seconds: int, rate: int = 8000) -> Path:
     return path
 
 
-def with_long_titles(folder: Path, name: str) -> Path:
-    """An .mp4 or .mkv with SECONDS of video and a minute of titles: its header claims a minute."""
+def with_long_subtitles(folder: Path, name: str) -> Path:
+    """Makes an .mp4 or .mkv with SECONDS of video and subtitles of one minute. Its header claims one minute."""
     path = folder / name
-    film, titles = make("moov-first.mp4", folder), folder / "long.srt"
-    titles.write_text("1\n00:00:01,000 --> 00:01:00,000\nThe end\n")
+    film, subtitles = make("moov-first.mp4", folder), folder / "long.srt"
+    subtitles.write_text("1\n00:00:01,000 --> 00:01:00,000\nThe end\n")
     codec = "mov_text" if path.suffix == ".mp4" else "srt"
-    joined = ["ffmpeg", "-y", "-v", "error", "-nostdin", "-i", str(film), "-i", str(titles), "-c", "copy"]
-    subprocess.run([*joined, "-c:s", codec, str(path)], check=True, timeout=60)
+    command = ["ffmpeg", "-y", "-v", "error", "-nostdin", "-i", str(film), "-i", str(subtitles), "-c", "copy"]
+    subprocess.run([*command, "-c:s", codec, str(path)], check=True, timeout=60)
     return path

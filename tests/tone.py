@@ -1,4 +1,4 @@
-"""A real WAV file, made with the standard library."""
+"""Generates WAV files with the standard library."""
 
 import array
 import io
@@ -7,7 +7,7 @@ import wave
 
 
 def tone(seconds: float, *, rate: int = 8000) -> bytes:
-    """A 440 Hz sine, 16 bit mono. Its duration is exactly `round(seconds * rate) / rate`."""
+    """A WAV of a 440 Hz sine, 16-bit mono, `rate` in hertz. Lasts exactly `round(seconds * rate) / rate` seconds."""
     count = round(seconds * rate)
     samples = array.array("h", (int(12000 * math.sin(2 * math.pi * 440 * n / rate)) for n in range(count)))
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Fixtures: both ffprobes, media files, and a storage server."""
+"""Fixtures: both supported ffprobes, a folder of samples, a storage server and an MP3 encoder."""
 
 import asyncio
 import shutil
@@ -29,36 +29,36 @@ def ffprobe(request: pytest.FixtureRequest) -> Ffprobe:
 
 @pytest.fixture(scope="session")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of samples. A test creates the samples it needs."""
+    """The folder of samples. Each test creates the samples that it needs."""
     return tmp_path_factory.mktemp("media")
 
 
 @pytest.fixture
 def storage(media: Path) -> Iterator[Storage]:
-    """A storage that serves the samples."""
+    """A storage server that serves the samples."""
     with serving(media) as running:
         yield running
 
 
 @pytest.fixture
 def limits() -> Limits:
-    """Short limits, so that a hanging test fails soon."""
+    """Short limits, so that a hanging program fails its test soon."""
     return Limits(seconds=20, measure_seconds=20, stall_seconds=5)
 
 
 @pytest.fixture(scope="session")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
-    """Encodes noise of changing volume as an MP3 of the given seconds."""
+def encode_mp3(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
+    """Encodes noise of varying volume as an MP3 of the given seconds. The arguments are options of ffmpeg."""
     folder = tmp_path_factory.mktemp("mp3")
-    made: dict[tuple[int, tuple[str, ...]], bytes] = {}
+    encoded: dict[tuple[int, tuple[str, ...]], bytes] = {}
 
-    def encoded(seconds: int, *arguments: str) -> bytes:
-        if (seconds, arguments) not in made:
-            path = folder / f"{len(made)}.mp3"
+    def encode(seconds: int, *arguments: str) -> bytes:
+        if (seconds, arguments) not in encoded:
+            path = folder / f"{len(encoded)}.mp3"
             noise = f"anoisesrc=sample_rate=44100:duration={seconds}:seed=7,volume='abs(sin(t/3))':eval=frame"
             command = ["ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", noise, *arguments, str(path)]
             subprocess.run(command, check=True, timeout=60)
-            made[seconds, arguments] = path.read_bytes()
-        return made[seconds, arguments]
+            encoded[seconds, arguments] = path.read_bytes()
+        return encoded[seconds, arguments]
 
-    return encoded
+    return encode

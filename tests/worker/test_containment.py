@@ -1,4 +1,4 @@
-"""The limits of a sandboxed program, and its cleanup."""
+"""The limits of a sandboxed program, and the cleanup of its processes."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ QUICK = Limits(seconds=20, measure_seconds=20, memory_bytes=512 * 1024 * 1024)
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[[str], Path]:
-    """Makes a program of Python source."""
+    """Writes an executable program from Python source."""
 
     def write(source: str) -> Path:
         path = tmp_path / "program"
@@ -37,49 +37,50 @@ def program(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def contain(path: Path, *arguments: str, limits: Limits = QUICK) -> tuple[ProcessResult, bytes]:
-    """Runs a program to its end; how it ended, and what it printed."""
-    printed = bytearray()
-    ending = asyncio.run(
+    """Runs a program until it ends. Returns its result and its standard output."""
+    output = bytearray()
+    result = asyncio.run(
         run(
             [str(path), *arguments],
             limits=limits,
             seconds=limits.seconds,
             environment={"KEPT": "yes"},
-            receive=printed.extend,
+            receive=output.extend,
             capacity=limits.output_bytes,
         )
     )
-    return ending, bytes(printed)
+    return result, bytes(output)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process runs; a zombie its own parent has yet to reap doesn't."""
+    """Whether the process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
 
 
-def dies(pid: int, within: float = 10) -> bool:
+def ends(pid: int, within: float = 10) -> bool:
+    """Whether the process ends within the given seconds."""
     deadline = time.monotonic() + within
     while is_alive(pid):
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.01)  # between two looks
+        time.sleep(0.01)
     return True
 
 
 def probed_by(path: Path, storage: Storage, limits: Limits = QUICK) -> Report:
-    """The report when `path` is the ffprobe."""
+    """The report of a probe that runs `path` as ffprobe."""
     return asyncio.run(probe(storage.url("any"), ffprobe=Ffprobe(path), limits=limits))
 
 
 def test_the_program_inherits_no_variables_of_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_WORKER_TOKEN", "secret")
 
-    _, printed = contain(Path("/usr/bin/env"))
+    _, output = contain(Path("/usr/bin/env"))
 
-    assert printed == b"KEPT=yes\n"
+    assert output == b"KEPT=yes\n"
 
 
 def test_limits_are_set_before_the_program_starts(program: Callable[[str], Path]) -> None:
@@ -92,9 +93,9 @@ def test_limits_are_set_before_the_program_starts(program: Callable[[str], Path]
         "print(sorted(os.listdir('/proc/self/fd')))\n"
     )
 
-    _, printed = contain(program(source))
+    _, output = contain(program(source))
 
-    assert printed.decode().splitlines() == [
+    assert output.decode().splitlines() == [
         "(0, 0)",
         "(0, 0)",
         "(32, 32)",
@@ -102,7 +103,7 @@ def test_limits_are_set_before_the_program_starts(program: Callable[[str], Path]
         f"({QUICK.memory_bytes}, {QUICK.memory_bytes})",
         "True True / b''",
         "['1']",
-        "['0', '1', '2', '3']",  # 3 is the listing's own
+        "['0', '1', '2', '3']",  # listdir itself opens 3
     ]
 
 
@@ -111,36 +112,36 @@ def test_keeps_a_lower_inherited_limit(program: Callable[[str], Path]) -> None:
         "import asyncio, resource, sys\n"
         "from assetdock_server.media.sandbox.run import Limits, run\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (40, 40))\n"
-        "ending = asyncio.run(run([sys.argv[1]], limits=Limits(), seconds=60, environment={},"
+        "result = asyncio.run(run([sys.argv[1]], limits=Limits(), seconds=60, environment={},"
         " receive=lambda piece: print(piece.decode(), end=''), capacity=100))\n"
-        "print(ending)\n"
+        "print(result)\n"
     )
     limits = program("import resource\nprint(resource.getrlimit(resource.RLIMIT_CPU))\n")
 
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", source, str(limits)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
 
-    assert done.stdout.splitlines()[0] == "(40, 40)", done.stdout
+    assert process.stdout.splitlines()[0] == "(40, 40)", process.stdout
 
 
 def test_passes_variables_and_arguments_unchanged(program: Callable[[str], Path]) -> None:
-    odd = ["--", "a b", "$(id)", "'\"", "", "A=1", "-c"]
+    arguments = ["--", "a b", "$(id)", "'\"", "", "A=1", "-c"]
 
-    ending, printed = contain(program("import os, sys\nprint(sys.argv[1:], os.environ['KEPT'])\n"), *odd)
+    result, output = contain(program("import os, sys\nprint(sys.argv[1:], os.environ['KEPT'])\n"), *arguments)
 
-    assert printed.decode() == f"{odd} yes\n"
-    assert ending.status == 0
+    assert output.decode() == f"{arguments} yes\n"
+    assert result.status == 0
 
 
 def test_kills_a_program_that_hangs(program: Callable[[str], Path], storage: Storage) -> None:
     hanging = program("import time\ntime.sleep(600)\n")
-    began = time.monotonic()
+    started_at = time.monotonic()
 
     report = probed_by(hanging, storage, replace(QUICK, seconds=0.5))
 
     assert report == ReadFailure("timed_out")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started_at < 5
 
 
 def test_kills_a_program_that_exceeds_its_cpu_limit(program: Callable[[str], Path], storage: Storage) -> None:
@@ -157,13 +158,13 @@ def test_kills_a_program_that_prints_endlessly(stream: int, program: Callable[[s
 
 
 def test_limits_the_memory_of_a_program(program: Callable[[str], Path], storage: Storage) -> None:
-    report = probed_by(program("held = []\nwhile True: held.append(bytearray(1 << 24))\n"), storage)
+    report = probed_by(program("blocks = []\nwhile True: blocks.append(bytearray(1 << 24))\n"), storage)
 
     assert report == ReadFailure("crashed")
 
 
-# In a process of its own: RUSAGE_CHILDREN is the largest of all the children there ever were.
-MEASURED = """
+# Runs in a new process, because RUSAGE_CHILDREN reports the maximum over all earlier children.
+MEASURE = """
 import asyncio, resource, sys
 from pathlib import Path
 from assetdock_server.media.binary import Ffprobe
@@ -177,14 +178,14 @@ print(report.reason, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 10
 
 def test_limits_the_memory_of_a_decompression_bomb(ffprobe: Ffprobe, storage: Storage, media: Path) -> None:
     (media / "bomb.mov").write_bytes(bomb(unpacked=640, claimed=640 * MIB))
-    limit = 448 * MIB  # the libraries of Debian's build take 300 MB of address space
+    limit = 448 * MIB  # the libraries of Debian's ffprobe use 300 MB of address space
 
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED, str(ffprobe.path), storage.url("bomb.mov"), str(limit)],
+    process = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(ffprobe.path), storage.url("bomb.mov"), str(limit)],
         cwd=ROOT, capture_output=True, text=True, check=True, timeout=30,
     )  # fmt: skip
 
-    reason, used = done.stdout.split()
+    reason, used = process.stdout.split()
     assert reason == "crashed"
     assert int(used) < limit
 
@@ -205,11 +206,12 @@ def test_a_program_that_cannot_start_is_a_transient_error(tmp_path: Path, storag
 
 
 def test_a_program_cannot_write_files(program: Callable[[str], Path], tmp_path: Path) -> None:
-    contain(program(f"open({str(tmp_path / 'loot')!r}, 'w').write('x' * 100)\n"))
+    contain(program(f"open({str(tmp_path / 'written')!r}, 'w').write('x' * 100)\n"))
 
-    assert (tmp_path / "loot").read_bytes() == b""
+    assert (tmp_path / "written").read_bytes() == b""
 
 
+PRINT_PID_AND_HANG = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n"
 FORKING = (
     "import os, sys, time\n"
     "child = os.fork()\n"
@@ -226,23 +228,23 @@ def test_kills_children_when_the_program_exits(
     if not pidfd:  # as on macOS
         monkeypatch.delattr(os, "pidfd_open")
 
-    ending, printed = contain(program(FORKING))
+    result, output = contain(program(FORKING))
 
-    assert ending.how == "exited"
-    assert dies(int(printed))
+    assert result.how == "exited"
+    assert ends(int(output))
 
 
 def test_kills_children_when_the_program_times_out(program: Callable[[str], Path]) -> None:
-    ending, printed = contain(program(FORKING), "wait", limits=replace(QUICK, seconds=1))
+    result, output = contain(program(FORKING), "wait", limits=replace(QUICK, seconds=1))
 
-    assert ending.how == "timed_out"
-    assert dies(int(printed))
+    assert result.how == "timed_out"
+    assert ends(int(output))
 
 
 def test_cancellation_kills_and_reaps_the_program(program: Callable[[str], Path]) -> None:
-    path = program("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
+    path = program(PRINT_PID_AND_HANG)
 
-    async def cancelled() -> int:
+    async def start_and_cancel() -> int:
         started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         running = asyncio.create_task(
             run(
@@ -260,15 +262,15 @@ def test_cancellation_kills_and_reaps_the_program(program: Callable[[str], Path]
             await running
         return pid
 
-    pid = asyncio.run(cancelled())
+    pid = asyncio.run(start_and_cancel())
 
     with pytest.raises(ProcessLookupError):  # not even a zombie
         os.kill(pid, 0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a process with its parent")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can kill a process when its parent ends")
 def test_a_killed_worker_leaves_no_process(program: Callable[[str], Path], tmp_path: Path) -> None:
-    path = program("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
+    path = program(PRINT_PID_AND_HANG)
     worker = (
         "import asyncio\n"
         "from assetdock_server.media.sandbox.run import Limits, run\n"
@@ -276,19 +278,19 @@ def test_a_killed_worker_leaves_no_process(program: Callable[[str], Path], tmp_p
         " receive=lambda piece: print(piece.decode(), flush=True), capacity=100))\n"
     )
     command = [sys.executable, "-c", worker]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout
         pid = int(process.stdout.readline())
         assert is_alive(pid)
 
         process.send_signal(signal.SIGKILL)
 
-        assert dies(pid)
+        assert ends(pid)
 
 
 def test_leaves_no_file_descriptor_open() -> None:
     contain(Path("/usr/bin/env"))
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count is all
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only the count is needed
 
     for _ in range(5):
         contain(Path("/usr/bin/env"))

@@ -1,4 +1,4 @@
-"""Streams and durations of every format, and of truncated files."""
+"""The streams and the duration that a probe reports: of every format, of truncated files and of other bytes."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from assetdock_server.media.ffprobe import probe
 from assetdock_server.media.report import Media, ReadFailure
 from assetdock_server.media.sandbox.run import Limits, run
 from assetdock_server.media.verdict import Failed, Ready, judge
-from tests.media import PICTURE, SAMPLES, SECONDS, SUBRIP, Sample, make, silence, with_long_titles
+from tests.media import SAMPLES, SECONDS, SUBRIP, VIDEO_FRAME, Sample, make, silence, with_long_subtitles
 from tests.worker.storage import Storage
 
 
@@ -37,14 +37,14 @@ def test_reports_the_duration_of_every_format(
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
-def test_a_truncated_file_fails_or_lasts_as_long_as_its_rest(
+def test_a_truncated_file_fails_or_has_the_duration_of_its_remaining_bytes(
     sample: Sample, share: float, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     whole = make(sample.name, storage.folder).read_bytes()
-    cut = storage.folder / f"{share}-{sample.name}"
-    cut.write_bytes(whole[: int(len(whole) * share)])
+    truncated = storage.folder / f"{share}-{sample.name}"
+    truncated.write_bytes(whole[: int(len(whole) * share)])
 
-    report = asyncio.run(probe(storage.url(cut.name), ffprobe=ffprobe, limits=limits))
+    report = asyncio.run(probe(storage.url(truncated.name), ffprobe=ffprobe, limits=limits))
 
     if isinstance(report, ReadFailure):
         assert report.reason in ("unreadable", "truncated")
@@ -52,7 +52,7 @@ def test_a_truncated_file_fails_or_lasts_as_long_as_its_rest(
     if report.duration is None:
         assert isinstance(judge("audio", report), Failed)
         return
-    assert report.duration < SECONDS, "the header was believed"
+    assert report.duration < SECONDS, "it is the duration in the header"
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -66,24 +66,21 @@ def test_a_truncated_file_fails_or_lasts_as_long_as_its_rest(
 def test_probes_an_ordinary_file_with_one_ffprobe(
     name: str, declared: bool, storage: Storage, limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Starting the one on PATH costs more than what it does; npm's starts in no time, and takes more passes."""
+    """Debian's ffprobe takes longer to start than to read. npm's starts at once, and may run more often."""
     ffprobe = asyncio.run(find(storage.folder))
     make(name, storage.folder)
-    starts: list[object] = []
+    runs: list[object] = []
 
-    def counted(*arguments: Any, **options: Any) -> Any:
-        starts.append(arguments)
+    def counting_run(*arguments: Any, **options: Any) -> Any:
+        runs.append(arguments)
         return run(*arguments, **options)
 
-    monkeypatch.setattr("assetdock_server.media.ffprobe.run", counted)
+    monkeypatch.setattr("assetdock_server.media.ffprobe.run", counting_run)
 
-    asyncio.run(
-        probe(
-            storage.url(name), ffprobe=ffprobe, limits=limits, declared=SAMPLES[name].content_type if declared else None
-        )
-    )
+    content_type = SAMPLES[name].content_type if declared else None
+    asyncio.run(probe(storage.url(name), ffprobe=ffprobe, limits=limits, declared=content_type))
 
-    assert len(starts) == 1
+    assert len(runs) == 1
 
 
 @pytest.mark.parametrize(
@@ -94,29 +91,29 @@ def test_a_file_with_fewer_samples_than_it_claims_is_truncated(
     name: str, share: float, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     whole = make(name, storage.folder).read_bytes()
-    cut = storage.folder / f"{share}-{name}"
-    cut.write_bytes(whole[: int(len(whole) * share)])
+    truncated = storage.folder / f"{share}-{name}"
+    truncated.write_bytes(whole[: int(len(whole) * share)])
 
-    assert asyncio.run(probe(storage.url(cut.name), ffprobe=ffprobe, limits=limits)) == ReadFailure("truncated")
+    assert asyncio.run(probe(storage.url(truncated.name), ffprobe=ffprobe, limits=limits)) == ReadFailure("truncated")
 
 
-@pytest.mark.parametrize("name", ["long-titles.mp4", "long-titles.mkv"])
-def test_a_film_with_longer_titles_is_not_truncated(
+@pytest.mark.parametrize("name", ["long-subtitles.mp4", "long-subtitles.mkv"])
+def test_a_video_with_longer_subtitles_is_not_truncated(
     name: str, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
-    """It claims more than its pictures last, as one that was cut does."""
-    with_long_titles(storage.folder, name)
+    """Its header claims more than the duration of the video, as the header of a truncated file does."""
+    with_long_subtitles(storage.folder, name)
 
     report = asyncio.run(probe(storage.url(name), ffprobe=ffprobe, limits=limits))
 
     assert isinstance(report, Media)
-    assert float(report.duration or 0) == pytest.approx(SECONDS, abs=2 * PICTURE)
+    assert float(report.duration or 0) == pytest.approx(SECONDS, abs=2 * VIDEO_FRAME)
 
 
 @pytest.mark.parametrize("claimed", [0, 0x7F000000 // 2])
 def test_measures_an_aiff_without_a_size(claimed: int, ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     sound = bytearray(make("sound.aiff", storage.folder).read_bytes())
-    frames = sound.index(b"COMM") + 10  # after the chunk's size and the number of channels
+    frames = sound.index(b"COMM") + 10  # after the chunk's name, its size and the number of channels
     sound[frames : frames + 4] = claimed.to_bytes(4, "big")
     half = sound[: 54 + (len(sound) - 54) // 2]
     (storage.folder / "half.aiff").write_bytes(half)
@@ -127,19 +124,19 @@ def test_measures_an_aiff_without_a_size(claimed: int, ffprobe: Ffprobe, storage
     assert report.duration == Decimal("6.000")
 
 
-@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("has_count", [True, False])
 def test_a_flac_with_too_few_samples_is_truncated_and_one_without_a_count_is_measured(
-    counted: bool, ffprobe: Ffprobe, storage: Storage, limits: Limits
+    has_count: bool, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
     sound = bytearray(make("sound.flac", storage.folder).read_bytes())
-    if not counted:  # STREAMINFO: 36 bits from the middle of byte 21 on
+    if not has_count:  # in STREAMINFO: 36 bits from the middle of byte 21 of the file
         sound[21] &= 0xF0
         sound[22:26] = bytes(4)
-    (storage.folder / "cut.flac").write_bytes(sound[: len(sound) // 2])
+    (storage.folder / "truncated.flac").write_bytes(sound[: len(sound) // 2])
 
-    report = asyncio.run(probe(storage.url("cut.flac"), ffprobe=ffprobe, limits=limits))
+    report = asyncio.run(probe(storage.url("truncated.flac"), ffprobe=ffprobe, limits=limits))
 
-    if counted:
+    if has_count:
         assert report == ReadFailure("truncated")
     else:
         assert isinstance(report, Media)
@@ -180,9 +177,9 @@ def test_describes_every_stream_of_a_video(ffprobe: Ffprobe, storage: Storage, l
     report = asyncio.run(probe(storage.url("moov-last.mp4"), ffprobe=ffprobe, limits=limits))
 
     assert isinstance(report, Media)
-    shown = report.as_json()
-    assert shown["container"] == "mp4"
-    assert isinstance(shown["bit_rate"], int)
+    document = report.as_json()
+    assert document["container"] == "mp4"
+    assert isinstance(document["bit_rate"], int)
     video, audio = (stream.as_json() for stream in report.streams)
     assert {**video, "bit_rate": None} == {
         "kind": "video",
@@ -199,18 +196,19 @@ def test_describes_every_stream_of_a_video(ffprobe: Ffprobe, storage: Storage, l
         "sample_rate": 44100,
         "bit_rate": None,
     }
-    assert 1 / float(str(video["frame_rate"])) == pytest.approx(PICTURE, abs=1e-4)
+    assert 1 / float(str(video["frame_rate"])) == pytest.approx(VIDEO_FRAME, abs=1e-4)
 
 
 def test_reports_the_rotation_of_a_portrait_video(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
-    film = make("moov-first.mp4", storage.folder).read_bytes()
+    video = make("moov-first.mp4", storage.folder).read_bytes()
     one, zero = (1 << 16).to_bytes(4, "big"), bytes(4)
-    level = one + zero + zero + zero + one + zero  # ISO 14496-12, 8.3.2: the first six of a track's matrix
-    upright = zero + one + zero + (-1 << 16).to_bytes(4, "big", signed=True) + zero + zero  # as phones write it
-    track = film.index(b"tkhd")
-    (storage.folder / "upright.mp4").write_bytes(film[:track] + film[track:].replace(level, upright, 1))
+    unrotated = one + zero + zero + zero + one + zero  # ISO 14496-12, 8.3.2: the first six numbers of a track's matrix
+    # Phones write this matrix for portrait.
+    rotated = zero + one + zero + (-1 << 16).to_bytes(4, "big", signed=True) + zero + zero
+    track = video.index(b"tkhd")
+    (storage.folder / "portrait.mp4").write_bytes(video[:track] + video[track:].replace(unrotated, rotated, 1))
 
-    report = asyncio.run(probe(storage.url("upright.mp4"), ffprobe=ffprobe, limits=limits))
+    report = asyncio.run(probe(storage.url("portrait.mp4"), ffprobe=ffprobe, limits=limits))
 
     assert isinstance(report, Media)
     assert report.streams[0].as_json()["rotation"] == 90
@@ -218,9 +216,9 @@ def test_reports_the_rotation_of_a_portrait_video(ffprobe: Ffprobe, storage: Sto
 
 NOISE = random.Random(20261124)  # noqa: S311 - not a secret
 NOT_MEDIA = {
-    "nothing": b"",
+    "empty": b"",
     "one byte": b"\0",
-    "text": b"This is an ordinary letter, whatever its name says.\n" * 40,
+    "text": b"This is plain text in a file with the name of an MP3.\n" * 40,
     "HTML": b"<!doctype html><html><body>404</body></html>",
     "SubRip without a cue": b"1\n\n2\n\n",
     "a picture": bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"),
@@ -232,9 +230,9 @@ NOT_MEDIA = {
 def test_bytes_that_are_not_media_are_unreadable(
     content: bytes, ffprobe: Ffprobe, storage: Storage, limits: Limits
 ) -> None:
-    (storage.folder / "letter.mp3").write_bytes(content)
+    (storage.folder / "not-media.mp3").write_bytes(content)
 
-    report = asyncio.run(probe(storage.url("letter.mp3"), ffprobe=ffprobe, limits=limits))
+    report = asyncio.run(probe(storage.url("not-media.mp3"), ffprobe=ffprobe, limits=limits))
 
     for asset_type in ("audio", "video", "rendered_video", "cut_file"):
         verdict = judge(asset_type, report)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from assetdock_server.media.mp3.frames import Frame, Tag
-from tests.worker.mp3s import forged
+from tests.worker.mp3s import forge_frame_count
 
 
 @pytest.mark.parametrize(
@@ -13,14 +13,16 @@ from tests.worker.mp3s import forged
     ["fffb00c4", "fffbf0c4", "fffb9cc4", "ffeb90c4", "fffd90c4", "ffff90c4", "fff990c4", "fe7b90c4", "fffb90"],
 )
 def test_rejects_invalid_frame_headers(header: str) -> None:
-    """Free format, invalid bit rate, sampling rate and version; layers II, I and none; no frame, and half a frame. A
-    frame of size zero would make the parser loop."""
+    """Free format; invalid bit rate, sampling rate and version; layers II, I and reserved; no sync word; three bytes.
+
+    A frame of size zero would make the parser loop.
+    """
     assert Frame.at(bytes.fromhex("fffb90c4"), 0) == Frame(3, 44100, 128_000, padded=False, mono=True)
     assert Frame.at(bytes.fromhex(header), 0) is None
 
 
-# The first bytes of two files that LAME 3.100 encoded from the same two minutes.
-MADE_BY_LAME = {
+# The first bytes, and the size, of two files that LAME 3.100 encoded from the same two minutes of audio.
+ENCODED_BY_LAME = {
     "mono": (
         "fffb90c4000000000000000000000000000000000058696e670000000f000011f3000f9968000102030506070a0c1013171b1e2225282b2c2d"
         "2e30313235383c4043474a4d50545657585a5b5c5d6164686b6f7375797c80818283848687898d9094979a9da1a5a8abacadaeafb1b2b5b9bc"
@@ -38,9 +40,9 @@ MADE_BY_LAME = {
 }
 
 
-@pytest.mark.parametrize("channels", MADE_BY_LAME)
+@pytest.mark.parametrize("channels", ENCODED_BY_LAME)
 def test_reads_the_tag_of_lame(channels: str) -> None:
-    digits, size = MADE_BY_LAME[channels]
+    digits, size = ENCODED_BY_LAME[channels]
     head = bytes.fromhex(digits)
     frame = Frame.at(head, 0)
 
@@ -49,16 +51,16 @@ def test_reads_the_tag_of_lame(channels: str) -> None:
     assert Tag.of(head[:60] + b"\x77" + head[61:], frame) == Tag(frames=4595, size=size, intact=False)
 
 
-def test_verifies_the_checksums_of_lame_and_libavformat(sound: Callable[..., bytes]) -> None:
-    """The checksums differ for mono, where the tag starts earlier: libavformat's covers its own bytes."""
-    of_libavformat = sound(60, "-b:a", "192k")
-    of_lame = forged(of_libavformat, 1, sealed=True)
-    broken = bytearray(of_lame)
-    broken[of_lame.find(b"Info") + 20] ^= 1  # in the table of contents
+def test_verifies_the_checksums_of_lame_and_libavformat(encode_mp3: Callable[..., bytes]) -> None:
+    """For mono, whose tag begins earlier, the checksums differ: libavformat's also covers its own two bytes."""
+    by_libavformat = encode_mp3(60, "-b:a", "192k")
+    by_lame = forge_frame_count(by_libavformat, 1, valid_checksum=True)
+    broken = bytearray(by_lame)
+    broken[by_lame.find(b"Info") + 20] ^= 1  # in the table of contents
 
-    assert of_lame != of_libavformat
-    begin = of_lame.find(b"Info") - 21
-    for data, intact in ((of_libavformat, True), (of_lame, True), (bytes(broken), False)):
+    assert by_lame != by_libavformat
+    begin = by_lame.find(b"Info") - 21
+    for data, intact in ((by_libavformat, True), (by_lame, True), (bytes(broken), False)):
         frame = Frame.at(data, begin)
         assert frame is not None
         assert frame.mono
