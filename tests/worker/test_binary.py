@@ -1,4 +1,4 @@
-"""What the worker asks of the program it found, and in which order its libraries are searched."""
+"""The libraries that the worker preloads into the ffprobe that it found."""
 
 import asyncio
 import re
@@ -13,24 +13,24 @@ BINDING = re.compile(r"binding file (\S+) \[\d+\] to (\S+) \[\d+\]: normal symbo
 
 
 def bindings(path: Path, environment: dict[str, str]) -> dict[tuple[str, str, str], str]:
-    """(who asks, name, version) → the library that glibc's loader leads it to, for all names there are."""
-    debug = {"LD_DEBUG": "bindings", "LD_BIND_NOW": "1"}
-    done = subprocess.run([path, "-version"], env=debug | environment, capture_output=True, check=True, timeout=60)
-    found = BINDING.findall(done.stderr.decode("latin-1"))
-    return {(file, name, version): target for file, target, name, version in found}
+    """Maps each (file, symbol, version) of a program to the library that glibc's loader binds the symbol to."""
+    environment = {"LD_DEBUG": "bindings", "LD_BIND_NOW": "1"} | environment
+    process = subprocess.run([path, "-version"], env=environment, capture_output=True, check=True, timeout=60)
+    found = BINDING.findall(process.stderr.decode("latin-1"))
+    return {(file, symbol, version): library for file, library, symbol, version in found}
 
 
-def test_every_name_leads_to_the_same_library_after_a_shorter_search() -> None:
+def test_preloading_binds_every_symbol_to_the_same_library() -> None:
     ffprobe = asyncio.run(find(ROOT))
     assert ffprobe.environment["LD_PRELOAD"].split(":") == list(PRELOADED)
 
-    searched_in_order = bindings(ffprobe.path, {})
+    without_preloading = bindings(ffprobe.path, {})
 
-    assert len(searched_in_order) > 10_000
-    assert bindings(ffprobe.path, {"LD_PRELOAD": ffprobe.environment["LD_PRELOAD"]}) == searched_in_order
+    assert len(without_preloading) > 10_000
+    assert bindings(ffprobe.path, {"LD_PRELOAD": ffprobe.environment["LD_PRELOAD"]}) == without_preloading
 
 
-def test_a_build_that_needs_other_libraries_is_left_as_it_is(tmp_path: Path) -> None:
+def test_does_not_preload_into_a_build_with_other_libraries(tmp_path: Path) -> None:
     static = asyncio.run(find(ROOT, {"ASSETDOCK_FFPROBE": str(from_npm(ROOT))}))
     assert "LD_PRELOAD" not in static.environment
 
@@ -40,12 +40,12 @@ def test_a_build_that_needs_other_libraries_is_left_as_it_is(tmp_path: Path) -> 
     assert "LD_PRELOAD" not in asyncio.run(find(ROOT, {"ASSETDOCK_FFPROBE": str(other)})).environment
 
 
-def test_what_is_searched_first_is_for_the_program_alone(limits: Limits) -> None:
-    """Those that start it on the way have libraries of their own, and a complaint of each would look like its own."""
+def test_preloads_into_the_program_and_not_into_its_starters(limits: Limits) -> None:
+    """The starters need other libraries. The loader writes one error in each process that has the variable."""
     environment = {"LD_PRELOAD": "absent.so"}
 
-    ending = asyncio.run(
+    result = asyncio.run(
         run(["/bin/true"], limits=limits, seconds=20, environment=environment, receive=lambda _: None, capacity=0)
     )
 
-    assert ending.errors.count(b"absent.so") == 1
+    assert result.errors.count(b"absent.so") == 1

@@ -45,13 +45,13 @@ def test_reports_whether_it_is_idle_and_leases_nothing_beside_an_exclusive_job()
         await eventually_in_loop(lambda: len(queue.calls) == 2)
         gates["ordinary"].set()
         await eventually_in_loop(lambda: len(queue.calls) == 3)
-        await asyncio.sleep(0.5)  # two polls and a half
-        leased_beside_it = len(queue.calls)
+        await asyncio.sleep(0.5)  # two and a half polling intervals
+        calls_during_exclusive_job = len(queue.calls)
         gates["exclusive"].set()
         await eventually_in_loop(lambda: len(queue.calls) == 4)
         stopping.set()
         await worker
-        assert leased_beside_it == 3
+        assert calls_during_exclusive_job == 3
 
     asyncio.run(scenario())
 
@@ -71,16 +71,16 @@ def test_prefetches_jobs_while_running_jobs_are_fast_and_none_behind_a_long_job(
 
     async def scenario() -> None:
         stopping = asyncio.Event()
-        monkeypatch.setattr("assetdock_server.worker.loop.BUSY_POLL", 60)  # after a full batch it polls at once
+        monkeypatch.setattr("assetdock_server.worker.loop.BUSY_POLL", 60)  # the worker polls at once after a full batch
         worker = asyncio.create_task(
             Worker(cast(Any, queue), {"probe": handler}, 2, stopping, prefetched=("probe",)).run()
         )
         await eventually_in_loop(lambda: len(queue.calls) == 2)
-        await asyncio.sleep(0.5)  # three jobs run, one of them prefetched, and then all are old
+        await asyncio.sleep(0.5)  # three jobs run, one of them prefetched, and all pass PREFETCH_SECONDS
         assert queue.calls == [(2, True), (2, False)]
         gates["a"].set()
         await asyncio.sleep(0.3)
-        assert queue.calls == [(2, True), (2, False)], "two long jobs use the whole capacity"
+        assert queue.calls == [(2, True), (2, False)], "two long jobs use all slots"
         gates["b"].set()
         await eventually_in_loop(lambda: len(queue.calls) == 3)
         stopping.set()

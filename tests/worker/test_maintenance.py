@@ -13,7 +13,7 @@ from assetdock_server.worker.maintenance import run_maintenance
 
 
 class ScriptedQueue:
-    """A queue that returns or raises the given results, one per call, and then an empty list."""
+    """A queue whose maintenance returns or raises the given results, one per call, and then returns an empty list."""
 
     def __init__(self, *results: list[str] | Exception) -> None:
         self._results = list(results)
@@ -48,11 +48,11 @@ def test_continues_after_a_failure_and_reports_it(failure: Exception, level: str
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    expired, failed = counters.expired._value.get(), counters.maintenance_failures._value.get()
-    with structlog.testing.capture_logs() as lines:
+    expired_before, failures_before = counters.expired._value.get(), counters.maintenance_failures._value.get()
+    with structlog.testing.capture_logs() as entries:
         asyncio.run(scenario())
 
-    assert [line["log_level"] for line in lines if line["event"] == "maintenance_failures"] == [level]
-    assert [line["asset_id"] for line in lines if line["event"] == "upload_expired"] == ["one", "two"]
-    assert counters.expired._value.get() - expired == 2
-    assert counters.maintenance_failures._value.get() - failed == 1
+    assert [entry["log_level"] for entry in entries if entry["event"] == "maintenance_failures"] == [level]
+    assert [entry["asset_id"] for entry in entries if entry["event"] == "upload_expired"] == ["one", "two"]
+    assert counters.expired._value.get() - expired_before == 2
+    assert counters.maintenance_failures._value.get() - failures_before == 1

@@ -1,4 +1,4 @@
-"""The parsers accept any output of ffprobe, or raise their documented errors."""
+"""The parsers of ffprobe's output return a result or raise their documented errors, whatever the output is."""
 
 import contextlib
 import json
@@ -69,12 +69,12 @@ def test_parses_or_rejects_any_report(report: object) -> None:
     document = json.dumps(report).encode()
 
     try:
-        found = read(document)
+        header = read(document)
     except MalformedReportError:
         return
 
-    for claimed in (found.claimed, found.start):
-        media = found.media.with_duration(claimed)
+    for duration in (header.claimed, header.start):
+        media = header.media.with_duration(duration)
         assert media.duration is None or media.duration >= 0
         json.dumps(media.as_json(), allow_nan=False)
         for asset_type in ("audio", "video", "cut_file"):
@@ -97,10 +97,10 @@ def test_rejects_a_deeply_nested_report() -> None:
         read(deep)
     except MalformedReportError:
         return
-    raise AssertionError("it was read")
+    raise AssertionError("read() accepted the report")
 
 
-LINES = st.lists(
+PACKETS = st.lists(
     st.tuples(
         st.integers(0, 3),
         st.decimals(0, 10**6, places=6),
@@ -110,28 +110,28 @@ LINES = st.lists(
     ),
     min_size=1,
 )
-Line = tuple[int, Decimal, Decimal, int, int | str]
+Packet = tuple[int, Decimal, Decimal, int, int | str]  # stream, start, duration, size, offset
 
 
-def _reach(packets: list[Line]) -> tuple[int, int]:
-    """Where the last of those ends whose place is told, and the size of the largest."""
-    told = [(place + size, size) for *_, size, place in packets if isinstance(place, int)]
-    return max((end for end, _ in told), default=0), max((size for _, size in told), default=0)
+def _end_and_largest(packets: list[Packet]) -> tuple[int, int]:
+    """The largest end offset and the largest size of the packets with a known offset."""
+    known = [(offset + size, size) for *_, size, offset in packets if isinstance(offset, int)]
+    return max((end for end, _ in known), default=0), max((size for _, size in known), default=0)
 
 
-@given(LINES, st.integers(1, 7))
-def test_packets_do_not_depend_on_chunk_borders(packets: list[Line], size: int) -> None:
-    lines = [f"{index},{start},N/A,{length},{large},{place}\n\n" for index, start, length, large, place in packets]
+@given(PACKETS, st.integers(1, 7))
+def test_packets_do_not_depend_on_chunk_borders(packets: list[Packet], chunk_size: int) -> None:
+    lines = [f"{index},{start},N/A,{duration},{size},{offset}\n\n" for index, start, duration, size, offset in packets]
     text = "".join(lines).encode()
-    counted = [(start, start + length) for index, start, length, *_ in packets if index in (0, 1)]
+    intervals = [(start, start + duration) for index, start, duration, *_ in packets if index in (0, 1)]
 
     span = Span({0, 1})
-    for offset in range(0, len(text), size):
-        span.feed(text[offset : offset + size])
+    for begin in range(0, len(text), chunk_size):
+        span.feed(text[begin : begin + chunk_size])
 
-    assert span.first == min((start for start, _ in counted), default=None)
-    assert span.end == max((end for _, end in counted), default=None)
-    assert (span.end_offset, span.largest) == _reach(packets)
+    assert span.first == min((start for start, _ in intervals), default=None)
+    assert span.end == max((end for _, end in intervals), default=None)
+    assert (span.end_offset, span.largest) == _end_and_largest(packets)
 
 
 @given(ANYTHING | st.fixed_dictionaries({"packets": ANYTHING | st.lists(ANYTHING)}))
@@ -139,31 +139,32 @@ def test_reads_packets_from_any_report_without_raising(report: object) -> None:
     Span.of_report(json.dumps(report).encode(), {0})
 
 
-@given(LINES)
-def test_reads_the_same_packets_from_csv_and_json(packets: list[Line]) -> None:
-    listed = [
+@given(PACKETS)
+def test_reads_the_same_packets_from_csv_and_json(packets: list[Packet]) -> None:
+    documents = [
         {
             "stream_index": index,
             "dts_time": str(start),
-            "duration_time": str(length),
+            "duration_time": str(duration),
             "size": str(size),
-            "pos": str(place),
+            "pos": str(offset),
         }
-        for index, start, length, size, place in packets
+        for index, start, duration, size, offset in packets
     ]
-    lines, report = Span({0, 1}), Span.of_report(json.dumps({"packets": listed}).encode(), {0, 1})
-    for index, start, length, size, place in packets:
-        lines.feed(f"{index},N/A,{start},{length},{size},{place}\n".encode())
+    from_csv, from_json = Span({0, 1}), Span.of_report(json.dumps({"packets": documents}).encode(), {0, 1})
+    for index, start, duration, size, offset in packets:
+        from_csv.feed(f"{index},N/A,{start},{duration},{size},{offset}\n".encode())
 
-    assert (report.first, report.end) == (lines.first, lines.end)
-    assert (report.end_offset, report.largest) == (lines.end_offset, lines.largest) == _reach(packets)
+    assert (from_json.first, from_json.end) == (from_csv.first, from_csv.end)
+    assert (from_json.end_offset, from_json.largest) == _end_and_largest(packets)
+    assert (from_csv.end_offset, from_csv.largest) == _end_and_largest(packets)
 
 
 @given(st.lists(st.binary()))
-def test_no_packet_line_raises_or_is_stored(pieces: list[bytes]) -> None:
+def test_a_packet_line_neither_raises_nor_accumulates(chunks: list[bytes]) -> None:
     span = Span({0})
-    for piece in pieces:
-        span.feed(piece)
+    for chunk in chunks:
+        span.feed(chunk)
     span.feed(b"0," + b"9" * 1_000_000)
     assert len(span._rest) <= 512
     span.feed(b"\n0,1.000000,1.000000,0.500000,1,N/A\n")
@@ -177,11 +178,11 @@ def test_no_packet_line_raises_or_is_stored(pieces: list[bytes]) -> None:
     st.integers().map(lambda code: json.dumps({"error": {"code": code}}).encode()) | st.binary(),
 )
 def test_diagnoses_every_result(how: str, status: int, errors: bytes, document: bytes) -> None:
-    ending = ProcessResult(how, status, errors)  # type: ignore[arg-type]
+    result = ProcessResult(how, status, errors)  # type: ignore[arg-type]
     with contextlib.suppress(TransientError):
-        header_pass_failure(ending, document)
+        header_pass_failure(result, document)
     with contextlib.suppress(TransientError):
-        packet_pass_failure(ending)
+        packet_pass_failure(result)
 
 
 def test_requests_only_short_entries() -> None:

@@ -1,4 +1,4 @@
-"""What a probe job receives, and the outcome of one that cannot be done."""
+"""The outcome of probe jobs that cannot run, and the range reads of a probe."""
 
 import asyncio
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ class StorageDown:
 
 
 class RetryingQueue:
-    """A queue that returns the given outcome for each postponed job."""
+    """A queue that responds to each retry with the given outcome."""
 
     def __init__(self, outcome: str) -> None:
         self._outcome = outcome
@@ -36,10 +36,12 @@ class RetryingQueue:
         return self._outcome
 
 
-@pytest.mark.parametrize(("outcome", "ended", "counted"), [("retry", "postponed", 0), ("dead", "dead", 1)])
-def test_counts_a_dead_probe_as_a_failed_asset_but_not_a_postponed_one(outcome: str, ended: str, counted: int) -> None:
-    prober = ProbeHandler(
-        queue=cast(Any, RetryingQueue(outcome)),
+@pytest.mark.parametrize(("retry_outcome", "expected", "failures"), [("retry", "postponed", 0), ("dead", "dead", 1)])
+def test_counts_a_dead_probe_as_a_failed_asset_but_not_a_postponed_one(
+    retry_outcome: str, expected: str, failures: int
+) -> None:
+    handler = ProbeHandler(
+        queue=cast(Any, RetryingQueue(retry_outcome)),
         storage=cast(Any, StorageDown()),
         pool=cast(Any, None),
         token="t",
@@ -47,11 +49,11 @@ def test_counts_a_dead_probe_as_a_failed_asset_but_not_a_postponed_one(outcome: 
         limits=cast(Any, None),
         slots=asyncio.Semaphore(1),
     )
-    before = _crashed()
+    before = _crash_count()
 
-    assert asyncio.run(prober.work(JOB)) == ended
+    assert asyncio.run(handler.work(JOB)) == expected
 
-    assert _crashed() - before == counted
+    assert _crash_count() - before == failures
 
 
 class SigningStorage:
@@ -77,7 +79,7 @@ def test_releases_a_job_when_no_slot_becomes_free(monkeypatch: pytest.MonkeyPatc
 
     async def work_without_a_free_slot() -> str:
         slots = asyncio.Semaphore(1)
-        prober = ProbeHandler(
+        handler = ProbeHandler(
             queue=cast(Any, queue),
             storage=cast(Any, SigningStorage()),
             pool=cast(Any, None),
@@ -87,7 +89,7 @@ def test_releases_a_job_when_no_slot_becomes_free(monkeypatch: pytest.MonkeyPatc
             slots=slots,
         )
         async with slots:
-            outcome = await prober.work(JOB)
+            outcome = await handler.work(JOB)
         assert not slots.locked()
         return outcome
 
@@ -114,7 +116,7 @@ def test_a_probe_can_read_ranges_of_its_file(storage: Storage, monkeypatch: pyte
 
     async def work() -> str:
         async with http_pool() as pool:
-            prober = ProbeHandler(
+            handler = ProbeHandler(
                 queue=cast(Any, AcceptingQueue()),
                 storage=cast(Any, FileStorage()),
                 pool=pool,
@@ -123,7 +125,7 @@ def test_a_probe_can_read_ranges_of_its_file(storage: Storage, monkeypatch: pyte
                 limits=cast(Any, None),
                 slots=asyncio.Semaphore(1),
             )
-            return await prober.work(JOB)
+            return await handler.work(JOB)
 
     monkeypatch.setattr("assetdock_server.worker.probing.probe", probe)
 
@@ -132,7 +134,8 @@ def test_a_probe_can_read_ranges_of_its_file(storage: Storage, monkeypatch: pyte
     assert ranges == [b"3456"]
 
 
-def _crashed() -> float:
+def _crash_count() -> float:
+    """The value of the failure counter for the code `probe_crashed`."""
     return next(
         (
             sample.value

@@ -1,4 +1,4 @@
-"""Signatures, tested with the published library and a vector of the specification's own tests."""
+"""Webhook signatures, checked with the published library and a test vector of the specification."""
 
 import base64
 import time
@@ -32,7 +32,7 @@ def test_the_published_library_verifies_a_signature(secret: str, body: bytes) ->
     Webhook(secret).verify(body, headers, json_parse=False)
 
 
-def test_only_the_two_secrets_of_a_rotation_verify() -> None:
+def test_only_the_two_secrets_of_a_rotation_verify_a_message() -> None:
     new, old, other = (webhook_secret.make() for _ in range(3))
     headers = signature.headers([new, old], "id", int(time.time()), b"{}")
 

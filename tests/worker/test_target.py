@@ -1,4 +1,4 @@
-"""The addresses that webhooks may be sent to."""
+"""The addresses that webhooks can be sent to."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from assetdock_server.webhooks.target import UnusableTargetError, is_allowed, re
 from tests.receiver import Receiver, receiving
 
 INTERNAL = [
-    "0.0.0.0",  # noqa: S104 - refused, not bound
+    "0.0.0.0",  # noqa: S104 - no socket binds to it
     "10.1.2.3",
     "100.64.0.1",
     "100.100.100.200",
