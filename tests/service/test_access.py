@@ -1,4 +1,4 @@
-"""Every route by every kind of caller: who gets in, and what the others are told."""
+"""Access control: calls every route as every kind of caller."""
 
 import asyncio
 import re
@@ -27,13 +27,13 @@ SCOPES = [
     "webhooks:read", "webhooks:write",
 ]  # fmt: skip
 PRIVATE = [entry for entry in TABLE if entry.access != "public"]
-OF_ASSETS = [entry for entry in PRIVATE if "{asset_id}" in entry.path]
-OF_KEYS = [entry for entry in PRIVATE if "{api_key_id}" in entry.path]
-OF_HOOKS = [entry for entry in PRIVATE if "{webhook_endpoint_id}" in entry.path]
+ASSET_ROUTES = [entry for entry in PRIVATE if "{asset_id}" in entry.path]
+KEY_ROUTES = [entry for entry in PRIVATE if "{api_key_id}" in entry.path]
+ENDPOINT_ROUTES = [entry for entry in PRIVATE if "{webhook_endpoint_id}" in entry.path]
 
-# What a caller with every right gets on a fresh asset that waits for its bytes, or a fresh key. A route that is in the
-# table but not here fails the test below.
-WELCOME: dict[tuple[str, str], tuple[int, str | None]] = {
+# The status and error code that an authorized caller gets for a new asset without bytes, a new API key or a new webhook
+# endpoint. A test below fails if a route of the table is missing here.
+AUTHORIZED: dict[tuple[str, str], tuple[int, str | None]] = {
     ("POST", "/api/v1/assets/upload-url"): (201, None),
     ("POST", "/api/v1/assets/{asset_id}/upload-url"): (200, None),
     ("POST", "/api/v1/assets/{asset_id}/confirm"): (409, "upload_incomplete"),
@@ -55,19 +55,19 @@ WELCOME: dict[tuple[str, str], tuple[int, str | None]] = {
     ("GET", "/api/v1/webhook-endpoints/{webhook_endpoint_id}/deliveries"): (200, None),
     ("POST", "/api/v1/webhook-endpoints/{webhook_endpoint_id}/deliveries/{delivery_id}/replay"): (202, None),
 }
-HOOK = "https://hooks.invalid/"
+ENDPOINT_URL = "https://hooks.invalid/"
 EXAMPLES = {"/docs/assets/{file}": "/docs/assets/swagger-ui.css", "/docs/{page}.md": "/docs/quickstart.md"}
 BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/assets/upload-url": {"type": "audio"},
-    # The narrowest key there is, so that only the scope of the route decides.
+    # The new key asks for one scope that its creator has, so that only the scope of the route decides.
     "/api/v1/api-keys": {"name": "n", "scopes": ["api_keys:write"]},
-    "/api/v1/webhook-endpoints": {"url": HOOK, "event_types": ["asset.ready"]},
+    "/api/v1/webhook-endpoints": {"url": ENDPOINT_URL, "event_types": ["asset.ready"]},
 }
 
 
 @dataclass
-class World:
-    """An owner with something of everything, and one key for each scope."""
+class Tenant:
+    """An owner with resources of every kind, and one API key for each scope."""
 
     project: Project
     owner: Caller
@@ -78,13 +78,13 @@ class World:
             asset_id = asset_id or self.owner.reserve()["asset"]["id"]
         if "{api_key_id}" in entry.path:
             api_key_id = api_key_id or self.owner.mint_key(scopes=["api_keys:write"])["id"]
-        hook_id = delivery_id = ""
+        endpoint_id = delivery_id = ""
         if "{webhook_endpoint_id}" in entry.path:
-            hook_id = self.owner.create_endpoint(HOOK)["id"]
+            endpoint_id = self.owner.create_endpoint(ENDPOINT_URL)["id"]
         if "{delivery_id}" in entry.path:
-            delivery_id = self.owner.send_test_event(hook_id)["id"]
+            delivery_id = self.owner.send_test_event(endpoint_id)["id"]
         return entry.path.format(
-            asset_id=asset_id, api_key_id=api_key_id, webhook_endpoint_id=hook_id, delivery_id=delivery_id
+            asset_id=asset_id, api_key_id=api_key_id, webhook_endpoint_id=endpoint_id, delivery_id=delivery_id
         )
 
 
@@ -93,29 +93,29 @@ def call(project: Project, entry: Entry, path: str, credential: str | None) -> h
     return httpx.request(entry.method, project.api_url + path, headers=headers, json=BODIES.get(entry.path))
 
 
-def says(answer: httpx.Response, status: int, code: str | None) -> None:
+def assert_response(response: httpx.Response, status: int, code: str | None) -> None:
     if code is None:
-        assert answer.status_code == status, answer.text
+        assert response.status_code == status, response.text
     else:
-        assert_rejected(answer, status, code)
+        assert_rejected(response, status, code)
 
 
-def named(entry: Entry) -> str:
+def route_name(entry: Entry) -> str:
     return f"{entry.method} {entry.path}"
 
 
 @pytest.fixture(scope="module")
-def world(project: Project, module_database: Database) -> Iterator[World]:
+def tenant(project: Project, module_database: Database) -> Iterator[Tenant]:
     owner = session_caller(project)
     module_database.execute("select assetdock_private.allow_produce(%s)", [owner.owner_id])
     module_database.execute(
         "insert into assetdock_private.limits (owner_id, webhook_endpoints) values (%s, 1000000)", [owner.owner_id]
     )
-    world = World(project, owner)
+    tenant = Tenant(project, owner)
     for scope in SCOPES:
-        world.keys[scope] = owner.key_holder(scopes=[scope])
-    yield world
-    for caller in (owner, *world.keys.values()):
+        tenant.keys[scope] = owner.key_holder(scopes=[scope])
+    yield tenant
+    for caller in (owner, *tenant.keys.values()):
         caller.http.close()
 
 
@@ -125,89 +125,89 @@ def module_database(stack: Any) -> Any:
         yield connection
 
 
-def test_every_private_route_is_in_this_table_and_names_a_scope_that_exists() -> None:
-    ours = {(entry.method, entry.path) for entry in PRIVATE}
+def test_every_private_route_is_tested_here_and_requires_an_existing_scope() -> None:
+    private = {(entry.method, entry.path) for entry in PRIVATE}
 
-    assert ours == set(WELCOME)
+    assert private == set(AUTHORIZED)
     assert {entry.access for entry in PRIVATE} <= set(SCOPES)
 
 
-def test_a_handler_that_forgets_to_ask_who_is_calling_is_not_open() -> None:
-    async def careless(_: Request, principal: Principal) -> Response:
+def test_authenticates_callers_before_a_handler_that_checks_nothing() -> None:
+    async def unguarded(_: Request, principal: Principal) -> Response:
         return PlainTextResponse(f"hello {principal.owner_id}")
 
-    class Nobody:
-        asked = 0
+    class Resources:
+        identified = 0
 
         async def identify(self, request: Request) -> Principal:
-            self.asked += 1
+            self.identified += 1
             if "authorization" in request.headers:
                 return Principal("session", "ada", "token", "session")
             raise Unauthenticated("No credential")
 
     entry = next(entry for entry in TABLE if entry.method == "GET" and entry.access != "public")
     app = Starlette(
-        routes=routes([replace(entry, path="/careless", handler=careless)]),
+        routes=routes([replace(entry, path="/unguarded", handler=unguarded)]),
         exception_handlers={ApiError: lambda _, error: PlainTextResponse(error.code, error.status)},
     )
-    app.state.resources = nobody = Nobody()
+    app.state.resources = resources = Resources()
 
-    async def ask(method: str, **headers: str) -> tuple[int, str]:
+    async def send(method: str, **headers: str) -> tuple[int, str]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            answer = await client.request(method, "/careless", headers=headers)
-            return answer.status_code, answer.text
+            response = await client.request(method, "/unguarded", headers=headers)
+            return response.status_code, response.text
 
-    assert asyncio.run(ask("GET")) == (401, "unauthenticated")
-    assert asyncio.run(ask("HEAD"))[0] == 401
-    assert asyncio.run(ask("GET", authorization="Bearer x")) == (200, "hello ada")
-    assert nobody.asked == 3  # exactly once a request
+    assert asyncio.run(send("GET")) == (401, "unauthenticated")
+    assert asyncio.run(send("HEAD"))[0] == 401
+    assert asyncio.run(send("GET", authorization="Bearer x")) == (200, "hello ada")
+    assert resources.identified == 3  # once per request
 
 
-@pytest.mark.parametrize("entry", PRIVATE, ids=named)
-def test_without_a_token_nothing_is_told_not_even_what_exists(world: World, entry: Entry) -> None:
+@pytest.mark.parametrize("entry", PRIVATE, ids=route_name)
+def test_rejects_requests_without_a_credential_before_looking_up_the_resource(tenant: Tenant, entry: Entry) -> None:
     path = entry.path.replace("{asset_id}", str(uuid.uuid4())).replace("{api_key_id}", str(uuid.uuid4()))
     path = path.replace("{webhook_endpoint_id}", str(uuid.uuid4())).replace("{delivery_id}", str(uuid.uuid4()))
 
-    assert_rejected(call(world.project, entry, path, None), 401, "unauthenticated")
+    assert_rejected(call(tenant.project, entry, path, None), 401, "unauthenticated")
 
 
-@pytest.mark.parametrize("entry", PRIVATE, ids=named)
-def test_a_session_is_welcome_everywhere(world: World, entry: Entry) -> None:
-    answer = call(world.project, entry, world.path(entry), world.owner.credential)
+@pytest.mark.parametrize("entry", PRIVATE, ids=route_name)
+def test_sessions_can_call_every_route(tenant: Tenant, entry: Entry) -> None:
+    response = call(tenant.project, entry, tenant.path(entry), tenant.owner.credential)
 
-    says(answer, *WELCOME[entry.method, entry.path])
+    assert_response(response, *AUTHORIZED[entry.method, entry.path])
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("entry", PRIVATE, ids=named)
-def test_a_key_of_one_scope_gets_through_exactly_its_own_routes(world: World, entry: Entry, scope: str) -> None:
-    answer = call(world.project, entry, world.path(entry), world.keys[scope].credential)
+@pytest.mark.parametrize("entry", PRIVATE, ids=route_name)
+def test_keys_can_call_only_the_routes_of_their_scope(tenant: Tenant, entry: Entry, scope: str) -> None:
+    response = call(tenant.project, entry, tenant.path(entry), tenant.keys[scope].credential)
 
     if scope == entry.access:
-        says(answer, *WELCOME[entry.method, entry.path])
+        assert_response(response, *AUTHORIZED[entry.method, entry.path])
     else:
-        error = assert_rejected(answer, 403, "insufficient_scope")
+        error = assert_rejected(response, 403, "insufficient_scope")
         assert entry.access in error["message"]
 
 
-@pytest.mark.parametrize("entry", OF_ASSETS + OF_KEYS + OF_HOOKS, ids=named)
-def test_a_strangers_and_a_malformed_id_are_not_found(world: World, stranger: Caller, entry: Entry) -> None:
-    foreign = world.path(entry)
+@pytest.mark.parametrize("entry", ASSET_ROUTES + KEY_ROUTES + ENDPOINT_ROUTES, ids=route_name)
+def test_ids_of_other_owners_and_malformed_ids_are_not_found(tenant: Tenant, stranger: Caller, entry: Entry) -> None:
+    others = tenant.path(entry)
     malformed = re.sub(r"\{\w+\}", "not-an-id", entry.path)
 
-    assert_rejected(call(world.project, entry, foreign, stranger.credential), 404, "not_found")
-    assert_rejected(call(world.project, entry, malformed, world.owner.credential), 404, "not_found")
+    assert_rejected(call(tenant.project, entry, others, stranger.credential), 404, "not_found")
+    assert_rejected(call(tenant.project, entry, malformed, tenant.owner.credential), 404, "not_found")
 
 
-@pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.access == "public"], ids=named)
-def test_public_routes_answer_without_a_token_and_ignore_a_bad_one(world: World, entry: Entry) -> None:
+@pytest.mark.parametrize("entry", [entry for entry in TABLE if entry.access == "public"], ids=route_name)
+def test_public_routes_need_no_credential_and_ignore_an_invalid_one(tenant: Tenant, entry: Entry) -> None:
     path = entry.path
     if entry.path in EXAMPLES:
         path = EXAMPLES[entry.path]
-    elif entry.path == "/web/{name}":  # whatever the build has named it
-        page = httpx.get(f"{world.project.api_url}/").text
+    elif entry.path == "/web/{name}":  # the build generates the file name
+        page = httpx.get(f"{tenant.project.api_url}/").text
         path = re.findall(r'"(/web/[^"]+)"', page)[0]
 
     assert "{" not in path
-    assert call(world.project, entry, path, None).status_code == 200
-    assert call(world.project, entry, path, "rk_live_nonsense").status_code == 200
+    assert call(tenant.project, entry, path, None).status_code == 200
+    assert call(tenant.project, entry, path, "rk_live_nonsense").status_code == 200

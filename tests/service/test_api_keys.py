@@ -9,14 +9,14 @@ from assetdock_server.identity import api_key
 from tests.callers import Caller, assert_rejected
 
 
-def test_a_new_key_shows_its_plaintext_once_and_the_database_never_sees_it(
+def test_creation_returns_the_plaintext_and_stores_only_its_digest(
     owner: Caller, database: psycopg.Connection[Any]
 ) -> None:
-    answer = owner.http.post("/api-keys", json={"name": "ci"})
+    response = owner.http.post("/api-keys", json={"name": "ci"})
 
-    key = answer.json()
-    assert answer.status_code == 201
-    assert answer.headers["location"] == f"/api/v1/api-keys/{key['id']}"
+    key = response.json()
+    assert response.status_code == 201
+    assert response.headers["location"] == f"/api/v1/api-keys/{key['id']}"
     assert api_key.is_well_formed(key["plaintext"])
     assert key == {
         "id": key["id"],
@@ -37,7 +37,7 @@ def test_a_new_key_shows_its_plaintext_once_and_the_database_never_sees_it(
 
 
 @pytest.mark.parametrize(
-    ("fields", "wrong"),
+    ("fields", "invalid"),
     [
         ({"name": ""}, "body.name"),
         ({"name": "   "}, "body.name"),
@@ -56,13 +56,13 @@ def test_a_new_key_shows_its_plaintext_once_and_the_database_never_sees_it(
         ({"expires_at": 1900000000}, "body.expires_at"),
     ],
 )
-def test_a_wrong_field_is_named(owner: Caller, fields: dict[str, Any], wrong: str) -> None:
+def test_errors_name_the_invalid_field(owner: Caller, fields: dict[str, Any], invalid: str) -> None:
     error = assert_rejected(owner.http.post("/api-keys", json={"name": "n", **fields}), 422, "validation_error")
 
-    assert [each["field"] for each in error["fields"]] == [wrong]
+    assert [each["field"] for each in error["fields"]] == [invalid]
 
 
-def test_a_revoked_key_is_refused_at_the_very_next_request(owner: Caller) -> None:
+def test_revocation_takes_effect_at_the_next_request(owner: Caller) -> None:
     key = owner.mint_key()
     holder = Caller(owner.project, key["plaintext"], owner.owner_id)
     assert holder.http.get("/assets").status_code == 200
@@ -71,10 +71,10 @@ def test_a_revoked_key_is_refused_at_the_very_next_request(owner: Caller) -> Non
 
     assert (revoked.status_code, revoked.content) == (204, b"")
     assert_rejected(holder.http.get("/assets"), 401, "unauthenticated")
-    assert owner.http.delete(f"/api-keys/{key['id']}").status_code == 204  # again: still gone
+    assert owner.http.delete(f"/api-keys/{key['id']}").status_code == 204  # idempotent
 
 
-def test_what_a_stolen_key_made_or_rotated_is_found_by_its_prefix_and_lives_until_revoked(owner: Caller) -> None:
+def test_keys_that_a_revoked_key_created_or_rotated_stay_valid_and_name_it(owner: Caller) -> None:
     stolen = owner.mint_key(scopes=["assets:read", "api_keys:write"])
     thief = Caller(owner.project, stolen["plaintext"], owner.owner_id)
     other = owner.mint_key(scopes=["assets:read"])
@@ -89,7 +89,7 @@ def test_what_a_stolen_key_made_or_rotated_is_found_by_its_prefix_and_lives_unti
     assert Caller(owner.project, made["plaintext"], owner.owner_id).http.get("/assets").status_code == 200
 
 
-def test_a_key_ends_when_it_expires(owner: Caller, database: psycopg.Connection[Any]) -> None:
+def test_expired_keys_are_rejected(owner: Caller, database: psycopg.Connection[Any]) -> None:
     key = owner.mint_key(expires_at="2099-01-01T00:00:00+02:00")
     holder = Caller(owner.project, key["plaintext"], owner.owner_id)
     assert key["expires_at"] == "2098-12-31T22:00:00.000000Z"
@@ -100,7 +100,7 @@ def test_a_key_ends_when_it_expires(owner: Caller, database: psycopg.Connection[
     assert_rejected(holder.http.get("/assets"), 401, "unauthenticated")
 
 
-def test_a_stranger_cannot_revoke_anothers_key(owner: Caller, stranger: Caller) -> None:
+def test_callers_cannot_revoke_keys_of_other_owners(owner: Caller, stranger: Caller) -> None:
     key = owner.mint_key()
 
     assert_rejected(stranger.http.delete(f"/api-keys/{key['id']}"), 404, "not_found")
@@ -108,11 +108,11 @@ def test_a_stranger_cannot_revoke_anothers_key(owner: Caller, stranger: Caller) 
 
 
 @pytest.mark.parametrize("key_id", ["nonsense", "019de7f7-3a52-74d1-9eeb-323e0bfb7bb9"])
-def test_revoking_a_key_that_is_nobodys_is_not_found(owner: Caller, key_id: str) -> None:
+def test_revoking_a_nonexistent_key_is_not_found(owner: Caller, key_id: str) -> None:
     assert_rejected(owner.http.delete(f"/api-keys/{key_id}"), 404, "not_found")
 
 
-def test_a_key_does_only_what_its_scopes_allow(owner: Caller) -> None:
+def test_keys_without_the_scope_of_a_route_are_rejected(owner: Caller) -> None:
     reader = owner.key_holder(scopes=["assets:read"])
 
     assert reader.http.get("/assets").status_code == 200
@@ -121,7 +121,7 @@ def test_a_key_does_only_what_its_scopes_allow(owner: Caller) -> None:
     assert_rejected(reader.http.post("/api-keys", json={"name": "n"}), 403, "insufficient_scope")
 
 
-def test_a_key_cannot_mint_a_scope_it_lacks(owner: Caller) -> None:
+def test_keys_cannot_grant_scopes_that_they_lack(owner: Caller) -> None:
     minter = owner.key_holder(scopes=["assets:read", "api_keys:write"])
 
     error = assert_rejected(minter.http.post("/api-keys", json={"name": "n"}), 403, "insufficient_scope")
@@ -130,7 +130,7 @@ def test_a_key_cannot_mint_a_scope_it_lacks(owner: Caller) -> None:
     assert minter.mint_key(scopes=["assets:read"])["scopes"] == ["assets:read"]
 
 
-def test_nobody_can_mint_the_scope_to_produce_without_being_allowed(
+def test_only_allowed_owners_can_create_keys_with_the_scope_assets_produce(
     owner: Caller, database: psycopg.Connection[Any]
 ) -> None:
     assert_rejected(
@@ -144,7 +144,7 @@ def test_nobody_can_mint_the_scope_to_produce_without_being_allowed(
     assert made["asset"]["type"] == "cut_file"
 
 
-def test_an_anonymous_user_cannot_have_keys(owner: Caller, database: psycopg.Connection[Any]) -> None:
+def test_anonymous_users_cannot_create_keys(owner: Caller, database: psycopg.Connection[Any]) -> None:
     database.execute("update auth.users set is_anonymous = true where id = %s", [owner.owner_id])
 
     assert_rejected(owner.http.post("/api-keys", json={"name": "n"}), 403, "forbidden")

@@ -1,4 +1,4 @@
-"""Bodies that are no JSON objects, and requests to paths and methods that don't exist."""
+"""Invalid request bodies, unknown paths and wrong methods."""
 
 from collections.abc import Iterator
 
@@ -28,12 +28,12 @@ JSON_TYPE = {"Content-Type": "application/json"}
         b'{"size_bytes": ' + b"9" * 5000 + b"}",
     ],
 )
-def test_a_body_that_is_no_json_object_is_a_bad_request(owner: Caller, body: bytes) -> None:
+def test_bodies_that_are_not_json_objects_are_rejected(owner: Caller, body: bytes) -> None:
     assert_rejected(owner.http.post(owner.upload_url, content=body, headers=JSON_TYPE), 400, "bad_request")
 
 
 @BOTH_ENDPOINTS
-def test_a_body_over_64_kib_is_refused_whether_its_length_is_declared_or_not(owner: Caller) -> None:
+def test_rejects_bodies_over_64_kib_with_and_without_a_content_length(owner: Caller) -> None:
     def in_chunks() -> Iterator[bytes]:
         for _ in range(100):
             yield b" " * 1024
@@ -57,7 +57,7 @@ def test_a_body_over_64_kib_is_refused_whether_its_length_is_declared_or_not(own
         ("GET", "/openapi.json"),
     ],
 )
-def test_a_body_over_64_kib_is_refused_where_none_is_read_too(owner: Caller, method: str, path: str) -> None:
+def test_rejects_bodies_over_64_kib_on_routes_that_ignore_the_body(owner: Caller, method: str, path: str) -> None:
     url = owner.project.api_url + path.format(id=owner.reserve()["asset"]["id"])
 
     def in_chunks() -> Iterator[bytes]:
@@ -65,26 +65,26 @@ def test_a_body_over_64_kib_is_refused_where_none_is_read_too(owner: Caller, met
             yield b" " * 1024
 
     for body in (b" " * 65_537, in_chunks()):
-        answer = owner.http.request(method, url, content=body, headers=JSON_TYPE)
-        assert_rejected(answer, 413, "body_too_large")
-    assert owner.http.get("/assets", params={"state": "pending_upload"}).json()["items"]  # and nothing was done
+        response = owner.http.request(method, url, content=body, headers=JSON_TYPE)
+        assert_rejected(response, 413, "body_too_large")
+    assert owner.http.get("/assets", params={"state": "pending_upload"}).json()["items"]  # the requests changed nothing
 
 
 @BOTH_ENDPOINTS
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_another_media_type_than_json_is_refused(owner: Caller, media_type: str) -> None:
-    answer = owner.http.post(owner.upload_url, content=b'{"type": "audio"}', headers={"Content-Type": media_type})
+def test_rejects_media_types_other_than_json(owner: Caller, media_type: str) -> None:
+    response = owner.http.post(owner.upload_url, content=b'{"type": "audio"}', headers={"Content-Type": media_type})
 
-    assert_rejected(answer, 415, "unsupported_media_type")
+    assert_rejected(response, 415, "unsupported_media_type")
 
 
 @BOTH_ENDPOINTS
-def test_json_with_a_charset_is_json(owner: Caller) -> None:
-    answer = owner.http.post(
+def test_accepts_json_with_a_charset_in_any_case(owner: Caller) -> None:
+    response = owner.http.post(
         owner.upload_url, content=b'{"type": "audio"}', headers={"Content-Type": "Application/JSON; charset=utf-8"}
     )
 
-    assert answer.status_code == 201
+    assert response.status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -97,39 +97,41 @@ def test_json_with_a_charset_is_json(owner: Caller) -> None:
         ("POST", "/healthz", {"GET", "HEAD"}),
     ],
 )
-def test_a_wrong_method_names_the_right_ones(project: Project, method: str, path: str, allow: set[str]) -> None:
-    answer = httpx.request(method, project.api_url + path)
+def test_wrong_methods_are_rejected_with_the_allowed_ones(
+    project: Project, method: str, path: str, allow: set[str]
+) -> None:
+    response = httpx.request(method, project.api_url + path)
 
-    assert_rejected(answer, 405, "method_not_allowed")
-    assert allow <= {each.strip() for each in answer.headers["allow"].split(",")}
+    assert_rejected(response, 405, "method_not_allowed")
+    assert allow <= {each.strip() for each in response.headers["allow"].split(",")}
 
 
 @pytest.mark.parametrize("path", ["/api/v1", "/api/v1/asset", "/api/v1/assets/", "/api/v1/assets/a/b/c"])
-def test_an_unknown_path_is_not_found(project: Project, path: str) -> None:
+def test_unknown_paths_are_not_found(project: Project, path: str) -> None:
     assert_rejected(httpx.get(project.api_url + path), 404, "not_found")
 
 
-def test_a_reservations_location_is_where_the_asset_is_read(owner: Caller) -> None:
-    answer = owner.http.post(owner.upload_url, json={"type": "audio"})
+def test_the_location_of_a_reservation_is_the_url_of_the_asset(owner: Caller) -> None:
+    response = owner.http.post(owner.upload_url, json={"type": "audio"})
 
-    assert answer.headers["location"] == f"/api/v1/assets/{answer.json()['asset']['id']}"
+    assert response.headers["location"] == f"/api/v1/assets/{response.json()['asset']['id']}"
 
 
 @BOTH_ENDPOINTS
-def test_another_method_than_post_is_refused(upload_url: str) -> None:
+def test_the_upload_url_rejects_methods_other_than_post(upload_url: str) -> None:
     for method in ("GET", "PUT", "DELETE"):
-        answer = httpx.request(method, upload_url)
+        response = httpx.request(method, upload_url)
 
-        assert_rejected(answer, 405, "method_not_allowed")
-        assert answer.headers["allow"] == "POST"
+        assert_rejected(response, 405, "method_not_allowed")
+        assert response.headers["allow"] == "POST"
 
 
 @BOTH_ENDPOINTS
-def test_a_request_id_is_taken_over_when_it_is_safe_and_replaced_when_not(upload_url: str) -> None:
-    def answered(given: str) -> str:
+def test_keeps_safe_request_ids_and_replaces_others(upload_url: str) -> None:
+    def response_id(given: str) -> str:
         return httpx.post(upload_url, headers={"X-Request-Id": given}).headers["x-request-id"]
 
-    assert answered("trace-1.2_3") == "trace-1.2_3"
-    assert answered("x" * 128) == "x" * 128
-    assert answered("x" * 129) != "x" * 129
-    assert answered("two words") != "two words"
+    assert response_id("trace-1.2_3") == "trace-1.2_3"
+    assert response_id("x" * 128) == "x" * 128
+    assert response_id("x" * 129) != "x" * 129
+    assert response_id("two words") != "two words"

@@ -1,4 +1,4 @@
-"""What a browser app of another origin may ask and read."""
+"""CORS: the requests and response headers that web pages of other origins can use."""
 
 import httpx
 import pytest
@@ -10,49 +10,49 @@ ORIGIN = {"Origin": "https://app.example.com"}
 
 
 def preflight(url: str, method: str, headers: str = "authorization") -> httpx.Response:
-    asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
-    return httpx.options(url, headers={**ORIGIN, **asked})
+    requested = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+    return httpx.options(url, headers={**ORIGIN, **requested})
 
 
 @BOTH_ENDPOINTS
-def test_options_without_a_preflights_headers_says_what_a_path_takes(upload_url: str) -> None:
+def test_options_without_preflight_headers_returns_the_allowed_methods(upload_url: str) -> None:
     for headers in ({}, ORIGIN):
-        answer = httpx.options(upload_url, headers=headers)
+        response = httpx.options(upload_url, headers=headers)
 
-        assert (answer.status_code, answer.content, answer.headers["allow"]) == (204, b"", "POST")
+        assert (response.status_code, response.content, response.headers["allow"]) == (204, b"", "POST")
 
 
-def test_every_path_answers_options_without_a_token(project: Project) -> None:
+def test_every_path_supports_options_without_a_credential(project: Project) -> None:
     for path in {entry.path for entry in TABLE}:
-        answer = httpx.options(project.api_url + path)
+        response = httpx.options(project.api_url + path)
 
         methods = {entry.method for entry in TABLE if entry.path == path}
-        assert answer.status_code == 204, path
-        assert set(answer.headers["allow"].split(", ")) - {"HEAD"} == methods, path
-        assert answer.headers["x-request-id"]
+        assert response.status_code == 204, path
+        assert set(response.headers["allow"].split(", ")) - {"HEAD"} == methods, path
+        assert response.headers["x-request-id"]
     assert httpx.options(f"{project.api_url}/api/v1/nothing").status_code == 404
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
-def test_a_browser_may_use_what_the_api_offers(project: Project, method: str) -> None:
-    asked = "authorization,content-type,idempotency-key,if-none-match,x-request-id"
-    answer = preflight(f"{project.api_url}/api/v1/assets", method, asked)
+def test_preflights_allow_the_methods_and_headers_of_the_api(project: Project, method: str) -> None:
+    requested = "authorization,content-type,idempotency-key,if-none-match,x-request-id"
+    response = preflight(f"{project.api_url}/api/v1/assets", method, requested)
 
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert method in answer.headers["access-control-allow-methods"]
-    assert set(asked.split(",")) <= set(answer.headers["access-control-allow-headers"].lower().split(", "))
+    assert (response.status_code, response.content) == (204, b"")
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert method in response.headers["access-control-allow-methods"]
+    assert set(requested.split(",")) <= set(response.headers["access-control-allow-headers"].lower().split(", "))
 
 
 @pytest.mark.parametrize(("method", "headers"), [("PUT", "authorization"), ("GET", "x-secret"), ("PATCH", "")])
-def test_a_preflight_for_more_than_that_allows_nothing(project: Project, method: str, headers: str) -> None:
-    answer = preflight(f"{project.api_url}/api/v1/assets", method, headers)
+def test_preflights_for_other_methods_or_headers_allow_nothing(project: Project, method: str, headers: str) -> None:
+    response = preflight(f"{project.api_url}/api/v1/assets", method, headers)
 
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert not [name for name in answer.headers if name.startswith("access-control-")]
+    assert (response.status_code, response.content) == (204, b"")
+    assert not [name for name in response.headers if name.startswith("access-control-")]
 
 
-def test_a_browser_can_revalidate_a_document_it_has(project: Project) -> None:
+def test_browsers_can_revalidate_cached_documents(project: Project) -> None:
     url = f"{project.api_url}/openapi.json"
     first = httpx.get(url, headers=ORIGIN)
 

@@ -1,6 +1,6 @@
-"""What a request costs, counted instead of timed: calls upstream, SQL statements, allocations.
+"""The cost of a request, counted instead of timed: upstream calls, SQL statements and memory allocations.
 
-The numbers are exact. A change that means to change one says so here; any other has made something dearer.
+The counts are exact. Change a number only in a commit that changes the cost on purpose.
 """
 
 import json
@@ -27,20 +27,20 @@ CREATE = {"type": "audio", "content_type": "audio/wav"}
 
 
 @pytest.fixture(scope="module")
-def counted(stack: Stack, service_environment: dict[str, str]) -> Iterator[tuple[Forwarder, str]]:
-    """A service of its own behind a forwarder that counts; the service's URL."""
-    with forwarder(stack.ports.gateway) as between:
+def counted_service(stack: Stack, service_environment: dict[str, str]) -> Iterator[tuple[Forwarder, str]]:
+    """The URL of a service whose upstream calls pass through a forwarder that counts them."""
+    with forwarder(stack.ports.gateway) as proxy:
         running = Service(
-            {**service_environment, "SUPABASE_URL": between.url, "ASSETDOCK_RATE_LIMIT": "off"}, Ports.free().gateway
+            {**service_environment, "SUPABASE_URL": proxy.url, "ASSETDOCK_RATE_LIMIT": "off"}, Ports.free().gateway
         )
-        yield between, running.url
+        yield proxy, running.url
         running.stop()
 
 
 @pytest.fixture
-def through(counted: tuple[Forwarder, str], project: Project, key_holder: Caller) -> Caller:
+def counted_caller(counted_service: tuple[Forwarder, str], project: Project, key_holder: Caller) -> Caller:
     """A key holder who calls the counted service."""
-    _, url = counted
+    _, url = counted_service
     return Caller(
         Project(project.supabase_url, project.publishable_key, project.secret_key, url),
         key_holder.credential,
@@ -48,28 +48,28 @@ def through(counted: tuple[Forwarder, str], project: Project, key_holder: Caller
     )
 
 
-def test_each_route_calls_upstream_as_often_as_it_must(
-    counted: tuple[Forwarder, str], through: Caller, worker: object, wav: bytes
+def test_each_route_makes_the_expected_upstream_calls(
+    counted_service: tuple[Forwarder, str], counted_caller: Caller, worker: object, wav: bytes
 ) -> None:
-    between, _ = counted
-    reservation = through.reserve()
-    asset_id = through.land(wav)
-    through.wait_until_finished(asset_id)
+    proxy, _ = counted_service
+    reservation = counted_caller.reserve()
+    asset_id = counted_caller.land(wav)
+    counted_caller.wait_until_finished(asset_id)
     pending_id = reservation["asset"]["id"]
 
-    def calls(ask: Callable[[], httpx.Response]) -> dict[str, int]:
-        assert ask().status_code < 300  # the key is known from here on
-        between.requests.clear()
+    def calls(send: Callable[[], httpx.Response]) -> dict[str, int]:
+        assert send().status_code < 300  # fills the cache of API keys
+        proxy.requests.clear()
         for _ in range(REQUESTS):
-            ask()
+            send()
         counts: Counter[str] = Counter()
-        for path, number in between.requests.items():
+        for path, number in proxy.requests.items():
             counts[path.removeprefix(RPC).partition("/assets/")[0]] += number
         return {path: number // REQUESTS for path, number in counts.items() if number % REQUESTS == 0} | {
             path: -1 for path, number in counts.items() if number % REQUESTS
         }
 
-    http = through.http
+    http = counted_caller.http
     assert calls(lambda: http.post("/assets/upload-url", json=CREATE)) == {
         "create_upload": 1,
         "/storage/v1/object/upload/sign": 1,
@@ -87,13 +87,13 @@ def test_each_route_calls_upstream_as_often_as_it_must(
 
 @pytest.fixture
 def statements(database: psycopg.Connection[Any], paused_worker: None) -> Iterator[Callable[[], tuple[int, int]]]:
-    """How many statements ran since the last question: those that PostgREST sent, and those inside functions."""
+    """Counts the statements since its last call: those that PostgREST sent, and those inside functions."""
     database.execute("create extension if not exists pg_stat_statements with schema extensions")
     database.execute("alter system set pg_stat_statements.track = 'all'")
     database.execute("select pg_reload_conf()")
 
-    def since() -> tuple[int, int]:
-        # Callers' statements run as authenticated, those inside functions as their definer.
+    def count_statements() -> tuple[int, int]:
+        # PostgREST's statements run as authenticated, those inside functions as the owner of the function.
         row = database.execute(
             "select coalesce(sum(calls) filter (where toplevel and rolname = 'authenticated'), 0)::int,"
             " coalesce(sum(calls) filter (where not toplevel and rolname = 'postgres'), 0)::int"
@@ -103,18 +103,19 @@ def statements(database: psycopg.Connection[Any], paused_worker: None) -> Iterat
         assert row is not None
         return row[0], row[1]
 
-    yield since
+    yield count_statements
     database.execute("alter system reset pg_stat_statements.track")
     database.execute("select pg_reload_conf()")
     database.execute("drop extension pg_stat_statements")
 
 
-# PostgREST sends two, who is calling and the call, and begin and commit around them. These run inside.
+# PostgREST sends two statements in a transaction: one sets the claims, the other calls the function. `inside` counts
+# the statements within the function.
 @pytest.mark.parametrize(
     ("function", "inside"),
     [("create_upload", 4), ("get_asset", 2), ("list_assets", 3), ("confirm_upload", 2)],
 )
-def test_each_function_runs_as_many_statements_as_it_must(
+def test_each_function_runs_the_expected_number_of_statements(
     owner: Caller, statements: Callable[[], tuple[int, int]], wav: bytes, function: str, inside: int
 ) -> None:
     asset_id = owner.land(wav)
@@ -138,7 +139,7 @@ def test_each_function_runs_as_many_statements_as_it_must(
     assert (sent / REQUESTS, ran / REQUESTS) == (2, inside)
 
 
-def test_a_key_is_found_and_its_use_noted_in_one_statement(
+def test_key_lookup_and_update_of_last_used_at_take_one_statement(
     key_holder: Caller, statements: Callable[[], tuple[int, int]], database: psycopg.Connection[Any]
 ) -> None:
     secret = [digest(key_holder.credential)]
@@ -150,10 +151,10 @@ def test_a_key_is_found_and_its_use_noted_in_one_statement(
         return statements()[1]
 
     assert ran() == 1
-    assert ran() == 2  # it was noted a moment ago, so there is only the key to look up
+    assert ran() == 2  # last_used_at is recent: the update matches no row, and a second statement reads the key
 
 
-# Of one request: allocations of memory, as CPython 3.11 makes them; other versions make somewhat fewer or more.
+# Memory allocations per request with CPython 3.11. Other versions differ, so the tolerance for them is larger.
 @pytest.mark.parametrize(
     ("method", "path", "body", "allocations"),
     [
@@ -161,7 +162,7 @@ def test_a_key_is_found_and_its_use_noted_in_one_statement(
         ("GET", "/api/v1/assets/01a20bc8-9fa1-7d85-8938-770126c645ee", "", 1060),
     ],
 )
-def test_a_request_allocates_as_often_as_it_must_and_keeps_nothing(
+def test_requests_make_the_expected_allocations_and_retain_no_memory(
     method: str, path: str, body: str, allocations: int
 ) -> None:
     finished = subprocess.run(
@@ -172,8 +173,8 @@ def test_a_request_allocates_as_often_as_it_must_and_keeps_nothing(
         timeout=60,
     )
     assert finished.returncode == 0, finished.stderr[-2000:]
-    made, kept = json.loads(finished.stdout)
+    made, retained = json.loads(finished.stdout)
 
     tolerance = 0.01 if sys.version_info[:2] == (3, 11) else 0.2
     assert made == pytest.approx(allocations, rel=tolerance)
-    assert kept < 1
+    assert retained < 1

@@ -1,4 +1,4 @@
-"""Credentials that are none, or no longer."""
+"""Credentials that are malformed, forged or no longer valid."""
 
 import base64
 import json
@@ -35,12 +35,12 @@ def session_claims(owner: Caller) -> dict[str, Any]:
     ["Basic dXNlcjpwYXNz", "Bearer", "Bearer two words", "Token abc", "Bearer abc", "Bearer a.b", "Bearer a.b.c",
      "Bearer a.b.c.d", "Bearer rk_live_short", "Bearer eyJhbGciOiJub25lIn0.e30.", "rk_live_x"],
 )  # fmt: skip
-def test_what_is_no_credential_is_unauthenticated(upload_url: str, authorization: str) -> None:
+def test_malformed_credentials_are_unauthenticated(upload_url: str, authorization: str) -> None:
     assert_rejected(attempt(upload_url, authorization), 401, "unauthenticated")
 
 
 @BOTH_ENDPOINTS
-def test_no_header_and_two_headers_are_unauthenticated(upload_url: str, owner: Caller) -> None:
+def test_missing_and_repeated_authorization_headers_are_unauthenticated(upload_url: str, owner: Caller) -> None:
     assert_rejected(attempt(upload_url), 401, "unauthenticated")
     assert_rejected(
         attempt(upload_url, f"Bearer {owner.credential}", f"Bearer {owner.credential}"), 401, "unauthenticated"
@@ -48,7 +48,7 @@ def test_no_header_and_two_headers_are_unauthenticated(upload_url: str, owner: C
 
 
 @BOTH_ENDPOINTS
-def test_the_scheme_may_be_written_in_any_case(upload_url: str, owner: Caller) -> None:
+def test_the_authorization_scheme_is_case_insensitive(upload_url: str, owner: Caller) -> None:
     assert attempt(upload_url, f"bEARER {owner.credential}").status_code == 201
 
 
@@ -75,7 +75,7 @@ def test_the_scheme_may_be_written_in_any_case(upload_url: str, owner: Caller) -
         {"api_key_id": None, "keep_null": True},
     ],
 )
-def test_a_token_signed_by_the_project_but_not_a_users_session_is_unauthenticated(
+def test_signed_tokens_that_are_not_user_sessions_are_unauthenticated(
     upload_url: str, owner: Caller, sign: Sign, change: dict[str, Any]
 ) -> None:
     keep_null = change.get("keep_null")
@@ -87,15 +87,17 @@ def test_a_token_signed_by_the_project_but_not_a_users_session_is_unauthenticate
 
 
 @BOTH_ENDPOINTS
-def test_the_unchanged_claims_signed_again_are_a_session(upload_url: str, owner: Caller, sign: Sign) -> None:
-    """Shows that the test above refuses for the claim it changes and for nothing else."""
+def test_unchanged_session_claims_signed_again_are_accepted(upload_url: str, owner: Caller, sign: Sign) -> None:
+    """Shows that the changed claim is the only reason for the rejections in the test above."""
     assert attempt(upload_url, f"Bearer {sign(session_claims(owner))}").status_code == 201
 
 
 @BOTH_ENDPOINTS
-def test_forged_signatures_are_unauthenticated(upload_url: str, owner: Caller, signing_jwk: dict[str, str]) -> None:
+def test_tokens_with_forged_signatures_are_unauthenticated(
+    upload_url: str, owner: Caller, signing_jwk: dict[str, str]
+) -> None:
     claims = session_claims(owner)
-    own = ec.generate_private_key(ec.SECP256R1())
+    other_key = ec.generate_private_key(ec.SECP256R1())
     public = jwt.PyJWK({name: value for name, value in signing_jwk.items() if name != "d"}).key.public_bytes
     header, payload, signature = owner.credential.split(".")
     none = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).rstrip(b"=").decode()
@@ -106,9 +108,9 @@ def test_forged_signatures_are_unauthenticated(upload_url: str, owner: Caller, s
     hmac_with_public_key = jwt.api_jws.PyJWS(algorithms=["HS256"])
     hmac_with_public_key._algorithms["HS256"].prepare_key = lambda key: key  # type: ignore[method-assign]
     for forged in (
-        jwt.encode(claims, own, "ES256", headers={"kid": signing_jwk["kid"]}),
-        jwt.encode(claims, own, "ES256", headers={"kid": "unknown"}),
-        jwt.encode(claims, own, "ES256"),
+        jwt.encode(claims, other_key, "ES256", headers={"kid": signing_jwk["kid"]}),
+        jwt.encode(claims, other_key, "ES256", headers={"kid": "unknown"}),
+        jwt.encode(claims, other_key, "ES256"),
         jwt.encode(claims, "x" * 32, "HS256"),
         hmac_with_public_key.encode(json.dumps(claims).encode(), pem, "HS256", {"kid": signing_jwk["kid"]}),
         f"{header}.{payload}.{signature[:-4]}AAAA",
@@ -118,7 +120,7 @@ def test_forged_signatures_are_unauthenticated(upload_url: str, owner: Caller, s
         assert_rejected(attempt(upload_url, f"Bearer {forged}"), 401, "unauthenticated")
 
 
-def test_a_key_with_a_broken_checksum_is_told_from_an_unknown_one_without_the_database(
+def test_errors_distinguish_api_keys_with_a_wrong_checksum_from_unknown_ones(
     upload_url: str, owner: Caller, key_holder: Caller
 ) -> None:
     key = key_holder.credential
@@ -134,16 +136,14 @@ def test_a_key_with_a_broken_checksum_is_told_from_an_unknown_one_without_the_da
 
 
 @pytest.mark.parametrize("upload_url", ["edge function"], indirect=True)
-def test_the_edge_function_takes_no_api_keys(upload_url: str, key_holder: Caller) -> None:
+def test_the_edge_function_rejects_api_keys(upload_url: str, key_holder: Caller) -> None:
     error = assert_rejected(attempt(upload_url, f"Bearer {key_holder.credential}"), 401, "unauthenticated")
 
     assert "takes sessions only" in error["message"]
 
 
 @BOTH_ENDPOINTS
-def test_a_minted_token_is_refused_when_it_is_presented_from_outside(
-    upload_url: str, owner: Caller, sign: Sign
-) -> None:
+def test_clients_cannot_use_tokens_that_the_service_mints(upload_url: str, owner: Caller, sign: Sign) -> None:
     key = owner.mint_key()
     now = int(time.time())
     minted = sign(
@@ -154,7 +154,7 @@ def test_a_minted_token_is_refused_when_it_is_presented_from_outside(
     assert_rejected(attempt(upload_url, f"Bearer {minted}"), 401, "unauthenticated")
 
 
-def test_a_banned_or_deleted_user_is_refused_with_session_and_key(
+def test_sessions_and_keys_of_banned_or_deleted_users_are_unauthenticated(
     project: Project, owner: Caller, key_holder: Caller, database: psycopg.Connection[Any]
 ) -> None:
     assert key_holder.http.get("/assets").status_code == 200
@@ -169,14 +169,14 @@ def test_a_banned_or_deleted_user_is_refused_with_session_and_key(
 
 
 @BOTH_ENDPOINTS
-def test_a_secret_key_of_the_project_is_no_credential_here(upload_url: str, stack: Stack) -> None:
+def test_secret_and_publishable_keys_of_the_project_are_unauthenticated(upload_url: str, stack: Stack) -> None:
     assert_rejected(attempt(upload_url, f"Bearer {stack.secret_key}"), 401, "unauthenticated")
     assert_rejected(attempt(upload_url, f"Bearer {stack.publishable_key}"), 401, "unauthenticated")
 
 
 @BOTH_ENDPOINTS
-def test_preflights_are_answered_without_a_token(upload_url: str) -> None:
-    answer = httpx.options(
+def test_preflights_need_no_credential(upload_url: str) -> None:
+    response = httpx.options(
         upload_url,
         headers={
             "Origin": "https://app.example.com",
@@ -185,6 +185,6 @@ def test_preflights_are_answered_without_a_token(upload_url: str) -> None:
         },
     )
 
-    assert (answer.is_success, answer.content) == (True, b"")  # Supabase's gateway answers before the function: 200
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+    assert (response.is_success, response.content) == (True, b"")  # the gateway of Supabase responds itself, with 200
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert "authorization" in response.headers["access-control-allow-headers"].lower()

@@ -1,4 +1,4 @@
-"""Idempotency-Key on the POSTs that create."""
+"""The header Idempotency-Key on POST requests that create resources."""
 
 import threading
 import uuid
@@ -21,7 +21,7 @@ def reserve(caller: Caller, key: str, **fields: Any) -> httpx.Response:
     return post(caller, caller.upload_url, key, {"type": "audio", "content_type": "audio/wav", **fields})
 
 
-def count(database: Database, caller: Caller) -> Any:
+def asset_count(database: Database, caller: Caller) -> Any:
     row = database.execute(
         "select count(*) from assetdock_app.assets where owner_id = %s", [caller.owner_id]
     ).fetchone()
@@ -30,19 +30,19 @@ def count(database: Database, caller: Caller) -> Any:
 
 
 @BOTH_ENDPOINTS
-def test_the_same_request_again_answers_with_the_same_asset_and_a_fresh_target(
+def test_a_repeated_request_returns_the_same_asset_and_a_new_upload_target(
     owner: Caller, database: Database, wav: bytes
 ) -> None:
-    first, second = reserve(owner, "k"), reserve(owner, "k", colour="unknown fields do not count")
+    first, second = reserve(owner, "k"), reserve(owner, "k", colour="unknown fields are ignored")
 
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.json()["asset"]["id"] == second.json()["asset"]["id"]
-    assert count(database, owner) == 1
+    assert asset_count(database, owner) == 1
     assert owner.upload(second.json(), wav).status_code == 200
 
 
 @BOTH_ENDPOINTS
-def test_another_spelling_of_the_same_request_is_the_same_request(owner: Caller) -> None:
+def test_equivalent_bodies_are_the_same_request(owner: Caller) -> None:
     first = reserve(owner, "k", type="audio_input", metadata={"a": "1", "b": "2"}, sha256="AB" * 32)
     second = reserve(owner, "k", type="audio", metadata={"b": "2", "a": "1"}, sha256="ab" * 32, expires_in=900)
 
@@ -54,14 +54,14 @@ def test_another_spelling_of_the_same_request_is_the_same_request(owner: Caller)
 @pytest.mark.parametrize(
     "change", [{"type": "video"}, {"size_bytes": 5}, {"filename": "b"}, {"metadata": {"a": "b"}}, {"expires_in": 60}]
 )
-def test_another_body_under_the_same_key_is_a_conflict(owner: Caller, change: dict[str, Any]) -> None:
+def test_a_different_body_with_the_same_key_is_a_conflict(owner: Caller, change: dict[str, Any]) -> None:
     assert reserve(owner, "k").status_code == 201
 
     assert_rejected(reserve(owner, "k", **change), 409, "idempotency_conflict")
 
 
 @BOTH_ENDPOINTS
-def test_once_the_bytes_landed_there_is_no_target_any_more(owner: Caller, wav: bytes) -> None:
+def test_a_repeated_request_returns_no_upload_target_after_the_bytes_landed(owner: Caller, wav: bytes) -> None:
     first = reserve(owner, "k").json()
     assert owner.upload(first, wav).status_code == 200
 
@@ -73,7 +73,7 @@ def test_once_the_bytes_landed_there_is_no_target_any_more(owner: Caller, wav: b
 
 
 @BOTH_ENDPOINTS
-def test_a_deleted_asset_is_not_made_again(owner: Caller) -> None:
+def test_a_repeated_request_does_not_recreate_a_deleted_asset(owner: Caller) -> None:
     asset_id = reserve(owner, "k").json()["asset"]["id"]
     owner.http.delete(f"/assets/{asset_id}")
 
@@ -81,13 +81,13 @@ def test_a_deleted_asset_is_not_made_again(owner: Caller) -> None:
 
 
 @BOTH_ENDPOINTS
-def test_ten_equal_requests_at_once_make_one_asset(owner: Caller, database: Database) -> None:
-    answers: list[httpx.Response] = []
+def test_ten_concurrent_equal_requests_create_one_asset(owner: Caller, database: Database) -> None:
+    responses: list[httpx.Response] = []
     barrier = threading.Barrier(10)
 
     def attempt() -> None:
         barrier.wait()
-        answers.append(reserve(owner, "at-once"))
+        responses.append(reserve(owner, "concurrent"))
 
     threads = [threading.Thread(target=attempt) for _ in range(10)]
     for thread in threads:
@@ -95,34 +95,36 @@ def test_ten_equal_requests_at_once_make_one_asset(owner: Caller, database: Data
     for thread in threads:
         thread.join()
 
-    assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.json()["asset"]["id"] for answer in answers}) == 1
-    assert count(database, owner) == 1
+    assert {response.status_code for response in responses} == {201}
+    assert len({response.json()["asset"]["id"] for response in responses}) == 1
+    assert asset_count(database, owner) == 1
 
 
 @BOTH_ENDPOINTS
-def test_a_first_attempt_that_died_between_the_database_and_storage_is_taken_up(
+def test_a_retry_completes_an_attempt_that_failed_between_database_and_storage(
     owner: Caller, database: Database, wav: bytes
 ) -> None:
-    """What such an attempt leaves behind: the asset and the key, and a caller without an answer."""
+    """The direct call of create_upload leaves what a failed attempt leaves: the asset and the idempotency key."""
     headers = {
         "apikey": owner.project.publishable_key,
         "Authorization": f"Bearer {owner.credential}",
         "Content-Profile": "assetdock",
     }
-    body = {"type": "audio", "content_type": "audio/wav", "idempotency_key": "died"}
-    left = httpx.post(f"{owner.project.supabase_url}/rest/v1/rpc/create_upload", headers=headers, json=body)
-    assert left.status_code == 200
+    body = {"type": "audio", "content_type": "audio/wav", "idempotency_key": "failed"}
+    failed = httpx.post(f"{owner.project.supabase_url}/rest/v1/rpc/create_upload", headers=headers, json=body)
+    assert failed.status_code == 200
 
-    again = reserve(owner, "died")
+    again = reserve(owner, "failed")
 
-    assert again.json()["asset"]["id"] == left.json()["asset"]["id"]
+    assert again.json()["asset"]["id"] == failed.json()["asset"]["id"]
     assert owner.upload(again.json(), wav).status_code == 200
-    assert count(database, owner) == 1
+    assert asset_count(database, owner) == 1
 
 
 @BOTH_ENDPOINTS
-def test_a_key_is_the_owners_and_free_again_after_a_day(owner: Caller, stranger: Caller, database: Database) -> None:
+def test_idempotency_keys_belong_to_an_owner_and_expire_after_a_day(
+    owner: Caller, stranger: Caller, database: Database
+) -> None:
     first = reserve(owner, "k").json()["asset"]["id"]
     stranger.upload_url = owner.upload_url
     assert reserve(stranger, "k").json()["asset"]["id"] != first
@@ -146,17 +148,17 @@ def test_a_key_is_the_owners_and_free_again_after_a_day(owner: Caller, stranger:
 
 @BOTH_ENDPOINTS
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "é", "tab\there"])
-def test_a_malformed_key_is_named(owner: Caller, key: str) -> None:
-    answer = owner.http.post(
+def test_rejects_malformed_idempotency_keys(owner: Caller, key: str) -> None:
+    response = owner.http.post(
         owner.upload_url, json={"type": "audio"}, headers=[(b"Idempotency-Key", key.encode("latin-1"))]
     )
 
-    error = assert_rejected(answer, 422, "validation_error")
+    error = assert_rejected(response, 422, "validation_error")
     assert error["fields"][0]["field"] == "header.idempotency-key"
 
 
 @BOTH_ENDPOINTS
-def test_two_keys_are_one_that_is_malformed(owner: Caller) -> None:
+def test_rejects_repeated_idempotency_key_headers(owner: Caller) -> None:
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
 
     error = assert_rejected(
@@ -165,12 +167,12 @@ def test_two_keys_are_one_that_is_malformed(owner: Caller) -> None:
     assert error["fields"][0]["field"] == "header.idempotency-key"
 
 
-def test_a_plaintext_is_never_shown_again(owner: Caller) -> None:
-    made = post(owner, "/api-keys", "mint", {"name": "n"})
+def test_a_repeated_creation_of_an_api_key_is_a_conflict(owner: Caller) -> None:
+    created = post(owner, "/api-keys", "mint", {"name": "n"})
 
     assert_rejected(post(owner, "/api-keys", "mint", {"name": "n"}), 409, "conflict")
     assert_rejected(post(owner, "/api-keys", "mint", {"name": "other"}), 409, "idempotency_conflict")
-    rotate = f"/api-keys/{made.json()['id']}/rotate"
+    rotate = f"/api-keys/{created.json()['id']}/rotate"
     assert post(owner, rotate, str(uuid.uuid4()), {"overlap_seconds": 60}).status_code == 201
     assert len(owner.http.get("/api-keys").json()["items"]) == 2
 

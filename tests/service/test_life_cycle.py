@@ -1,4 +1,4 @@
-"""Events, deletion and restoration, waiting."""
+"""Asset events, deletion, restoration and long polling."""
 
 import threading
 import time
@@ -20,7 +20,9 @@ def events(caller: Caller, asset_id: str) -> list[tuple[Any, ...]]:
     return [(item["from"], item["to"], item["actor"], item["reason"]) for item in items]
 
 
-def test_the_history_says_who_did_what_and_why(owner: Caller, worker: WorkerProcess, wav: bytes) -> None:
+def test_events_record_the_actor_and_reason_of_each_transition(
+    owner: Caller, worker: WorkerProcess, wav: bytes
+) -> None:
     holder = owner.key_holder()
     asset_id = holder.land(wav)
     owner.wait_until_finished(asset_id)
@@ -37,27 +39,27 @@ def test_the_history_says_who_did_what_and_why(owner: Caller, worker: WorkerProc
     ]
 
 
-def test_the_history_of_a_failure_names_its_code(owner: Caller, worker: WorkerProcess) -> None:
+def test_the_reason_of_a_failure_event_is_the_error_code(owner: Caller, worker: WorkerProcess) -> None:
     asset_id = owner.land(b"no media at all", content_type="audio/mpeg")
     owner.wait_until_finished(asset_id)
 
     assert events(owner, asset_id)[-1] == ("processing", "failed", "worker", "unreadable_media")
 
 
-def test_a_strangers_history_is_not_found(owner: Caller, stranger: Caller) -> None:
+def test_assets_and_events_of_other_owners_are_not_found(owner: Caller, stranger: Caller) -> None:
     asset_id = owner.reserve()["asset"]["id"]
 
-    for answer in (
+    for response in (
         stranger.http.get(f"/assets/{asset_id}/events"),
         stranger.http.delete(f"/assets/{asset_id}"),
         stranger.http.post(f"/assets/{asset_id}/restore"),
         stranger.http.get("/assets/nonsense/events"),
     ):
-        assert_rejected(answer, 404, "not_found")
+        assert_rejected(response, 404, "not_found")
     assert owner.asset(asset_id)["state"] == "pending_upload"
 
 
-def test_a_deleted_asset_is_listed_only_when_asked_for_and_comes_back_as_it_was(
+def test_deleted_assets_are_listed_only_on_request_and_restored_unchanged(
     owner: Caller, worker: WorkerProcess, wav: bytes
 ) -> None:
     asset_id = owner.land(wav)
@@ -65,22 +67,22 @@ def test_a_deleted_asset_is_listed_only_when_asked_for_and_comes_back_as_it_was(
 
     deleted = [owner.http.delete(f"/assets/{asset_id}") for _ in range(2)]
 
-    assert [answer.status_code for answer in deleted] == [204, 204]
-    shown = owner.asset(asset_id)
-    assert (shown["state"], shown["download_url"]) == ("deleted", None)
-    assert shown["deleted_at"] is not None
+    assert [response.status_code for response in deleted] == [204, 204]
+    asset = owner.asset(asset_id)
+    assert (asset["state"], asset["download_url"]) == ("deleted", None)
+    assert asset["deleted_at"] is not None
     assert owner.http.get("/assets").json()["items"] == []
     assert [each["id"] for each in owner.http.get("/assets?state=deleted").json()["items"]] == [asset_id]
     restored = owner.http.post(f"/assets/{asset_id}/restore")
     assert restored.status_code == 200
-    again = owner.asset(asset_id)
-    assert httpx.get(again["download_url"]).content == wav
-    moving = ("download_url", "download_expires_at")
-    assert {k: v for k, v in again.items() if k not in moving} == {k: v for k, v in ready.items() if k not in moving}
+    after = owner.asset(asset_id)
+    assert httpx.get(after["download_url"]).content == wav
+    signed = ("download_url", "download_expires_at")
+    assert {k: v for k, v in after.items() if k not in signed} == {k: v for k, v in ready.items() if k not in signed}
     assert owner.http.post(f"/assets/{asset_id}/restore").status_code == 200  # idempotent
 
 
-def test_what_never_had_bytes_cannot_be_restored_nor_uploaded_any_more(owner: Caller, wav: bytes) -> None:
+def test_deleted_reservations_can_be_neither_restored_nor_uploaded(owner: Caller, wav: bytes) -> None:
     reservation = owner.reserve()
     asset_id = reservation["asset"]["id"]
 
@@ -92,11 +94,11 @@ def test_what_never_had_bytes_cannot_be_restored_nor_uploaded_any_more(owner: Ca
     assert owner.upload(reservation, wav).json()["message"].startswith("This upload has ended")
 
 
-def test_a_restored_asset_that_was_being_processed_is_probed_again(
+def test_restoring_an_asset_that_was_processing_probes_it_again(
     owner: Caller, database: Database, worker: WorkerProcess, wav: bytes
 ) -> None:
     asset_id = owner.land(wav)
-    owner.http.delete(f"/assets/{asset_id}")  # before or after its probe: both must end well
+    owner.http.delete(f"/assets/{asset_id}")  # before or after the probe: the outcome must be the same
     before = database.execute("select deleted_from from assetdock_app.assets where id = %s", [asset_id]).fetchone()
 
     restored = owner.http.post(f"/assets/{asset_id}/restore").json()
@@ -105,7 +107,7 @@ def test_a_restored_asset_that_was_being_processed_is_probed_again(
     assert owner.wait_until_finished(asset_id)["state"] == "ready"
 
 
-def test_once_the_purge_has_begun_there_is_no_way_back(owner: Caller, database: Database, wav: bytes) -> None:
+def test_assets_cannot_be_restored_after_the_purge_starts(owner: Caller, database: Database, wav: bytes) -> None:
     asset_id = owner.land(wav)
     owner.http.delete(f"/assets/{asset_id}")
     database.execute("update assetdock_app.assets set purge_started_at = now() where id = %s", [asset_id])
@@ -113,33 +115,33 @@ def test_once_the_purge_has_begun_there_is_no_way_back(owner: Caller, database: 
     assert_rejected(owner.http.post(f"/assets/{asset_id}/restore"), 410, "asset_purged")
 
 
-def test_waiting_returns_as_soon_as_the_asset_is_ready(owner: Caller, worker: WorkerProcess, wav: bytes) -> None:
+def test_wait_returns_as_soon_as_the_asset_is_ready(owner: Caller, worker: WorkerProcess, wav: bytes) -> None:
     reservation = owner.reserve()
     asset_id = reservation["asset"]["id"]
     put = threading.Timer(0.5, lambda: owner.upload(reservation, wav))
     put.start()
 
     started = time.monotonic()
-    answer = owner.http.get(f"/assets/{asset_id}", params={"wait": 30})
+    response = owner.http.get(f"/assets/{asset_id}", params={"wait": 30})
 
     put.join()
-    assert answer.json()["state"] == "ready"
-    assert answer.json()["download_url"]
+    assert response.json()["state"] == "ready"
+    assert response.json()["download_url"]
     assert time.monotonic() - started < 25
 
 
-def test_waiting_in_vain_answers_with_the_asset_as_it_is(owner: Caller) -> None:
+def test_wait_returns_the_unchanged_asset_after_the_timeout(owner: Caller) -> None:
     asset_id = owner.reserve()["asset"]["id"]
 
     started = time.monotonic()
-    answer = owner.http.get(f"/assets/{asset_id}", params={"wait": 1})
+    response = owner.http.get(f"/assets/{asset_id}", params={"wait": 1})
 
-    assert (answer.status_code, answer.json()["state"]) == (200, "pending_upload")
+    assert (response.status_code, response.json()["state"]) == (200, "pending_upload")
     assert time.monotonic() - started >= 0.9
 
 
 @pytest.mark.parametrize("wait", ["31", "-1", "soon", "1.5", "99999999999999"])
-def test_a_wrong_wait_is_named(owner: Caller, wait: str) -> None:
-    answer = owner.http.get(f"/assets/{owner.reserve()['asset']['id']}", params={"wait": wait})
+def test_rejects_invalid_wait_parameters(owner: Caller, wait: str) -> None:
+    response = owner.http.get(f"/assets/{owner.reserve()['asset']['id']}", params={"wait": wait})
 
-    assert assert_rejected(answer, 422, "validation_error")["fields"][0]["field"] == "query.wait"
+    assert assert_rejected(response, 422, "validation_error")["fields"][0]["field"] == "query.wait"
