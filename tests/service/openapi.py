@@ -1,4 +1,4 @@
-"""The documentation as the service serves it, for the tests that hold it to what the service does."""
+"""The OpenAPI document that the service serves, for tests that compare it with the service's behaviour."""
 
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ def document() -> Json:
 
 
 def described() -> dict[str, tuple[str, str, Json]]:
-    """(method, path, operation) by operationId."""
+    """Returns `(method, path, operation)` by operationId."""
     return {operation["operationId"]: (method, path, operation) for method, path, operation in operations(document())}
 
 
@@ -28,7 +28,7 @@ def entry(operation_id: str) -> Entry:
 def documented_codes(operation: Json) -> set[str]:
     return {
         code
-        for answer in operation["responses"].values()
-        for content in answer.get("content", {}).values()
+        for response in operation["responses"].values()
+        for content in response.get("content", {}).values()
         for code in content.get("examples", {})
     }
