@@ -52,7 +52,7 @@ def test_a_truncated_file_fails_or_has_the_duration_of_its_remaining_bytes(
     if report.duration is None:
         assert isinstance(judge("audio", report), Failed)
         return
-    assert report.duration < SECONDS, "it is the duration in the header"
+    assert report.duration < SECONDS, "the probe reported the duration in the header"
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -156,7 +156,7 @@ def test_measures_a_wav_without_a_size(size: int, ffprobe: Ffprobe, storage: Sto
     assert report.duration == Decimal("7.000")
 
 
-def test_subrip_lasts_until_the_end_of_its_last_cue(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
+def test_a_subrip_file_lasts_until_the_end_of_its_last_cue(ffprobe: Ffprobe, storage: Storage, limits: Limits) -> None:
     (storage.folder / "cuts").write_text(SUBRIP)
 
     report = asyncio.run(probe(storage.url("cuts"), ffprobe=ffprobe, limits=limits))
@@ -221,7 +221,7 @@ NOT_MEDIA = {
     "text": b"This is plain text in a file with the name of an MP3.\n" * 40,
     "HTML": b"<!doctype html><html><body>404</body></html>",
     "SubRip without a cue": b"1\n\n2\n\n",
-    "a picture": bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"),
+    "PNG": bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"),
     **{f"noise of {size} bytes": NOISE.randbytes(size) for size in (100, 5_000, 50_000, 400_000, 2_000_000)},
 }
 

@@ -59,9 +59,9 @@ def test_uses_the_64_bit_size_of_a_long_wav(wav: bytes, form: bytes) -> None:
 
 
 def test_ignores_audio_after_a_long_list_chunk(wav: bytes) -> None:
-    notes = b"LIST" + (70_000).to_bytes(4, "little") + bytes(70_000)
+    list_chunk = b"LIST" + (70_000).to_bytes(4, "little") + bytes(70_000)
 
-    assert not wav_is_truncated((wav[:12] + notes + wav[12:])[: 64 * 1024], 71_000)
+    assert not wav_is_truncated((wav[:12] + list_chunk + wav[12:])[: 64 * 1024], 71_000)
 
 
 @pytest.mark.parametrize("head", [b"", b"RIFF", b"RIFF\0\0\0\0WAVEdata", b"\0" * 500, b"\xff" * 500])
@@ -99,7 +99,7 @@ def test_accepts_any_tail(tail: bytes) -> None:
 
 
 def test_reads_a_malicious_tail_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading on from each of its thousands of empty pages would take quadratic time."""
+    """A new walk from each of its thousands of empty pages would take quadratic time."""
     offsets: list[int] = []
     end_of_pages = truncation._end_of_pages
 
