@@ -13,16 +13,16 @@ from tests.callers import Caller, Project
 
 
 def values(project: Project) -> dict[tuple[str, ...], float]:
-    answer = httpx.get(f"{project.api_url}/metrics")
-    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    response = httpx.get(f"{project.api_url}/metrics")
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     return {
         (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(response.text)
         for sample in family.samples
     }
 
 
-def test_requests_and_what_they_cost_are_counted_by_route_template(owner: Caller) -> None:
+def test_counts_requests_and_their_upstream_calls_by_route(owner: Caller) -> None:
     asset_id = owner.reserve()["asset"]["id"]
     route = "/api/v1/assets/{asset_id}"
     before = values(owner.project)
@@ -44,7 +44,7 @@ def test_requests_and_what_they_cost_are_counted_by_route_template(owner: Caller
     assert asset_id not in httpx.get(f"{owner.project.api_url}/metrics").text
 
 
-def test_remembered_keys_are_told_from_looked_up_ones(owner: Caller) -> None:
+def test_counts_cached_and_resolved_keys_separately(owner: Caller) -> None:
     holder = owner.key_holder()
     before = values(owner.project)
 
@@ -66,7 +66,7 @@ def exposed(module: object) -> set[tuple[str, tuple[str, ...]]]:
     }
 
 
-def test_operators_are_told_about_every_metric_there_is_and_no_other(project: Project) -> None:
+def test_the_operations_page_lists_exactly_the_existing_metrics(project: Project) -> None:
     page = (PROJECT / "docs/operations.md").read_text().partition("## Metrics and logs")[2]
     listed = [
         ((name, tuple(filter(None, labels.split(", ")))), line.split("|")[2].strip())

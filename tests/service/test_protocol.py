@@ -16,19 +16,18 @@ from assetdock_server.protocol import BoundedHttp
 from tests.service.scripted_upstream import message
 
 ARRIVAL_SECONDS = 0.3
-PATIENT_SECONDS = 10.0
+DEADLINE_SECONDS = 10.0
 WHOLE = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @pytest.fixture(autouse=True)
 def soon(either_loop: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little time to arrive in, on either event loop."""
+    """A short time limit, on asyncio's and uvloop's event loop."""
     monkeypatch.setattr(protocol, "ARRIVAL_SECONDS", ARRIVAL_SECONDS)
 
 
 async def _application(scope: Any, receive: Any, send: Any) -> None:
-    """Answers once the body is there, and, at /slowly, longer after it than a request may take to arrive; at /at-once
-    without waiting for anything."""
+    """Echoes the body. /slowly responds later than the time limit for requests; /at-once does not wait for a body."""
     request = Request(scope, receive)
     body = b"" if request.url.path == "/at-once" else await request.body()
     if request.url.path == "/slowly":
@@ -38,7 +37,7 @@ async def _application(scope: Any, receive: Any, send: Any) -> None:
 
 @asynccontextmanager
 async def client() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to a server with our protocol, whose kept connections may idle for as long as a test takes."""
+    """A connection to a server with our protocol. Idle connections stay open longer than a test takes."""
     config = uvicorn.Config(_application, lifespan="off", log_config=None, timeout_keep_alive=60)
     config.load()
     server = await asyncio.get_running_loop().create_server(
@@ -52,26 +51,26 @@ async def client() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWr
         server.close()
 
 
-async def answered(reader: asyncio.StreamReader) -> bytes:
-    """The body of the next answer."""
+async def read_body(reader: asyncio.StreamReader) -> bytes:
+    """The body of the next response."""
     return (await message(reader))[1]
 
 
 async def until_closed(reader: asyncio.StreamReader) -> None:
-    """Reads to the end: 400 comes before it, to what can't be a request."""
+    """Reads until the server closes the connection. An invalid request gets 400 first."""
     with suppress(ConnectionError):
         await reader.read()
 
 
-def test_a_client_that_will_send_no_more_has_its_answer() -> None:
-    async def walk() -> None:
-        async with client() as (reader, writer), asyncio.timeout(PATIENT_SECONDS):
+def test_a_half_closed_connection_gets_its_response() -> None:
+    async def scenario() -> None:
+        async with client() as (reader, writer), asyncio.timeout(DEADLINE_SECONDS):
             writer.write(b"GET /at-once HTTP/1.1\r\nHost: x\r\n\r\n")
             writer.write_eof()
-            assert await answered(reader) == b""
+            assert await read_body(reader) == b""
             await until_closed(reader)
 
-    asyncio.run(walk())
+    asyncio.run(scenario())
 
 
 LATE = {
@@ -86,41 +85,39 @@ LATE = {
 
 
 @pytest.mark.parametrize("sent", LATE.values(), ids=LATE)
-def test_a_request_that_does_not_arrive_is_not_waited_for(sent: list[bytes | float | None]) -> None:
-    async def walk() -> None:
-        async with client() as (reader, writer), asyncio.timeout(PATIENT_SECONDS):
+def test_closes_a_connection_whose_request_does_not_arrive_in_time(sent: list[bytes | float | None]) -> None:
+    async def scenario() -> None:
+        async with client() as (reader, writer), asyncio.timeout(DEADLINE_SECONDS):
             for part in sent:
                 if part is None:
-                    assert await answered(reader) == b"{}"
+                    assert await read_body(reader) == b"{}"
                 elif isinstance(part, float):
                     await asyncio.sleep(part)
                 elif not reader.at_eof():
                     writer.write(part)
             await until_closed(reader)
 
-    asyncio.run(walk())
+    asyncio.run(scenario())
 
 
 KEPT = {
     "whole": [WHOLE],
     "whole in two parts": [WHOLE[:30], WHOLE[30:]],
-    "byte by byte": [WHOLE[place : place + 1] for place in range(len(WHOLE))],
-    "answered slowly": [WHOLE.replace(b"/", b"/slowly", 1)],
+    "byte by byte": [WHOLE[offset : offset + 1] for offset in range(len(WHOLE))],
+    "slow response": [WHOLE.replace(b"/", b"/slowly", 1)],
 }
 
 
 @pytest.mark.parametrize("sent", KEPT.values(), ids=KEPT)
-def test_a_request_that_arrived_is_answered_however_long_that_takes_and_its_connection_is_kept(
-    sent: list[bytes],
-) -> None:
-    async def walk() -> None:
-        async with client() as (reader, writer), asyncio.timeout(PATIENT_SECONDS):
+def test_a_slow_response_does_not_close_the_connection(sent: list[bytes]) -> None:
+    async def scenario() -> None:
+        async with client() as (reader, writer), asyncio.timeout(DEADLINE_SECONDS):
             for part in sent:
                 writer.write(part)
                 await asyncio.sleep(0)
-            assert await answered(reader) == b"{}"
+            assert await read_body(reader) == b"{}"
             await asyncio.sleep(2 * ARRIVAL_SECONDS)
             writer.write(WHOLE + WHOLE)
-            assert [await answered(reader), await answered(reader)] == [b"{}", b"{}"]
+            assert [await read_body(reader), await read_body(reader)] == [b"{}", b"{}"]
 
-    asyncio.run(walk())
+    asyncio.run(scenario())

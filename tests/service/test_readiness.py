@@ -1,4 +1,4 @@
-"""What GET /readyz asks the servers behind the service."""
+"""The checks of GET /readyz."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ from tests.service.scripted_upstream import always, last_response, upstream
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 401, 404, 500])
-def test_storage_is_ready_only_when_it_says_so(status: int) -> None:
+def test_storage_is_ready_only_if_its_status_is_successful(status: int) -> None:
     async def ask() -> None:
         async with upstream(always(last_response(f"{status} Status", b""))) as served, http_pool() as pool:
             await Storage(pool, url=f"{served.url}/storage/v1/", publishable_key="sb_publishable_x").check()
@@ -28,7 +28,7 @@ def test_storage_is_ready_only_when_it_says_so(status: int) -> None:
             asyncio.run(ask())
 
 
-def test_readiness_asks_for_the_key_set_every_few_seconds_and_not_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readiness_fetches_the_key_set_once_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     auth = Auth()
 
     async def ask() -> None:
@@ -46,9 +46,7 @@ def test_readiness_asks_for_the_key_set_every_few_seconds_and_not_more_often(mon
 @pytest.mark.parametrize(
     "failure", [ApiError("upstream_unavailable"), ApiError("upstream_timeout"), ValueError("no JSON")]
 )
-def test_keys_that_cannot_be_fetched_any_more_are_not_ready_but_stay_in_force(
-    failure: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readiness_reports_stale_keys_while_they_remain_valid(failure: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jwks_module, "READY_SECONDS", 0)
     auth = Auth()
     auth.rotate("first")

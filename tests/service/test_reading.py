@@ -11,12 +11,12 @@ MALFORMED = ["nonsense", "019de7f7-3a52-74d1-9eeb", "%00", "019de7f7_3a52_74d1_9
 
 
 @pytest.mark.parametrize("asset_id", ["019de7f7-3a52-74d1-9eeb-323e0bfb7bb9", *MALFORMED])
-def test_an_id_that_is_nobodys_is_not_found(owner: Caller, asset_id: str) -> None:
+def test_an_unknown_id_is_not_found(owner: Caller, asset_id: str) -> None:
     assert_rejected(owner.http.get(f"/assets/{asset_id}"), 404, "not_found")
     assert_rejected(owner.http.post(f"/assets/{asset_id}/confirm"), 404, "not_found")
 
 
-def test_a_stranger_gets_404_for_anothers_asset(owner: Caller, stranger: Caller) -> None:
+def test_another_owners_asset_is_not_found(owner: Caller, stranger: Caller) -> None:
     asset_id = owner.reserve()["asset"]["id"]
 
     assert_rejected(stranger.http.get(f"/assets/{asset_id}"), 404, "not_found")
@@ -24,7 +24,7 @@ def test_a_stranger_gets_404_for_anothers_asset(owner: Caller, stranger: Caller)
     assert stranger.http.get("/assets").json()["items"] == []
 
 
-def test_a_pending_asset_is_shown_without_a_download(owner: Caller) -> None:
+def test_a_pending_asset_has_no_download_url(owner: Caller) -> None:
     reserved = owner.reserve()["asset"]
 
     shown = owner.asset(reserved["id"])
@@ -32,13 +32,13 @@ def test_a_pending_asset_is_shown_without_a_download(owner: Caller) -> None:
     assert shown == {**reserved, "download_url": None, "download_expires_at": None}
 
 
-def test_an_upper_case_id_is_the_same_asset(owner: Caller) -> None:
+def test_ids_are_case_insensitive(owner: Caller) -> None:
     asset_id = owner.reserve()["asset"]["id"]
 
     assert owner.asset(asset_id.upper())["id"] == asset_id
 
 
-def test_confirm_says_expired_once_nothing_can_land_any_more(owner: Caller, database: psycopg.Connection[Any]) -> None:
+def test_confirm_reports_upload_expired_after_finish_by(owner: Caller, database: psycopg.Connection[Any]) -> None:
     asset_id = owner.reserve()["asset"]["id"]
     database.execute(
         "update assetdock_app.assets set upload_expires_at = now() - interval '2 hours', finish_by = now()"
@@ -49,7 +49,7 @@ def test_confirm_says_expired_once_nothing_can_land_any_more(owner: Caller, data
     assert_rejected(owner.http.post(f"/assets/{asset_id}/confirm"), 410, "upload_expired")
 
 
-def test_confirm_is_incomplete_between_the_windows_end_and_finish_by(
+def test_confirm_reports_upload_incomplete_between_the_end_of_the_window_and_finish_by(
     owner: Caller, database: psycopg.Connection[Any]
 ) -> None:
     asset_id = owner.reserve()["asset"]["id"]
@@ -57,10 +57,10 @@ def test_confirm_is_incomplete_between_the_windows_end_and_finish_by(
         "update assetdock_app.assets set upload_expires_at = now() - interval '1 s' where id = %s", [asset_id]
     )
 
-    answer = owner.http.post(f"/assets/{asset_id}/confirm")
+    response = owner.http.post(f"/assets/{asset_id}/confirm")
 
-    assert_rejected(answer, 409, "upload_incomplete")
-    assert answer.headers["retry-after"] == "1"
+    assert_rejected(response, 409, "upload_incomplete")
+    assert response.headers["retry-after"] == "1"
 
 
 def test_pages_show_every_asset_once_newest_first(owner: Caller) -> None:
@@ -80,7 +80,7 @@ def test_pages_show_every_asset_once_newest_first(owner: Caller) -> None:
     assert seen == sorted(made, reverse=True)
 
 
-def test_a_list_can_be_narrowed_and_counted(owner: Caller) -> None:
+def test_a_list_can_be_filtered_and_counted(owner: Caller) -> None:
     owner.reserve(type="audio")
     owner.reserve(type="video", content_type="video/mp4")
 
@@ -108,13 +108,13 @@ def test_a_list_can_be_narrowed_and_counted(owner: Caller) -> None:
         ({"state": "\0"}, "query.state"),
     ],
 )
-def test_a_wrong_query_is_named(owner: Caller, query: dict[str, str], wrong: str) -> None:
+def test_names_an_invalid_query_parameter(owner: Caller, query: dict[str, str], wrong: str) -> None:
     error = assert_rejected(owner.http.get("/assets", params=query), 422, "validation_error")
 
     assert [each["field"] for each in error["fields"]] == [wrong]
 
 
-def test_a_cursor_that_no_list_of_the_owner_returned_is_a_bad_request(owner: Caller, stranger: Caller) -> None:
+def test_rejects_a_cursor_that_the_owner_did_not_receive(owner: Caller, stranger: Caller) -> None:
     for _ in range(2):
         stranger.reserve()
     foreign = stranger.http.get("/assets", params={"limit": 1}).json()["next_cursor"]

@@ -1,4 +1,4 @@
-"""POST /assets/{id}/upload-url: another target for an asset that still waits."""
+"""POST /assets/{id}/upload-url: a new target for a pending asset."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -20,10 +20,10 @@ def test_a_new_target_works_after_the_first_window_closed(owner: Caller, databas
     )
     assert owner.upload(reservation, wav).status_code == 400
 
-    answer = owner.http.post(f"/assets/{asset_id}/upload-url", json={"expires_in": 60})
+    response = owner.http.post(f"/assets/{asset_id}/upload-url", json={"expires_in": 60})
 
-    assert answer.status_code == 200
-    renewed = answer.json()
+    assert response.status_code == 200
+    renewed = response.json()
     assert renewed["asset"] == reservation["asset"]
     ends = datetime.fromisoformat(renewed["upload"]["expires_at"])
     assert timedelta(seconds=50) < ends - datetime.now(ends.tzinfo) <= timedelta(seconds=61)
@@ -38,36 +38,36 @@ def test_a_renewal_never_shortens_a_window(owner: Caller) -> None:
     assert renewed["upload"]["expires_at"] == reservation["upload"]["expires_at"]
 
 
-def test_the_body_may_be_left_out(owner: Caller) -> None:
+def test_the_body_is_optional(owner: Caller) -> None:
     asset_id = owner.reserve()["asset"]["id"]
 
     assert owner.http.post(f"/assets/{asset_id}/upload-url").status_code == 200
 
 
-def test_after_a_day_no_target_is_given_any_more(owner: Caller, database: Database) -> None:
+def test_rejects_a_renewal_after_a_day(owner: Caller, database: Database) -> None:
     asset_id = owner.reserve()["asset"]["id"]
     database.execute("update assetdock_private.settings set renewal_window = '1 millisecond' where singleton")
     try:
-        answer = owner.http.post(f"/assets/{asset_id}/upload-url")
+        response = owner.http.post(f"/assets/{asset_id}/upload-url")
     finally:
         database.execute("update assetdock_private.settings set renewal_window = default where singleton")
 
-    assert_rejected(answer, 410, "upload_expired")
+    assert_rejected(response, 410, "upload_expired")
 
 
-def test_an_asset_with_bytes_gets_no_new_target(owner: Caller, wav: bytes) -> None:
+def test_rejects_a_renewal_after_the_bytes_landed(owner: Caller, wav: bytes) -> None:
     error = assert_rejected(owner.http.post(f"/assets/{owner.land(wav)}/upload-url"), 409, "asset_not_pending")
 
     assert "processing" in error["message"] or "ready" in error["message"]
 
 
 @pytest.mark.parametrize("expires_in", [59, 7201, -1, "60", 2**40])
-def test_a_wrong_window_is_named(owner: Caller, expires_in: Any) -> None:
-    answer = owner.http.post(f"/assets/{owner.reserve()['asset']['id']}/upload-url", json={"expires_in": expires_in})
+def test_names_an_invalid_window(owner: Caller, expires_in: Any) -> None:
+    response = owner.http.post(f"/assets/{owner.reserve()['asset']['id']}/upload-url", json={"expires_in": expires_in})
 
-    assert assert_rejected(answer, 422, "validation_error")["fields"][0]["field"] == "body.expires_in"
+    assert assert_rejected(response, 422, "validation_error")["fields"][0]["field"] == "body.expires_in"
 
 
-def test_a_strangers_asset_is_not_found(owner: Caller, stranger: Caller) -> None:
+def test_another_owners_asset_is_not_found(owner: Caller, stranger: Caller) -> None:
     assert_rejected(stranger.http.post(f"/assets/{owner.reserve()['asset']['id']}/upload-url"), 404, "not_found")
     assert_rejected(stranger.http.post(f"/assets/{uuid.uuid4()}/upload-url"), 404, "not_found")

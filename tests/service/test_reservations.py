@@ -23,11 +23,11 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def test_the_answer_says_what_was_reserved_and_where_the_bytes_go(owner: Caller) -> None:
-    answer = owner.http.post(owner.upload_url, json={"type": "video"})
+def test_the_response_has_the_reservation_and_the_upload_target(owner: Caller) -> None:
+    response = owner.http.post(owner.upload_url, json={"type": "video"})
 
-    asset, upload = answer.json()["asset"], answer.json()["upload"]
-    assert answer.headers["cache-control"] == "no-store"
+    asset, upload = response.json()["asset"], response.json()["upload"]
+    assert response.headers["cache-control"] == "no-store"
     assert uuid.UUID(asset["id"]).version == 7
     assert asset == {
         "id": asset["id"],
@@ -51,7 +51,7 @@ def test_the_answer_says_what_was_reserved_and_where_the_bytes_go(owner: Caller)
     assert instant(upload["expires_at"]) - instant(asset["created_at"]) == timedelta(seconds=900)
 
 
-def test_the_same_upload_may_be_sent_in_parts(owner: Caller) -> None:
+def test_the_upload_can_be_resumable(owner: Caller) -> None:
     named, unnamed = owner.reserve(content_type="audio/mpeg"), owner.reserve(content_type=None)
     resumable = named["upload"]["resumable"]
 
@@ -66,14 +66,14 @@ def test_the_same_upload_may_be_sent_in_parts(owner: Caller) -> None:
     assert set(unnamed["upload"]["resumable"]["metadata"]) == {"bucketName", "objectName"}
 
 
-def test_created_at_is_the_instant_inside_the_id(owner: Caller) -> None:
+def test_created_at_is_the_time_in_the_id(owner: Caller) -> None:
     asset = owner.reserve()["asset"]
 
     milliseconds = uuid.UUID(asset["id"]).int >> 80
     assert instant(asset["created_at"]).timestamp() == pytest.approx(milliseconds / 1000, abs=0.0005)
 
 
-def test_expires_in_sets_the_window_and_the_answer_never_promises_more_than_the_url(owner: Caller) -> None:
+def test_expires_in_sets_the_window_up_to_the_lifetime_of_the_url(owner: Caller) -> None:
     short, long = owner.reserve(expires_in=60), owner.reserve(expires_in=7200)
 
     def lasts(reservation: dict[str, Any]) -> float:
@@ -125,15 +125,15 @@ def test_expires_in_sets_the_window_and_the_answer_never_promises_more_than_the_
         ({"source_asset_id": str(uuid.uuid4())}, "body.source_asset_id"),
     ],
 )
-def test_a_wrong_field_is_named(owner: Caller, fields: dict[str, Any], wrong: str) -> None:
-    body = json.dumps({"type": "audio", **fields})  # in ASCII: lone surrogates travel as escapes
-    answer = owner.http.post(owner.upload_url, content=body, headers={"Content-Type": "application/json"})
-    error = assert_rejected(answer, 422, "validation_error")
+def test_names_an_invalid_field(owner: Caller, fields: dict[str, Any], wrong: str) -> None:
+    body = json.dumps({"type": "audio", **fields})  # ASCII: lone surrogates are sent as escapes
+    response = owner.http.post(owner.upload_url, content=body, headers={"Content-Type": "application/json"})
+    error = assert_rejected(response, 422, "validation_error")
 
     assert field_of(error) == {wrong}
 
 
-def test_of_many_wrong_fields_the_first_twenty_are_named(owner: Caller) -> None:
+def test_names_the_first_twenty_invalid_fields(owner: Caller) -> None:
     body = {"type": "audio", "metadata": {f"k{n}": n for n in range(100)}}
 
     error = assert_rejected(owner.http.post(owner.upload_url, json=body), 422, "validation_error")
@@ -141,7 +141,7 @@ def test_of_many_wrong_fields_the_first_twenty_are_named(owner: Caller) -> None:
     assert [each["field"] for each in error["fields"]] == [f"body.metadata.k{n}" for n in range(20)]
 
 
-def test_all_wrong_fields_are_named_at_once(owner: Caller) -> None:
+def test_names_all_invalid_fields_at_once(owner: Caller) -> None:
     body = {"type": "podcast", "size_bytes": -5, "expires_in": 1, "filename": "", "sha256": "x"}
 
     error = assert_rejected(owner.http.post(owner.upload_url, json=body), 422, "validation_error")
@@ -156,19 +156,19 @@ def test_unknown_fields_are_ignored(owner: Caller) -> None:
 
 
 @pytest.mark.parametrize("asset_type", ["rendered_video", "cut_file"])
-def test_types_made_by_processors_need_the_scope_to_produce(owner: Caller, asset_type: str) -> None:
+def test_processor_types_need_the_scope_assets_produce(owner: Caller, asset_type: str) -> None:
     assert_rejected(owner.http.post(owner.upload_url, json={"type": asset_type}), 409, "asset_type_not_uploadable")
 
 
-def test_a_size_over_the_cap_is_refused_before_a_byte_is_sent(owner: Caller) -> None:
-    answer = owner.http.post(owner.upload_url, json={"type": "video", "size_bytes": 2**62})
+def test_rejects_a_size_over_the_limit_at_the_reservation(owner: Caller) -> None:
+    response = owner.http.post(owner.upload_url, json={"type": "video", "size_bytes": 2**62})
 
-    error = assert_rejected(answer, 413, "asset_too_large")
+    error = assert_rejected(response, 413, "asset_too_large")
     assert "5368709120" in error["message"]
 
 
 @pytest.mark.parametrize("content_type", ["audio/ogg; codecs=opus", 'video/mp4; codecs="avc1.42E01E, mp4a.40.2"'])
-def test_content_types_with_parameters_are_kept_as_they_were_given(owner: Caller, content_type: str) -> None:
+def test_keeps_the_parameters_of_a_content_type(owner: Caller, content_type: str) -> None:
     reservation = owner.reserve(content_type=content_type)
 
     assert reservation["upload"]["headers"] == {"Content-Type": content_type}

@@ -1,6 +1,6 @@
-"""schemathesis over the running service: the document, real credentials, and many inputs that nobody thought of.
+"""schemathesis over the running service: the document, real credentials, and many generated inputs.
 
-It checks that nothing is 5xx; that every answer has a documented status, media type, headers, schema and code; that
+It checks that nothing is 5xx; that every response has a documented status, media type, headers, schema and code; that
 what breaks the schema is refused and what fits it is not; that a credential is needed where the document says so; that
 what was deleted is gone. What the schema of a request cannot say stands in schemathesis.toml.
 """
@@ -17,13 +17,13 @@ from tests.callers import Caller, Project, session_caller
 from tests.processes import Service
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-# Not api_keys:write: the first thing a key would do is to end itself.
+# Not api_keys:write: the key would revoke itself.
 KEY_SCOPES = ["assets:read", "assets:write", "api_keys:read", "webhooks:read", "webhooks:write"]
 
 
 @pytest.fixture(scope="module")
 def unlimited(project: Project, service_environment: dict[str, str]) -> Iterator[Project]:
-    """A service of its own, without a limit of requests."""
+    """A separate service without a rate limit."""
     running = Service({**service_environment, "ASSETDOCK_RATE_LIMIT": "off"}, Ports.free().gateway)
     yield Project(project.supabase_url, project.publishable_key, project.secret_key, running.url)
     running.stop()
@@ -35,7 +35,7 @@ def caller(project: Project, kind: str) -> Caller:
 
 
 @pytest.mark.parametrize("kind", ["session", "key"])
-def test_every_answer_is_as_documented_whatever_is_asked(unlimited: Project, kind: str, tmp_path: Path) -> None:
+def test_every_response_conforms_to_the_document(unlimited: Project, kind: str, tmp_path: Path) -> None:
     credential = caller(unlimited, kind).credential
     finished = subprocess.run(
         [

@@ -32,7 +32,7 @@ def new_user(project: Project) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def told(project: Project, worker: WorkerProcess, wav: bytes) -> Json:
-    """What the driver saw."""
+    """The driver's output."""
     code = "\n".join(re.findall(r"^```js\n(.*?)^```", GUIDE.read_text(), re.M | re.S))
     given: dict[str, Any] = {
         "url": project.supabase_url,
@@ -41,7 +41,7 @@ def told(project: Project, worker: WorkerProcess, wav: bytes) -> Json:
         "stranger": new_user(project),
         "wav": base64.b64encode(wav).decode(),
     }
-    # Not warnings: Node 20 has no WebSocket, which only Realtime would need.
+    # Without warnings: Node 20 has no WebSocket, which only Realtime needs.
     done = subprocess.run(
         ["node", "--input-type=module", "-", json.dumps(given)],
         input=f"{code}\n{DRIVER.read_text()}",
@@ -64,7 +64,7 @@ def test_a_file_sent_with_the_guides_code_becomes_ready(told: Json) -> None:
     assert told["same"]
 
 
-def test_lists_show_ones_own_assets_only(told: Json) -> None:
+def test_lists_contain_only_the_callers_assets(told: Json) -> None:
     assert [asset["id"] for asset in told["listed"]] == [told["ready"]["id"]]
     assert told["strangers"] == []
     assert told["strangers_asset"]["code"] == "not_found"
@@ -75,7 +75,7 @@ def test_deleting_and_restoring_work(told: Json) -> None:
     assert told["restored"] == "ready"
 
 
-def test_what_the_database_refuses_is_said_with_our_codes_and_words(told: Json) -> None:
+def test_database_errors_have_our_codes_and_messages(told: Json) -> None:
     assert told["nothing_yet"] is None
     assert told["not_media"]["code"] == "validation_error"
     assert "reserved as audio/mpeg, but the upload says audio/wav" in told["other_type"]

@@ -1,4 +1,4 @@
-"""Webhook endpoints over HTTP. Who may call is in test_access.py, what arrives in tests/acceptance/test_webhooks.py."""
+"""Webhook endpoints over HTTP. test_access.py tests access, tests/acceptance/test_webhooks.py tests deliveries."""
 
 import base64
 import uuid
@@ -16,14 +16,14 @@ Database = psycopg.Connection[Any]
 
 
 def test_a_new_endpoint_shows_its_secret_once(owner: Caller) -> None:
-    answer = owner.http.post(
+    response = owner.http.post(
         "/webhook-endpoints",
         json={"url": URL, "event_types": ["asset.failed", "asset.ready", "asset.failed"], "description": "prod"},
     )
 
-    endpoint = answer.json()
-    assert answer.status_code == 201
-    assert answer.headers["location"] == f"/api/v1/webhook-endpoints/{endpoint['id']}"
+    endpoint = response.json()
+    assert response.status_code == 201
+    assert response.headers["location"] == f"/api/v1/webhook-endpoints/{endpoint['id']}"
     secret = endpoint.pop("secret")
     assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
     assert endpoint == {
@@ -78,7 +78,7 @@ def test_a_new_endpoint_shows_its_secret_once(owner: Caller) -> None:
         ({"description": "a\nb"}, "body.description"),
     ],
 )
-def test_a_wrong_field_is_named(owner: Caller, fields: dict[str, Any], wrong: str) -> None:
+def test_names_an_invalid_field(owner: Caller, fields: dict[str, Any], wrong: str) -> None:
     error = assert_rejected(owner.http.post("/webhook-endpoints", json={**WISH, **fields}), 422, "validation_error")
 
     assert [each["field"] for each in error["fields"]] == [wrong]
@@ -94,7 +94,7 @@ def test_a_wrong_field_is_named(owner: Caller, fields: dict[str, Any], wrong: st
         "https://" + "x" * 63 + ".example/" + "y" * 1900,
     ],
 )
-def test_an_https_url_of_any_host_port_and_path_is_taken_as_it_is(owner: Caller, url: str) -> None:
+def test_keeps_an_https_url_unchanged(owner: Caller, url: str) -> None:
     assert owner.create_endpoint(url)["url"] == url
 
 
@@ -104,9 +104,7 @@ def test_two_missing_fields_are_both_named(owner: Caller) -> None:
     assert [each["field"] for each in error["fields"]] == ["body.url", "body.event_types"]
 
 
-def test_plain_http_is_taken_to_this_machine_only_and_only_where_a_setting_says_so(
-    owner: Caller, database: Database
-) -> None:
+def test_accepts_plain_http_only_for_loopback_and_only_if_enabled(owner: Caller, database: Database) -> None:
     local = {**WISH, "url": "http://127.0.0.1:9/"}
     assert_rejected(owner.http.post("/webhook-endpoints", json=local), 422, "validation_error")
     database.execute("update assetdock_private.settings set loopback_webhooks = true")
@@ -132,8 +130,8 @@ def test_a_deleted_endpoint_is_gone_and_deleting_is_idempotent(owner: Caller, da
     path = f"/webhook-endpoints/{endpoint_id}"
 
     for _ in range(2):
-        answer = owner.http.delete(path)
-        assert (answer.status_code, answer.content) == (204, b"")
+        response = owner.http.delete(path)
+        assert (response.status_code, response.content) == (204, b"")
 
     assert_rejected(owner.http.get(path), 404, "not_found")
     assert_rejected(owner.http.post(f"{path}/test"), 404, "not_found")
@@ -176,10 +174,10 @@ def test_a_rotation_shows_a_new_secret_and_when_the_old_one_ends(
 ) -> None:
     endpoint = owner.create_endpoint(URL)
 
-    answer = owner.http.post(f"/webhook-endpoints/{endpoint['id']}/rotate-secret", json=body)
+    response = owner.http.post(f"/webhook-endpoints/{endpoint['id']}/rotate-secret", json=body)
 
-    rotated = answer.json()
-    assert answer.status_code == 200
+    rotated = response.json()
+    assert response.status_code == 200
     assert rotated["secret"] != endpoint["secret"]
     row = database.execute(
         "select secret, previous_secret, round(extract(epoch from previous_until - now()) / 86400)"
@@ -193,9 +191,9 @@ def test_a_rotation_shows_a_new_secret_and_when_the_old_one_ends(
 def test_a_rotation_without_overlap_ends_the_old_secret_at_once(owner: Caller, database: Database) -> None:
     endpoint = owner.create_endpoint(URL)
 
-    answer = owner.http.post(f"/webhook-endpoints/{endpoint['id']}/rotate-secret", json={"overlap_seconds": 0})
+    response = owner.http.post(f"/webhook-endpoints/{endpoint['id']}/rotate-secret", json={"overlap_seconds": 0})
 
-    assert answer.json()["previous_secret_expires_at"] is None
+    assert response.json()["previous_secret_expires_at"] is None
     row = database.execute(
         "select previous_secret from assetdock_private.webhook_secrets where webhook_endpoint_id = %s", [endpoint["id"]]
     ).fetchone()
@@ -230,7 +228,7 @@ def test_deliveries_come_in_pages_newest_first(owner: Caller, database: Database
         assert [each["field"] for each in error["fields"]] == ["query.limit"]
 
 
-def test_five_tests_may_be_on_their_way_at_once(owner: Caller, paused_worker: None) -> None:
+def test_at_most_five_test_deliveries_are_pending(owner: Caller, paused_worker: None) -> None:
     endpoint = owner.create_endpoint(URL)["id"]
     for _ in range(5):
         owner.send_test_event(endpoint)
@@ -238,19 +236,19 @@ def test_five_tests_may_be_on_their_way_at_once(owner: Caller, paused_worker: No
     assert_rejected(owner.http.post(f"/webhook-endpoints/{endpoint}/test"), 409, "conflict")
 
 
-def test_a_signed_out_session_leaves_no_endpoint_and_no_secret_behind(owner: Caller) -> None:
+def test_a_signed_out_session_cannot_create_endpoints_or_secrets(owner: Caller) -> None:
     endpoint = owner.create_endpoint(URL)["id"]
-    answer = httpx.post(
+    response = httpx.post(
         f"{owner.project.supabase_url}/auth/v1/logout?scope=global",
         headers={"apikey": owner.project.publishable_key, "Authorization": f"Bearer {owner.credential}"},
     )
-    assert answer.status_code == 204
+    assert response.status_code == 204
 
     assert_rejected(owner.http.post("/webhook-endpoints", json=WISH), 401, "unauthenticated")
     assert_rejected(owner.http.post(f"/webhook-endpoints/{endpoint}/rotate-secret"), 401, "unauthenticated")
 
 
-def test_deleting_makes_room_until_ten_times_the_limit_is_remembered(owner: Caller, database: Database) -> None:
+def test_deleted_endpoints_count_towards_ten_times_the_limit(owner: Caller, database: Database) -> None:
     database.execute(
         "insert into assetdock_private.limits (owner_id, webhook_endpoints) values (%s, 1)", [owner.owner_id]
     )
@@ -295,16 +293,16 @@ def test_a_delivery_of_a_disabled_endpoint_is_not_replayed(owner: Caller, databa
     assert owner.http.get(f"/webhook-endpoints/{endpoint}").json()["state"] == "disabled"
 
 
-def test_the_view_shows_own_endpoints_and_no_secret(owner: Caller, stranger: Caller) -> None:
+def test_the_view_has_the_callers_endpoints_without_secrets(owner: Caller, stranger: Caller) -> None:
     endpoint = owner.create_endpoint(URL)
     rows = []
     for caller in (owner, stranger):
-        answer = caller.http.get(
+        response = caller.http.get(
             f"{caller.project.supabase_url}/rest/v1/webhook_endpoints",
             headers={"apikey": caller.project.publishable_key, "Accept-Profile": "assetdock"},
         )
-        assert answer.status_code == 200, answer.text
-        rows.append(answer.json())
+        assert response.status_code == 200, response.text
+        rows.append(response.json())
 
     assert [row["id"] for row in rows[0]] == [endpoint["id"]]
     assert endpoint["secret"] not in str(rows[0])

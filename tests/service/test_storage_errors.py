@@ -1,4 +1,4 @@
-"""What a refusal by Storage means depends on what was asked of it."""
+"""The meaning of a Storage error depends on the operation."""
 
 import pytest
 from storage3.exceptions import StorageApiError
@@ -13,7 +13,7 @@ from assetdock_server.gateways.storage import translated
         ("sign_upload", "409", "The resource already exists", "conflict"),
         ("sign_upload", "403", '"exp" claim timestamp check failed', "unauthenticated"),
         ("sign_download", "403", '"exp" claim timestamp check failed', "unauthenticated"),
-        # Nothing about a download can be in the caller's way but its policy, and that hides (404).
+        # A policy hides a download (404), so any other rejection is unexpected.
         ("sign_download", "403", "permission denied", "upstream_error"),
         ("sign_download", "409", "The resource already exists", "upstream_error"),
         ("remove", "403", "permission denied", "upstream_error"),
@@ -22,5 +22,5 @@ from assetdock_server.gateways.storage import translated
         ("sign_upload", "544", "The connection to the database timed out", "upstream_timeout"),
     ],
 )
-def test_a_refusal_is_told_by_what_was_asked(operation: str, status: str, message: str, code: str) -> None:
+def test_translates_each_storage_error_by_operation(operation: str, status: str, message: str, code: str) -> None:
     assert translated(StorageApiError(message, "AccessDenied", status), operation).code == code
