@@ -31,9 +31,8 @@ drop table if exists bench.assets;
 create table bench.assets (like assetdock_app.assets including all);
 grant insert on bench.assets to authenticated, authenticator;
 grant usage on schema bench to authenticated, authenticator;
--- The columns' defaults call these functions. This database is deleted after the benchmark.
-grant execute on function assetdock_private.uuid7(), assetdock_private.uuid7_instant(uuid)
-  to authenticated, authenticator;
+-- The defaults and checks of the columns call these functions. This database is deleted after the benchmark.
+grant execute on all functions in schema assetdock_private to authenticated, authenticator;
 """
 # The start of PostgREST's transaction for a request. json.dumps puts a space after each colon, because pgbench reads
 # :word as a variable.

@@ -1,5 +1,6 @@
 """How this project sets up its HTTP client (pyreqwest), and what its exceptions leave open."""
 
+import ssl
 from pathlib import Path
 
 import certifi
@@ -16,6 +17,13 @@ def client_builder() -> ClientBuilder:
     builder = ClientBuilder().no_proxy().follow_redirects(False).referer(False)
     builder = builder.gzip(False).brotli(False).zstd(False).deflate(False)
     return builder.add_root_certificate_pem(Path(certifi.where()).read_bytes())
+
+
+def tls_context() -> ssl.SSLContext:
+    """The same authorities for connections of asyncio."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 def failed_to_connect(error: PyreqwestError) -> bool:

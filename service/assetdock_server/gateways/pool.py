@@ -17,7 +17,8 @@ from pyreqwest.exceptions import ConnectTimeoutError, PoolTimeoutError, Pyreqwes
 
 from assetdock_server import metrics
 from assetdock_server.errors import ApiError
-from assetdock_server.http_client import client_builder, failed_to_connect
+from assetdock_server.gateways.direct_http import DirectPoolTimeoutError, DirectServer
+from assetdock_server.http_client import client_builder, failed_to_connect, tls_context
 
 T = TypeVar("T")
 
@@ -30,7 +31,8 @@ TRANSPORT_ERRORS = (PyreqwestError, httpx.RequestError, OSError)
 class Limits:
     """Limits of the calls to PostgREST, Storage and Auth. Times in seconds."""
 
-    max_connections: int = 200
+    max_connections: int = 200  # of direct calls
+    max_official_connections: int = 50  # of the official clients, beside those
     connect_timeout: float = 3.0
     pool_timeout: float = 3.0
     # Longer than the statement_timeout of `authenticated` on hosted Supabase (8 s): the database times out first.
@@ -45,32 +47,41 @@ MAX_DOWNLOADS = 50
 
 @dataclass(frozen=True)
 class Pool:
-    """`supabase` is the client to build Supabase's clients around. A call through them costs several times as much as
-    one through `client`, on the same connections (docs/decisions/0090). `downloads` reads objects: its calls have a
-    time limit for each read and none in total.
+    """`supabase` is `client` as Supabase's clients need it. A call through them costs many times as much as a
+    direct one (docs/decisions/0090). `downloads` reads objects: its calls have a time limit for each read and none in
+    total.
     """
 
     client: Client
     supabase: httpx.AsyncClient
     downloads: Client
+    _direct_server: Callable[[str], DirectServer]
 
-    async def post(self, url: str, document: bytes, headers: Mapping[str, str]) -> tuple[int, Any]:
+    def server(self, url: str) -> "JsonServer":
+        """The server at this URL, for direct calls."""
+        return JsonServer(self._direct_server(url))
+
+
+@dataclass(frozen=True)
+class JsonServer:
+    """A server that takes and returns JSON."""
+
+    _server: DirectServer
+
+    async def post(self, path: str, document: bytes, headers: Mapping[str, str]) -> tuple[int, Any]:
         """Posts JSON. Returns the status and the decoded JSON of the response, None for an empty body.
 
-        Raises ApiError for a temporary failure or a successful response that is not JSON, PyreqwestError for a failure
-        of transport, ValueError for an invalid header.
+        Raises ApiError for a temporary failure or a successful response that is not JSON, OSError for a failure of
+        transport, ValueError for an invalid header or path.
         """
-        request = self.client.post(url).headers({**headers, "Content-Type": "application/json"}).body_bytes(document)
-        response = await request.build().send()
-        status = response.status
+        status, body = await self._server.post(path, document, headers)
         raise_temporary_failure(status)
-        body = memoryview(await response.bytes())
         if not body:
             return status, None
         try:
             return status, orjson.loads(body)
         except orjson.JSONDecodeError:
-            if 200 <= status < 300:  # also a body without a length that was truncated
+            if 200 <= status < 300:
                 raise ApiError("upstream_error") from None
             return status, None
 
@@ -84,10 +95,10 @@ async def http_pool(limits: Limits | None = None) -> AsyncIterator[Pool]:
     limits = limits or Limits()
     metrics.connection_limit.set(limits.max_connections)
     total_timeout = timedelta(seconds=limits.total_timeout)
-    calls = _builder(limits).timeout(total_timeout).pool_timeout(timedelta(seconds=limits.pool_timeout))
+    official = _builder(limits).timeout(total_timeout).pool_timeout(timedelta(seconds=limits.pool_timeout))
     downloads = _builder(limits).read_timeout(DOWNLOAD_READ_TIMEOUT).pool_timeout(DOWNLOAD_READ_TIMEOUT)
     async with (
-        calls.max_connections(limits.max_connections).build() as client,
+        official.max_connections(limits.max_official_connections).build() as client,
         downloads.max_connections(MAX_DOWNLOADS).build() as download_client,
         httpx.AsyncClient(
             transport=HttpxTransport(client, close_client=False),
@@ -96,7 +107,27 @@ async def http_pool(limits: Limits | None = None) -> AsyncIterator[Pool]:
             trust_env=False,
         ) as supabase,
     ):
-        yield Pool(client, supabase, download_client)
+        tls, capacity, servers = tls_context(), asyncio.Semaphore(limits.max_connections), list[DirectServer]()
+
+        def direct_server(url: str) -> DirectServer:
+            servers.append(
+                DirectServer(
+                    url,
+                    tls=tls,
+                    capacity=capacity,
+                    total_timeout=limits.total_timeout,
+                    connect_timeout=limits.connect_timeout,
+                    pool_timeout=limits.pool_timeout,
+                    idle_timeout=limits.pool_idle_timeout,
+                )
+            )
+            return servers[-1]
+
+        try:
+            yield Pool(client, supabase, download_client, direct_server)
+        finally:
+            for server in servers:
+                server.close()
 
 
 def _builder(limits: Limits) -> ClientBuilder:
@@ -137,10 +168,11 @@ async def attempt(call: Callable[[], Awaitable[T]], *, server: str, operation: s
             try:
                 return await call()
             except TRANSPORT_ERRORS as error:
-                cause = error.__cause__ or error  # httpx's errors wrap pyreqwest's
+                cause = error.__cause__ or error if isinstance(error, httpx.RequestError) else error
                 if _is_call_timeout(cause):
                     raise ApiError("upstream_timeout") from error
-                if not retry or isinstance(cause, PoolTimeoutError):  # a retry would only add to the load
+                # A retry without a free connection would only add to the load.
+                if not retry or isinstance(cause, PoolTimeoutError | DirectPoolTimeoutError):
                     raise unavailable() from error
             retry = False
             await asyncio.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - jitter, not a secret

@@ -26,7 +26,7 @@ class Postgrest:
     def __init__(self, pool: Pool, *, url: str, publishable_key: str) -> None:
         self._pool = pool
         self._url = url
-        self._rpc_url = f"{url.rstrip('/')}/rpc/"
+        self._server = pool.server(url)
         self._publishable_key = publishable_key
 
     async def call(
@@ -75,7 +75,7 @@ class Postgrest:
             "Content-Profile": SCHEMA,
         }
         status, result = await attempt(
-            lambda: self._pool.post(self._rpc_url + function, document, headers),
+            lambda: self._server.post(f"rpc/{function}", document, headers),
             server="database",
             operation=function,
             idempotent=idempotent,

@@ -34,6 +34,7 @@ class Storage:
     def __init__(self, pool: Pool, *, url: str, publishable_key: str) -> None:
         self._pool = pool
         self._url = url
+        self._server = pool.server(url)
         self._publishable_key = publishable_key
 
     @property
@@ -82,7 +83,7 @@ class Storage:
         # Not through storage3: nearly every request signs a URL (see Pool).
         headers = self._headers(token)
         status, result = await attempt(
-            lambda: self._pool.post(self._url + path, options, headers),
+            lambda: self._server.post(path, options, headers),
             server="storage",
             operation=operation,
             idempotent=True,
