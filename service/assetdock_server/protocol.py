@@ -26,7 +26,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
         self._in_head = True
-        self._overhead = 0  # bytes since the last boundary (start, end of a head, end of a message) that are no body
+        self._overhead = 0  # bytes outside the body since the last boundary: start, end of a head or message
         self._discarded = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._arriving = True
@@ -37,12 +37,12 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        # Counted before parsing: a boundary inside this read resets the count and so forgives the rest of one read.
+        # Count before parsing: a boundary inside this read resets the count, so the rest of this read is not counted.
         self._overhead += len(data)
         super().data_received(data)
         if self._overhead > (HEAD_BYTES if self._in_head else FRAMING_BYTES) or self._discarded > DISCARDED_BYTES:
             self.transport.close()
-        # Most requests are complete after one read and need no timer. Bytes that begin no request need one, too.
+        # Most requests are complete after one read and need no timer. Bytes that do not start a request need one too.
         if self._deadline is None and (self._arriving or self._idle):
             self._start_deadline()
 

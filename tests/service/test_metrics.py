@@ -32,13 +32,13 @@ def test_counts_requests_and_their_upstream_calls_by_route(owner: Caller) -> Non
 
     after = values(owner.project)
 
-    def grown(*name: str) -> float:
+    def increase(*name: str) -> float:
         return after[name] - before.get(name, 0)
 
-    assert grown("assetdock_http_requests_total", "GET", route, "200") == 1
-    assert grown("assetdock_http_requests_total", "GET", route, "404") == 1
-    assert grown("assetdock_http_request_seconds_count", route) == 2
-    assert grown("assetdock_upstream_seconds_count", "get_asset", "database") == 1
+    assert increase("assetdock_http_requests_total", "GET", route, "200") == 1
+    assert increase("assetdock_http_requests_total", "GET", route, "404") == 1
+    assert increase("assetdock_http_request_seconds_count", route) == 2
+    assert increase("assetdock_upstream_seconds_count", "get_asset", "database") == 1
     assert after["assetdock_upstream_calls_in_flight",] == 0
     assert after["assetdock_upstream_connection_limit",] == 200
     assert asset_id not in httpx.get(f"{owner.project.api_url}/metrics").text
@@ -76,7 +76,7 @@ def test_the_operations_page_lists_exactly_the_existing_metrics(project: Project
 
     assert len(listed) == len(dict(listed))
     assert dict(listed).keys() == exposed(metrics) | exposed(counters)
-    assert {metric for metric, whose in listed if whose == "worker"} == exposed(counters)
+    assert {metric for metric, process in listed if process == "worker"} == exposed(counters)
     scraped = {name for name, *_ in values(project)}
     assert not [
         name

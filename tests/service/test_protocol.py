@@ -21,7 +21,7 @@ WHOLE = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @pytest.fixture(autouse=True)
-def soon(either_loop: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def short_time_limit(either_loop: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short time limit, on asyncio's and uvloop's event loop."""
     monkeypatch.setattr(protocol, "ARRIVAL_SECONDS", ARRIVAL_SECONDS)
 
@@ -80,7 +80,7 @@ LATE = {
     "half a second request": [WHOLE, None, WHOLE[:-1]],
     "half a second request, behind the first": [WHOLE + WHOLE[:-1], None],
     "no request after the first": [WHOLE, None, b"\r\n"],
-    "a byte now and then": [part for byte in WHOLE for part in (bytes([byte]), 0.1)],
+    "one byte every 0.1 seconds": [part for byte in WHOLE for part in (bytes([byte]), 0.1)],
 }
 
 

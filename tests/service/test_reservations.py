@@ -13,8 +13,8 @@ from tests.callers import BOTH_ENDPOINTS, Caller, assert_rejected
 pytestmark = BOTH_ENDPOINTS
 
 
-def field_of(answer_error: dict[str, Any]) -> set[str]:
-    return {each["field"] for each in answer_error["fields"]}
+def invalid_fields(error: dict[str, Any]) -> set[str]:
+    return {each["field"] for each in error["fields"]}
 
 
 def instant(text: str) -> datetime:
@@ -130,7 +130,7 @@ def test_names_an_invalid_field(owner: Caller, fields: dict[str, Any], wrong: st
     response = owner.http.post(owner.upload_url, content=body, headers={"Content-Type": "application/json"})
     error = assert_rejected(response, 422, "validation_error")
 
-    assert field_of(error) == {wrong}
+    assert invalid_fields(error) == {wrong}
 
 
 def test_names_the_first_twenty_invalid_fields(owner: Caller) -> None:
@@ -146,7 +146,7 @@ def test_names_all_invalid_fields_at_once(owner: Caller) -> None:
 
     error = assert_rejected(owner.http.post(owner.upload_url, json=body), 422, "validation_error")
 
-    assert field_of(error) == {f"body.{name}" for name in body}
+    assert invalid_fields(error) == {f"body.{name}" for name in body}
 
 
 def test_unknown_fields_are_ignored(owner: Caller) -> None:

@@ -88,7 +88,7 @@ def test_an_expiring_key_cannot_create_a_key_that_expires_later(owner: Caller) -
     assert rotated(sooner, 0) == "2098-01-01T00:00:00.000000Z"
 
 
-def test_an_ended_key_cannot_be_rotated(owner: Caller) -> None:
+def test_a_revoked_key_cannot_be_rotated(owner: Caller) -> None:
     key = owner.mint_key()
     owner.http.delete(f"/api-keys/{key['id']}")
 
@@ -140,7 +140,7 @@ def test_last_used_at_is_not_written_at_every_request(owner: Caller, database: D
 def test_last_used_at_is_at_most_a_minute_old(owner: Caller, database: Database) -> None:
     key = owner.mint_key()
 
-    def looked_up(seconds_after: int) -> bool:
+    def lookup_is_recorded(seconds_after: int) -> bool:
         """Whether a look-up this long after the last recorded one is recorded."""
         database.execute(
             "update assetdock_app.api_keys set last_used_at = now() - make_interval(secs => %s) where id = %s",
@@ -152,9 +152,9 @@ def test_last_used_at_is_at_most_a_minute_old(owner: Caller, database: Database)
         return row_of(database, key) != before
 
     # A key in use is resolved again whenever its cache entry expires.
-    noted_after = 60 - api_key.CACHE_SECONDS
-    assert not looked_up(noted_after - 5)
-    assert looked_up(noted_after + 1)
+    recorded_after = 60 - api_key.CACHE_SECONDS
+    assert not lookup_is_recorded(recorded_after - 5)
+    assert lookup_is_recorded(recorded_after + 1)
     assert row_of(database, key)[1] > datetime.now(UTC) - timedelta(seconds=5)
 
 

@@ -1,8 +1,8 @@
-"""schemathesis over the running service: the document, real credentials, and many generated inputs.
+"""Runs schemathesis against the service, with real credentials and generated inputs.
 
-It checks that nothing is 5xx; that every response has a documented status, media type, headers, schema and code; that
-what breaks the schema is refused and what fits it is not; that a credential is needed where the document says so; that
-what was deleted is gone. What the schema of a request cannot say stands in schemathesis.toml.
+Every response must have a documented status, media type, headers, schema and error code, and none may be 5xx. The
+service must reject requests that violate the schema, accept those that match it, require credentials where the document
+does, and not return deleted resources. schemathesis.toml holds the rules that a request schema cannot express.
 """
 
 import subprocess

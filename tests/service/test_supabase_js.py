@@ -21,17 +21,17 @@ DRIVER = Path(__file__).with_name("supabase_js.mjs")
 
 def new_user(project: Project) -> dict[str, str]:
     user = {"email": f"{uuid.uuid4().hex}@example.com", "password": uuid.uuid4().hex}
-    made = httpx.post(
+    created = httpx.post(
         f"{project.supabase_url}/auth/v1/admin/users",
         headers={"apikey": project.secret_key},
         json={**user, "email_confirm": True},
     )
-    assert made.status_code == 200, made.text
+    assert created.status_code == 200, created.text
     return user
 
 
 @pytest.fixture(scope="module")
-def told(project: Project, worker: WorkerProcess, wav: bytes) -> Json:
+def output(project: Project, worker: WorkerProcess, wav: bytes) -> Json:
     """The driver's output."""
     code = "\n".join(re.findall(r"^```js\n(.*?)^```", GUIDE.read_text(), re.M | re.S))
     given: dict[str, Any] = {
@@ -56,27 +56,27 @@ def told(project: Project, worker: WorkerProcess, wav: bytes) -> Json:
     return document
 
 
-def test_a_file_sent_with_the_guides_code_becomes_ready(told: Json) -> None:
-    assert told["confirmed"] in ("processing", "ready")
-    assert told["ready"]["state"] == "ready"
-    assert told["ready"]["duration_seconds"] == 1.5
-    assert (told["ready"]["filename"], told["ready"]["content_type"]) == ("tone.wav", "audio/wav")
-    assert told["same"]
+def test_a_file_sent_with_the_guides_code_becomes_ready(output: Json) -> None:
+    assert output["confirmed"] in ("processing", "ready")
+    assert output["ready"]["state"] == "ready"
+    assert output["ready"]["duration_seconds"] == 1.5
+    assert (output["ready"]["filename"], output["ready"]["content_type"]) == ("tone.wav", "audio/wav")
+    assert output["same"]
 
 
-def test_lists_contain_only_the_callers_assets(told: Json) -> None:
-    assert [asset["id"] for asset in told["listed"]] == [told["ready"]["id"]]
-    assert told["strangers"] == []
-    assert told["strangers_asset"]["code"] == "not_found"
+def test_lists_contain_only_the_callers_assets(output: Json) -> None:
+    assert [asset["id"] for asset in output["listed"]] == [output["ready"]["id"]]
+    assert output["strangers"] == []
+    assert output["strangers_asset"]["code"] == "not_found"
 
 
-def test_deleting_and_restoring_work(told: Json) -> None:
-    assert told["afterwards"] == []
-    assert told["restored"] == "ready"
+def test_deleting_and_restoring_work(output: Json) -> None:
+    assert output["afterwards"] == []
+    assert output["restored"] == "ready"
 
 
-def test_database_errors_have_our_codes_and_messages(told: Json) -> None:
-    assert told["nothing_yet"] is None
-    assert told["not_media"]["code"] == "validation_error"
-    assert "reserved as audio/mpeg, but the upload says audio/wav" in told["other_type"]
-    assert told["no_reservation"] is True
+def test_database_errors_have_our_codes_and_messages(output: Json) -> None:
+    assert output["nothing_yet"] is None
+    assert output["not_media"]["code"] == "validation_error"
+    assert "reserved as audio/mpeg, but the upload says audio/wav" in output["other_type"]
+    assert output["no_reservation"] is True

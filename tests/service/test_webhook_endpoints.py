@@ -11,7 +11,7 @@ import pytest
 from tests.callers import Caller, assert_rejected
 
 URL = "https://hooks.invalid/assetdock?tenant=7"
-WISH = {"url": URL, "event_types": ["asset.ready"]}
+FIELDS = {"url": URL, "event_types": ["asset.ready"]}
 Database = psycopg.Connection[Any]
 
 
@@ -79,7 +79,7 @@ def test_a_new_endpoint_shows_its_secret_once(owner: Caller) -> None:
     ],
 )
 def test_names_an_invalid_field(owner: Caller, fields: dict[str, Any], wrong: str) -> None:
-    error = assert_rejected(owner.http.post("/webhook-endpoints", json={**WISH, **fields}), 422, "validation_error")
+    error = assert_rejected(owner.http.post("/webhook-endpoints", json={**FIELDS, **fields}), 422, "validation_error")
 
     assert [each["field"] for each in error["fields"]] == [wrong]
 
@@ -105,14 +105,14 @@ def test_two_missing_fields_are_both_named(owner: Caller) -> None:
 
 
 def test_accepts_plain_http_only_for_loopback_and_only_if_enabled(owner: Caller, database: Database) -> None:
-    local = {**WISH, "url": "http://127.0.0.1:9/"}
+    local = {**FIELDS, "url": "http://127.0.0.1:9/"}
     assert_rejected(owner.http.post("/webhook-endpoints", json=local), 422, "validation_error")
     database.execute("update assetdock_private.settings set loopback_webhooks = true")
     try:
         for url in ("http://127.0.0.1:9/", "http://localhost:9/", "http://[::1]:9/"):
-            assert owner.http.post("/webhook-endpoints", json={**WISH, "url": url}).status_code == 201
+            assert owner.http.post("/webhook-endpoints", json={**FIELDS, "url": url}).status_code == 201
         for url in ("http://hooks.example.com/", "http://127.0.0.1.example.com/", "http://10.0.0.1/"):
-            assert_rejected(owner.http.post("/webhook-endpoints", json={**WISH, "url": url}), 422, "validation_error")
+            assert_rejected(owner.http.post("/webhook-endpoints", json={**FIELDS, "url": url}), 422, "validation_error")
     finally:
         database.execute("update assetdock_private.settings set loopback_webhooks = false")
 
@@ -120,7 +120,7 @@ def test_accepts_plain_http_only_for_loopback_and_only_if_enabled(owner: Caller,
 def test_an_owner_has_ten_endpoints_unless_a_limit_says_otherwise(owner: Caller) -> None:
     endpoints = [owner.create_endpoint(URL) for _ in range(10)]
 
-    assert_rejected(owner.http.post("/webhook-endpoints", json=WISH), 409, "conflict")
+    assert_rejected(owner.http.post("/webhook-endpoints", json=FIELDS), 409, "conflict")
     assert owner.http.delete(f"/webhook-endpoints/{endpoints[0]['id']}").status_code == 204
     assert owner.create_endpoint(URL)
 
@@ -146,10 +146,10 @@ def test_a_deleted_endpoint_is_gone_and_deleting_is_idempotent(owner: Caller, da
 
 def test_a_repeated_creation_is_a_conflict_because_the_secret_is_shown_once(owner: Caller) -> None:
     headers = {"Idempotency-Key": "k1"}
-    assert owner.http.post("/webhook-endpoints", json=WISH, headers=headers).status_code == 201
+    assert owner.http.post("/webhook-endpoints", json=FIELDS, headers=headers).status_code == 201
 
-    assert_rejected(owner.http.post("/webhook-endpoints", json=WISH, headers=headers), 409, "conflict")
-    other = {**WISH, "description": "other"}
+    assert_rejected(owner.http.post("/webhook-endpoints", json=FIELDS, headers=headers), 409, "conflict")
+    other = {**FIELDS, "description": "other"}
     assert_rejected(owner.http.post("/webhook-endpoints", json=other, headers=headers), 409, "idempotency_conflict")
     assert len(owner.http.get("/webhook-endpoints").json()["items"]) == 1
 
@@ -244,7 +244,7 @@ def test_a_signed_out_session_cannot_create_endpoints_or_secrets(owner: Caller) 
     )
     assert response.status_code == 204
 
-    assert_rejected(owner.http.post("/webhook-endpoints", json=WISH), 401, "unauthenticated")
+    assert_rejected(owner.http.post("/webhook-endpoints", json=FIELDS), 401, "unauthenticated")
     assert_rejected(owner.http.post(f"/webhook-endpoints/{endpoint}/rotate-secret"), 401, "unauthenticated")
 
 
@@ -255,7 +255,7 @@ def test_deleted_endpoints_count_towards_ten_times_the_limit(owner: Caller, data
     for _ in range(10):
         assert owner.http.delete(f"/webhook-endpoints/{owner.create_endpoint(URL)['id']}").status_code == 204
 
-    error = assert_rejected(owner.http.post("/webhook-endpoints", json=WISH), 409, "conflict")
+    error = assert_rejected(owner.http.post("/webhook-endpoints", json=FIELDS), 409, "conflict")
 
     assert "including deleted ones" in error["message"]
 
@@ -263,7 +263,7 @@ def test_deleted_endpoints_count_towards_ten_times_the_limit(owner: Caller, data
 def test_an_anonymous_user_cannot_have_endpoints(owner: Caller, database: Database) -> None:
     database.execute("update auth.users set is_anonymous = true where id = %s", [owner.owner_id])
 
-    assert_rejected(owner.http.post("/webhook-endpoints", json=WISH), 403, "forbidden")
+    assert_rejected(owner.http.post("/webhook-endpoints", json=FIELDS), 403, "forbidden")
 
 
 def test_a_delivery_is_replayed_only_through_its_own_endpoint(owner: Caller) -> None:
