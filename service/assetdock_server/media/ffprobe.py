@@ -1,11 +1,13 @@
-"""Probes a file with ffprobe: its streams, and how long it really plays.
+"""Probes a file with ffprobe: its streams and its real duration.
 
-The duration in a header is verified with the last packets, for one or two range requests: a truncated recording keeps
-the header of the whole one. Without a claimed duration, with ffprobe's estimate from a bit rate, or when verification
-fails, all packets are measured. For a large MP3, some frames are usually enough (`mp3/duration.py`).
+A truncated recording keeps the header of the whole recording. So the last packets must confirm the duration that the
+header claims, which costs one or two range requests. All packets are read if the header claims no duration, if ffprobe
+only estimates it from the bit rate, or if the last packets do not confirm it. For a large MP3, some frames are usually
+enough (`mp3/duration.py`).
 
-Starting ffprobe costs more than its work on most files, so the quick probe reads the header and the last packets in
-one pass, by seeking past the end. When anything goes wrong in it, separate passes do the same more carefully.
+Starting ffprobe costs more than its work on most files. So the quick probe reads the header and the last packets in
+one pass: it seeks past the end of the file. If this pass fails, a second pass reads the header and further passes read
+packets.
 """
 
 import asyncio
@@ -21,8 +23,8 @@ from assetdock_server.media.report import Media, ReadFailure, Report, TransientE
 from assetdock_server.media.sandbox.run import Limits, ProcessResult, run
 from assetdock_server.media.truncation import PLACEHOLDER_SIZE
 
-# Demuxers of containers that hold all of their own bytes. Excluded are those that open other files or URLs (hls, dash,
-# concat, image2, sdp, rtsp, playlists), and hundreds of raw and game formats that nobody uploads but attackers.
+# Demuxers of containers that need no other file. Excluded are those that open other files or URLs (hls, dash, concat,
+# image2, sdp, rtsp, playlists), and hundreds of raw and game formats that only attackers upload.
 FORMATS = ",".join(
     (
         *("mov", "matroska", "mp3", "wav", "w64", "aiff", "caf", "au", "flac", "ogg", "aac", "ac3", "eac3"),
@@ -30,12 +32,13 @@ FORMATS = ",".join(
     )
 )
 SAMPLING_SECONDS = 60.0  # for the frames of a large MP3; after that, reading the file is faster
-RETRY_SECONDS = 1.0  # before a range request is repeated: one of hundreds may fail
+RETRY_SECONDS = 1.0  # before a range request is repeated: a large MP3 needs hundreds of them, and one may fail
 QUICK_PROBE_SECONDS = 20.0  # without an index, seeking to the end reads the whole file
-PAST_END = "100000000%"  # seconds: three years
-TAIL_SECONDS = Decimal(5)  # before the claimed end: the packets that verify it
-TOLERANCE = Decimal("0.25")  # seconds between a claim and the last packet: a few frames of low-rate video
-# An MP3 seeks by a table of 100 positions rounded to 1/256 of the file, so packets near its end are off by that share.
+PAST_END = "100000000%"  # a read interval that begins at 100 million seconds: after three years
+TAIL_SECONDS = Decimal(5)  # the packets of these last seconds before the claimed end must confirm it
+TOLERANCE = Decimal("0.25")  # seconds from the claimed end to the last packet: a few frames of low-rate video
+# ffprobe seeks in an MP3 by a table of 100 positions rounded to 1/256 of the file. So after a seek the time stamps
+# can be wrong by up to this share of the duration.
 MP3_TOLERANCE = Decimal("0.015")
 # For these, ffprobe computes the duration from time stamps at the end of the file.
 MEASURED_FROM_END = {"mpegts", "mpeg", "ogg"}
@@ -43,11 +46,11 @@ MEASURED_FROM_END = {"mpegts", "mpeg", "ogg"}
 COUNTED_TO_END = {"mp3", "aac", "ac3", "matroska", "webm", "flac"}
 # For these, ffprobe counts frames without time stamps and reports no start.
 STARTS_AT_ZERO = {"aac", "ac3"}
-MAX_GAP = 64 * 1024  # bytes between the last whole packet and a truncation, beside an incomplete packet
+MAX_GAP = 64 * 1024  # bytes between the last whole packet and a truncation, not counting an incomplete packet
 MISSING = ReadFailure("missing")
 REOPEN_FAILED = "ffprobe could not open the file again"
 # In these, the claimed duration is the number of samples of the only stream: a file with fewer is truncated. In other
-# containers a longer text track may extend the claim, so the demuxer must report missing bytes as well.
+# containers a long text track can make the claim longer than the sound, so the demuxer must also report missing bytes.
 COUNTS_SAMPLES = {"flac", "mp3", "aiff"}
 LISTS_SAMPLES = {"mp4", "mov", "3gp"}
 SIZES_ELEMENTS = {"matroska", "webm"}
@@ -63,22 +66,23 @@ async def probe(
     size: int | None = None,
     read_range: mp3.ReadRange | None = None,
 ) -> Report:
-    """Probes the file at a signed URL with range requests. The `declared` content type and the `size` in bytes choose
-    the first requests, never the result. With `read_range(offset, length)`, most large MP3s are not read completely.
+    """Probes the file at a signed URL with range requests. The `declared` content type and the `size` in bytes affect
+    how the file is read, not the result. With `read_range(offset, length)`, most large MP3s are not read completely.
 
     Raises TransientError when Storage or this machine fails, and UnusableFfprobeError for a URL that this ffprobe
     cannot read.
     """
     large_mp3 = is_one_of(declared, {"mp3"}) and (size or 0) >= mp3.LARGE
     passes = _Passes(await ffprobe.source(url), read_range, ffprobe, limits)
-    # A static build starts fast, and npm's finds no packets when it seeks past the end. For MEASURED_FROM_END ffprobe
-    # reads the end anyway. In a large MP3, seeking to the end reads everything, which takes longer than another start.
+    # There is no quick probe in three cases. A static build starts fast, and npm's finds no packets when it seeks past
+    # the end. For MEASURED_FROM_END, every pass of ffprobe reads the end. In a large MP3, a seek to the end reads the
+    # whole file, which takes longer than starting ffprobe again.
     quick = not (ffprobe.static or large_mp3 or is_one_of(declared, MEASURED_FROM_END))
     return await passes.report(quick=quick)
 
 
 class _Passes:
-    """The passes of ffprobe over one file."""
+    """Runs ffprobe over one file, in one or more passes."""
 
     def __init__(self, source: list[str], read_range: mp3.ReadRange | None, ffprobe: Ffprobe, limits: Limits) -> None:
         self._source = source
@@ -110,8 +114,8 @@ class _Passes:
         return await self._with_duration(found, None, estimated=ESTIMATED in result.errors)
 
     async def _quick_probe(self) -> Report | None:
-        """The report from one pass over header and end; None if anything went wrong. `MISSING` must be confirmed by
-        another pass, because a later request of this one may have failed. Raises TransientError."""
+        """The report from one pass over header and end; None if anything went wrong. Another pass must confirm
+        `MISSING`: perhaps only a later request of this pass failed. Raises TransientError."""
         document = bytearray()
         result = await self._run(
             [
@@ -137,22 +141,23 @@ class _Passes:
         return await self._with_duration(found, end, estimated=ESTIMATED in result.errors)
 
     async def _with_duration(self, found: Header, end: packets.Span | None, *, estimated: bool) -> Media | ReadFailure:
-        """`end` has the last packets, if the quick probe succeeded."""
-        if end is None and (counted := await self._mp3_duration(found)) is not None:
-            return found.media.with_duration(counted - (found.start or 0))
+        """Adds the duration. `end` describes the last packets; None without a successful quick probe."""
+        if end is None and (sampled := await self._mp3_duration(found)) is not None:
+            return found.media.with_duration(sampled - (found.start or 0))
         if found.claimed is not None and found.claimed > 0 and (found.is_pcm or not estimated):
             if found.media.container in MEASURED_FROM_END or found.pcm_size_matches(found.claimed, TOLERANCE):
                 return found.media.with_duration(found.claimed)
             if (verified := await self._verified(found, found.claimed, end)) is not None:
                 return found.media.with_duration(verified)
-        elif end and (counted := _counted(found, end)) is not None:
-            return found.media.with_duration(counted)
+        elif end and (exact := _counted(found, end)) is not None:
+            return found.media.with_duration(exact)
         measured = await self._packets(found, from_second=None, seconds=self._limits.measure_seconds)
         if isinstance(measured, ReadFailure):
             return measured
         length = _length(found, measured)
         if not estimated and _is_truncated(found, measured, length):
-            # A rejected request is not always in the log. It looks like the end of the file, but at another offset.
+            # ffprobe does not log every rejected request, and takes it for the end of the file. The offset shows the
+            # difference: the last packet is far from the real end.
             if (found.media.size or 0) - measured.end_offset > measured.largest + MAX_GAP:
                 raise TransientError("the file was not read to its end")
             return ReadFailure("truncated")
@@ -167,7 +172,7 @@ class _Passes:
         return None if isinstance(tail, ReadFailure) else _confirmed(found, claimed, tail)
 
     async def _mp3_duration(self, found: Header) -> Decimal | None:
-        """The duration of a large MP3 by samples of its frames, or None. Raises TransientError."""
+        """The duration of a large MP3 from samples of its frames, or None. Raises TransientError."""
         size, read_range = found.media.size or 0, self._read_range
         if read_range is None or found.media.container != "mp3" or size < mp3.LARGE:
             return None
@@ -236,14 +241,16 @@ def _confirmed(found: Header, claimed: Decimal, tail: packets.Span) -> Decimal |
     length_error, end_error = abs(tail.end - start - claimed), abs(tail.end - claimed)
     if min(length_error, end_error) > _tolerance(found, claimed):
         return None
-    # Most containers claim a length, some the time of the end. MP3 includes the encoder's delay, which `start` skips.
+    # Most containers claim a length, some the time of the end. The claim of an MP3 includes the encoder's delay, which
+    # ends at `start`.
     return claimed - start if found.media.container == "mp3" or end_error < length_error else claimed
 
 
 def _counted(found: Header, end: packets.Span) -> Decimal | None:
-    """The duration if finding the last packets is as exact as reading all of them, else None.
+    """The duration, if the last packets give it as exactly as all packets would; else None.
 
-    The packets must end where the file does: a rejected request looks like the end and is not always logged.
+    The last packet must end where the file ends: ffprobe takes a rejected request for the end and does not always
+    log it.
     """
     start = Decimal(0) if found.media.container in STARTS_AT_ZERO else found.start
     if end.end is None or start is None or found.media.size is None or found.media.container not in COUNTED_TO_END:
@@ -257,7 +264,7 @@ def _tolerance(found: Header, claimed: Decimal) -> Decimal:
 
 
 def _is_truncated(found: Header, span: packets.Span, length: Decimal | None) -> bool:
-    """Whether a completely read file proves that it has less than it claims (decision 41)."""
+    """Whether a file that was read completely has less content than it claims (decision 41)."""
     claimed = found.claimed or Decimal(0)
     if claimed - (length or 0) <= _tolerance(found, claimed) or found.pcm_bytes(claimed) >= PLACEHOLDER_SIZE:
         return False
