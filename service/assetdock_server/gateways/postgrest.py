@@ -11,9 +11,11 @@ from assetdock_server.errors import CATALOGUE, ApiError, Field, Unauthenticated
 from assetdock_server.gateways.pool import Pool, attempt, unavailable
 
 SCHEMA = "assetdock"
-# PostgREST rejects the token: it is expired, or signed by an unknown key.
+# Codes of PostgREST for a token that is expired or signed by an unknown key.
 BAD_TOKEN = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
+# Prefixes of SQLSTATE: the connection failed, Postgres is stopping, or it lacks resources.
 CONNECTION_LOST = ("08", "57P", "53")
+# SQLSTATE of conflicts with other transactions: serialization failure, deadlock, and a lock that is not available.
 SERIALIZATION = ("40001", "40P01", "55P03")
 STATEMENT_TIMEOUT = "57014"
 
@@ -40,8 +42,8 @@ class Postgrest:
     ) -> Any:
         """The result of the function.
 
-        `inputs` is the part of our request that the arguments came from (`body`, `query`), for the fields of a
-        validation_error. Raises ApiError for an error of the function or of the call.
+        `inputs` is the part of the caller's HTTP request that the arguments came from (`body`, `query`). A
+        validation_error names its fields with it. Raises ApiError for an error of the function or of the call.
         """
         client = AsyncPostgrestClient(
             self._url,
@@ -67,7 +69,7 @@ class Postgrest:
         idempotent: bool = False,
         inputs: str = "body",
     ) -> Any:
-        """As `call`, with the same results and errors, without the official client: for the most frequent calls."""
+        """Does the same as `call`, but without the official client. For the most frequent calls."""
         document = orjson.dumps(arguments)
         headers = {
             "apikey": self._publishable_key,
@@ -95,10 +97,11 @@ def translated(error: APIError, function: str, inputs: str) -> ApiError:
         return Unauthenticated("The credential is not, or no longer, valid")
     if code == STATEMENT_TIMEOUT:
         return ApiError("upstream_timeout")
-    # PostgREST sends an empty code when Postgres went away during a statement.
+    # PostgREST sends an empty code when it loses the connection to Postgres during a statement.
     if error.code == "" or code.startswith(CONNECTION_LOST) or code in SERIALIZATION:
         return unavailable()
     log.error("database_error", function=function, code=code, message=error.message)
+    # A SQLSTATE has five characters; other codes are of PostgREST, or the HTTP status of a response without JSON.
     return ApiError("internal_error" if len(code) == 5 else "upstream_error")
 
 
@@ -121,5 +124,5 @@ def _application_error(error: APIError, code: str, inputs: str) -> ApiError:
 
 
 def _input_name(argument: str, inputs: str) -> str:
-    """The input of our request that an argument of the function came from."""
+    """The name of the header or field of the HTTP request that an argument of the function came from."""
     return "header.idempotency-key" if argument == "idempotency_key" else f"{inputs}.{argument}"
