@@ -1,13 +1,14 @@
--- Triggers on storage.objects: the reservation binds the bytes. The permission checks of Storage run only when a URL is
--- signed: a PUT runs as service_role, a chunked PUT declares no size, and signed TUS overwrites finished objects. Row
--- triggers see all of them.
+-- Triggers on storage.objects that refuse bytes which do not fit a reservation. Storage checks permissions only when it
+-- signs a URL. Later, a PUT runs as service_role, a chunked PUT declares no size, and signed TUS overwrites finished
+-- objects. Row triggers run for all of these writes.
 --
 -- Storage passes the message of sqlstate 42501 on to the uploader; every other error becomes HTTP 500 without a
 -- message.
 --
--- Signing inserts one row as the caller, with the headers of the sign request in metadata, and rolls it back. A PUT
--- inserts and rolls back a row with the declared type and length of the upload, then inserts the final row. Signed TUS
--- inserts the final row only. Final rows, whose bytes landed, have an eTag in metadata; the others have none.
+-- To sign a URL, Storage inserts a row as the caller, with the headers of the sign request in metadata, and rolls it
+-- back. For a PUT, it inserts and rolls back a row with the declared type and length of the upload, then inserts the
+-- final row. For signed TUS, it inserts only the final row. A final row has an eTag in metadata, because its bytes have
+-- landed; the others have none.
 
 set lock_timeout = '5s';
 set statement_timeout = '30s';
@@ -70,8 +71,8 @@ begin
   if landed and size is null then
     return 'Storage did not report the size of the upload. Try again.';
   end if;
-  -- A multipart body declares the length of the whole form, and no field tells it from other bodies. So before landing,
-  -- a declared length can exceed the limit by 64 KiB; only landed sizes are exact.
+  -- A multipart body declares the length of the whole form, and metadata does not show that a body is multipart. So
+  -- before landing, a declared length can exceed the limit by 64 KiB; only landed sizes are exact.
   max_size := (assetdock_private.effective_limits(asset.owner_id)).asset_bytes;
   if size > max_size + (case when landed then 0 else 65536 end) then
     return format('The upload has %s bytes; an asset may have %s.', size, max_size);
@@ -117,7 +118,7 @@ begin
     return 'Assets cannot be copied or moved. Reserve an upload and send the bytes.';
   end if;
   refusal := assetdock_private.state_refusal(asset, landed);
-  -- The row at signing carries the headers of the sign request, which say nothing about the bytes.
+  -- The row that Storage inserts to sign a URL has the headers of the sign request, which do not describe the bytes.
   if refusal is null and (landed or operation like '%object.upload\_signed') then
     refusal := assetdock_private.content_refusal(asset, object.metadata, landed);
   end if;
@@ -216,7 +217,7 @@ begin
     execute function assetdock_private.guard_object_insert()
   $trigger$, bucket);
 
-  -- Storage itself updates other columns, such as last_accessed_at and user_metadata.
+  -- Updates of other columns are allowed: Storage itself changes last_accessed_at and user_metadata, for example.
   execute format($trigger$
     create trigger assetdock_guard_update
     before update on storage.objects
