@@ -94,7 +94,7 @@ def translated(error: APIError, function: str, inputs: str) -> ApiError:
     if code in CATALOGUE:
         return _application_error(error, code, inputs)
     if code in BAD_TOKEN:
-        return Unauthenticated("The credential is not, or no longer, valid")
+        return Unauthenticated("The credential is invalid or expired")
     if code == STATEMENT_TIMEOUT:
         return ApiError("upstream_timeout")
     # PostgREST sends an empty code when it loses the connection to Postgres during a statement.

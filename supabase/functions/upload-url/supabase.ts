@@ -69,7 +69,7 @@ export function errorFromDatabase(error: DatabaseError, status: number): ApiErro
   const { code } = error;
   if (code === "unauthenticated") return unauthenticated(error.message.replace(/\.$/, ""));
   if (/^[a-z][a-z_]+$/.test(code ?? "")) return errorFromRule(error, status);
-  if (/^PGRST30[0-3]$/.test(code)) return unauthenticated("The credential is not, or no longer, valid");
+  if (/^PGRST30[0-3]$/.test(code)) return unauthenticated("The credential is invalid or expired");
   if (code === "57014" || status === 504 || /timed? ?out/i.test(error.message)) return new ApiError("upstream_timeout");
   // Lost connections and lock conflicts: the caller can retry.
   if (status === 0 || status === 502 || status === 503 || /^(08|57P|53|40001|40P01|55P03)/.test(code)) {
