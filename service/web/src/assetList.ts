@@ -111,6 +111,8 @@ export class AssetList {
     this.#rowsByUpload.set(upload.key, row);
     row.upload = upload;
     if (upload.asset) {
+      const listed = this.#rowsByAsset.get(upload.asset.id);
+      if (listed && listed !== row) this.#removeRow(listed);
       this.#rowsByAsset.set(upload.asset.id, row);
       row.asset = upload.asset;
     }
@@ -124,12 +126,20 @@ export class AssetList {
   }
 
   #showAsset(asset: api.Asset, position: "top" | "bottom"): void {
+    if (this.#isBeingReserved(asset)) return;
     const row = this.#rowsByAsset.get(asset.id) ?? this.#addRow(position);
     if (row.upload) return; // the upload in this tab is more recent
     this.#rowsByAsset.set(asset.id, row);
     row.asset = asset;
     row.render();
     if (isUnsettled(asset.state)) this.#poller.add(asset.id);
+  }
+
+  /** Whether this may be the asset of an upload that still waits for the response to its reservation. */
+  #isBeingReserved(asset: api.Asset): boolean {
+    if (asset.state !== "pending_upload" || this.#rowsByAsset.has(asset.id)) return false;
+    const uploads = [...this.#rowsByUpload.values()].map((row) => row.upload);
+    return uploads.some((upload) => upload && !upload.asset && upload.name === asset.filename);
   }
 
   #addRow(position: "top" | "bottom"): AssetRow {
