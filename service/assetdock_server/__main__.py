@@ -102,4 +102,8 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Without the interpreter's shutdown, during which a thread of pyreqwest 0.15 once aborted the process (SIGABRT).
+    os._exit(status)
