@@ -49,25 +49,19 @@ def executable_functions(database: Database) -> dict[str, list[str]]:
     return {function.name: function.callers for function in functions(database) if function.callers}
 
 
-def readable_relations(database: Database) -> dict[tuple[str, str], list[str]]:
-    """Each table and view that an API role can select from as a whole, and those roles. Fails if a role can write."""
+def reachable_relations(database: Database) -> set[tuple[str, str, str]]:
+    """The triples of schema, relation and API role in which the role has any privilege on the relation or a column."""
     rows = database.execute(
         """
-        select n.nspname, c.relname, role,
-          has_table_privilege(role, c.oid, 'select'),
-          has_table_privilege(role, c.oid, 'insert, update, delete, truncate, references, trigger')
-            or has_any_column_privilege(role, c.oid, 'insert, update, references')
+        select n.nspname, c.relname, role
         from pg_class c join pg_namespace n on n.oid = c.relnamespace, unnest(%s::text[]) role
-        where n.nspname = any(%s) and c.relkind in ('r', 'v', 'p')
+        where n.nspname = any(%s) and c.relkind in ('r', 'v', 'p', 'm', 'f')
+          and (has_table_privilege(role, c.oid, 'select, insert, update, delete, truncate, references, trigger')
+            or has_any_column_privilege(role, c.oid, 'select, insert, update, references'))
         """,
         [API_ROLES, SCHEMAS],
     ).fetchall()
-    found: dict[tuple[str, str], list[str]] = {}
-    for schema, relation, role, can_read, can_write in rows:
-        assert not can_write, (schema, relation, role)
-        if can_read:
-            found.setdefault((schema, relation), []).append(role)
-    return found
+    return set(rows)
 
 
 def usable_schemas(database: Database) -> set[tuple[str, str]]:
@@ -78,18 +72,6 @@ def usable_schemas(database: Database) -> set[tuple[str, str]]:
         [SCHEMAS, API_ROLES],
     ).fetchall()
     return {(schema, role) for schema, role in rows}
-
-
-def views(database: Database) -> dict[str, list[str]]:
-    """The views of schema assetdock, and the columns of each that a grant would make writable."""
-    rows = database.execute(
-        "select c.relname, array_agg(a.attname::text order by a.attnum)"
-        "   filter (where pg_column_is_updatable(c.oid, a.attnum, false))"
-        " from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0"
-        " where c.relnamespace = 'assetdock'::regnamespace and c.relkind = 'v' group by c.relname"
-    ).fetchall()
-    assert rows
-    return dict(rows)
 
 
 def arguments_of_functions(database: Database, role: str) -> dict[str, list[str]]:

@@ -10,13 +10,10 @@ from bench.report import Goal, Table
 from bench.tables.plans import nodes
 from bench.tables.statements import ASSUME, Scene, Statement
 
-# Queries that callers send through PostgREST; the last one is Storage's look-up of an object.
+# Storage's look-up and listing of objects.
 QUERIES = (
-    "select * from assetdock.assets order by id desc limit 20",
-    "select * from assetdock.asset_events where asset_id = %(ready_asset)s order by at",
-    "select * from assetdock.api_keys limit 20",
-    "select * from assetdock.webhook_endpoints limit 20",
     "select * from storage.objects where bucket_id = 'assets' and name = %(ready_asset)s",
+    "select * from storage.objects where bucket_id = 'assets' order by name limit 20",
 )
 A_READER = Statement("", "", "authenticated", "")
 _CALLS = "select coalesce(pg_stat_get_xact_function_calls('assetdock_private.owner_with'::regproc), 0)"

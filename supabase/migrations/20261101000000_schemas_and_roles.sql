@@ -1,7 +1,8 @@
 -- The bucket, schemas and roles that everything else uses, and the rule for grants.
 --
---   assetdock          functions and security_invoker views that PostgREST exposes, nothing else
---   assetdock_app      tables under row-level security; callers can read some columns and write nothing
+--   assetdock          functions that PostgREST exposes, nothing else: the planner's estimates for a view or table
+--                      would tell a caller about the rows of other owners
+--   assetdock_app      tables under row-level security, without policies and grants: only functions reach them
 --   assetdock_private  secrets, queue, settings and helpers; API roles have no USAGE
 --
 -- Assetdock is a guest in a project: each name outside these schemas (roles, triggers, policies) contains "assetdock".
@@ -58,8 +59,8 @@ alter role assetdock_gateway set statement_timeout = '3s';
 -- Schemas ---------------------------------------------------------------------
 create schema assetdock;
 create schema assetdock_app;
-comment on schema assetdock is 'Assetdock: the functions and views that clients call.';
-comment on schema assetdock_app is 'Assetdock: tables under row-level security.';
+comment on schema assetdock is 'Assetdock: the functions that clients call.';
+comment on schema assetdock_app is 'Assetdock: tables under row-level security, which only functions reach.';
 comment on schema assetdock_private is 'Assetdock: secrets, queue, settings and helpers. No API role has access.';
 
 revoke all on schema assetdock, assetdock_app, assetdock_private from public;
@@ -94,6 +95,6 @@ begin
 end
 $$;
 comment on procedure assetdock_private.revoke_default_grants() is
-  'Revokes the default grants on new functions, tables and views. Each migration calls it before its first GRANT.';
+  'Revokes the default grants on new functions and tables. Each migration calls it before its first GRANT.';
 
 call assetdock_private.revoke_default_grants();

@@ -72,6 +72,3 @@ comment on function assetdock_private.rfc3339(timestamptz) is
 
 -- Grants ----------------------------------------------------------------------
 call assetdock_private.revoke_default_grants();
-
--- Views that callers read compute created_at with this function.
-grant execute on function assetdock_private.uuid7_instant(uuid) to authenticated;

@@ -63,8 +63,7 @@ with (fillfactor = 80);
 alter table assetdock_app.api_keys enable row level security;
 create index api_keys_by_owner on assetdock_app.api_keys (owner_id, id);
 create index api_keys_by_end on assetdock_app.api_keys (least(revoked_at, expires_at));
-comment on table assetdock_app.api_keys is
-  'API keys without their secrets. Owners read their own keys and change them through functions only.';
+comment on table assetdock_app.api_keys is 'API keys without their secrets.';
 comment on column assetdock_app.api_keys.created_by is
   '''session'', or the prefix of the API key that created this key. If that key was stolen, revoke this one as well.';
 
@@ -202,20 +201,7 @@ $$;
 comment on function assetdock_private.owner_with(text) is
   'For policies: the owner that the caller acts for, if the caller holds the scope; otherwise null.';
 
--- What callers see ------------------------------------------------------------
-create policy "assetdock: owners read their API keys" on assetdock_app.api_keys
-for select to authenticated
-using (owner_id = (select assetdock_private.owner_with('api_keys:read')));
-
-create view assetdock.api_keys with (security_invoker = true) as
-select id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at, created_by
-from assetdock_app.api_keys;
-comment on view assetdock.api_keys is 'Your API keys, without their secrets.';
-
 -- Grants ----------------------------------------------------------------------
 call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock_private.owner_with(text) to authenticated;
-grant select (id, owner_id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at, created_by)
-  on assetdock_app.api_keys to authenticated;
-grant select on assetdock.api_keys to authenticated;

@@ -174,20 +174,6 @@ for each row when (old.state is distinct from new.state)
 execute function assetdock_private.refuse_unknown_transition();
 
 -- What callers see ------------------------------------------------------------
-create policy "assetdock: owners read their assets" on assetdock_app.assets
-for select to authenticated
-using (owner_id = (select assetdock_private.owner_with('assets:read')));
-
-create view assetdock.assets with (security_invoker = true) as
-select
-  id, type, state,
-  coalesce(size_bytes, reserved_size_bytes) as size_bytes,
-  coalesce(content_type, reserved_content_type) as content_type,
-  duration_seconds, assetdock_private.uuid7_instant(id) as created_at, filename, metadata, source_asset_id,
-  error_code, error_message, media, upload_expires_at, ready_at, deleted_at
-from assetdock_app.assets;
-comment on view assetdock.assets is
-  'Your assets. Until the bytes land, size_bytes and content_type are those of the reservation.';
 
 -- json, here and in every response: it keeps the order of its keys. The body is parsed so that the function is inlined;
 -- with a pinned search_path, each call would plan it again.
@@ -234,10 +220,3 @@ comment on function assetdock_private.own_asset(assetdock_private.caller, uuid) 
 
 -- Grants ----------------------------------------------------------------------
 call assetdock_private.revoke_default_grants();
-
-grant select (
-  id, owner_id, type, state, reserved_content_type, reserved_size_bytes, filename, metadata,
-  source_asset_id, upload_expires_at, size_bytes, content_type, duration_seconds, media, ready_at,
-  error_code, error_message, deleted_at
-) on assetdock_app.assets to authenticated;
-grant select on assetdock.assets to authenticated;

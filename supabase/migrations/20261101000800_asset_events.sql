@@ -53,21 +53,5 @@ after update of state on assetdock_app.assets
 for each row when (old.state is distinct from new.state)
 execute function assetdock_private.record_state_change();
 
--- What callers see ------------------------------------------------------------
-create policy "assetdock: owners read the history of their assets" on assetdock_app.asset_events
-for select to authenticated
-using (owner_id = (select assetdock_private.owner_with('assets:read')));
-
-create view assetdock.asset_events with (security_invoker = true) as
-select asset_id, from_state, to_state, at, actor, reason
-from assetdock_app.asset_events;
-comment on view assetdock.asset_events is
-  'Every change of state of your assets. Within one asset, at gives the order. assetdock.list_asset_events also '
-  'returns the reservation.';
-
 -- Grants ----------------------------------------------------------------------
 call assetdock_private.revoke_default_grants();
-
-grant select (id, asset_id, owner_id, from_state, to_state, at, actor, reason)
-  on assetdock_app.asset_events to authenticated;
-grant select on assetdock.asset_events to authenticated;

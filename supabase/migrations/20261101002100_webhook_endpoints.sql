@@ -44,12 +44,7 @@ alter table assetdock_app.webhook_endpoints enable row level security;
 create index webhook_endpoints_by_owner on assetdock_app.webhook_endpoints (owner_id, id);
 create index webhook_endpoints_deleted on assetdock_app.webhook_endpoints (deleted_at) where deleted_at is not null;
 
-create policy "assetdock: owners read their webhook endpoints" on assetdock_app.webhook_endpoints
-for select to authenticated
-using (owner_id = (select assetdock_private.owner_with('webhooks:read')));
-
-comment on table assetdock_app.webhook_endpoints is
-  'The webhook endpoints of owners, who read their own and change them through functions only.';
+comment on table assetdock_app.webhook_endpoints is 'The webhook endpoints of owners.';
 comment on column assetdock_app.webhook_endpoints.failing_since is
   'The first failed attempt since the last successful one.';
 comment on column assetdock_app.webhook_endpoints.disabled_reason is
@@ -57,12 +52,6 @@ comment on column assetdock_app.webhook_endpoints.disabled_reason is
 comment on column assetdock_app.webhook_endpoints.deleted_at is
   'A deleted endpoint keeps its row, so that deleting it changes one row. Maintenance removes its deliveries, then '
   'the row.';
-
-create view assetdock.webhook_endpoints with (security_invoker = true) as
-select id, url, event_types, description, created_at, failing_since, disabled_at, disabled_reason
-from assetdock_app.webhook_endpoints
-where deleted_at is null;
-comment on view assetdock.webhook_endpoints is 'Your webhook endpoints, without their secrets.';
 
 create function assetdock_private.webhook_endpoint_summary(endpoint assetdock_app.webhook_endpoints)
 returns json
@@ -170,8 +159,3 @@ comment on function assetdock_private.invalid_webhook_secret(text) is 'Validates
 
 -- Grants ----------------------------------------------------------------------
 call assetdock_private.revoke_default_grants();
-
-grant select (
-  id, owner_id, url, event_types, description, created_at, failing_since, disabled_at, disabled_reason, deleted_at
-) on assetdock_app.webhook_endpoints to authenticated;
-grant select on assetdock.webhook_endpoints to authenticated;

@@ -1,4 +1,4 @@
-"""The grants that API roles have on our functions, tables and views."""
+"""The grants that API roles have on our functions. They have none on our tables."""
 
 # Every function that an API role can execute. No API role can execute any other function of ours.
 EXECUTABLE_FUNCTIONS = {
@@ -41,17 +41,9 @@ EXECUTABLE_FUNCTIONS = {
     "assetdock.ping": ["assetdock_gateway"],
     "assetdock.resolve_api_key": ["assetdock_gateway"],
     "assetdock.finished_assets": ["assetdock_gateway"],
-    # Helpers of policies and views.
+    # Helpers of policies.
     "assetdock_private.is_ready": ["authenticated"],
     "assetdock_private.may_purge": ["assetdock_worker"],
     "assetdock_private.may_sign_upload": ["authenticated"],
     "assetdock_private.owner_with": ["authenticated"],
-    "assetdock_private.uuid7_instant": ["authenticated"],
-}
-# Every table and view that an API role can select from.
-READABLE_RELATIONS = {
-    ("assetdock", "api_keys"): ["authenticated"],
-    ("assetdock", "asset_events"): ["authenticated"],
-    ("assetdock", "assets"): ["authenticated"],
-    ("assetdock", "webhook_endpoints"): ["authenticated"],
 }

@@ -166,19 +166,6 @@ def test_a_malformed_integer_parameter_is_a_validation_error(owner: Caller, numb
     assert_rejected(owner.http.get(f"/assets/{asset_id}", params={"wait": number}), 422, "validation_error")
 
 
-def test_events_have_no_column_that_counts_the_events_of_other_owners(owner: Caller) -> None:
-    headers = {
-        "apikey": owner.project.publishable_key,
-        "Authorization": f"Bearer {owner.credential}",
-        "Accept-Profile": "assetdock",
-    }
-    owner.create_deleted_asset()
-
-    [event] = httpx.get(f"{owner.project.supabase_url}/rest/v1/asset_events?select=*", headers=headers).json()
-
-    assert set(event) == {"asset_id", "from_state", "to_state", "at", "actor", "reason"}
-
-
 def test_one_owner_cannot_occupy_the_whole_waiting_room() -> None:
     async def nothing_settles(_: list[str]) -> list[str]:
         return []

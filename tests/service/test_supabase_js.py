@@ -59,19 +59,19 @@ def output(project: Project, worker: WorkerProcess, wav: bytes) -> Json:
 def test_a_file_sent_with_the_guides_code_becomes_ready(output: Json) -> None:
     assert output["confirmed"] in ("processing", "ready")
     assert output["ready"]["state"] == "ready"
-    assert output["ready"]["duration_seconds"] == 1.5
+    assert output["ready"]["duration_seconds"] == "1.500"
     assert (output["ready"]["filename"], output["ready"]["content_type"]) == ("tone.wav", "audio/wav")
     assert output["same"]
 
 
 def test_lists_contain_only_the_callers_assets(output: Json) -> None:
-    assert [asset["id"] for asset in output["listed"]] == [output["ready"]["id"]]
-    assert output["strangers"] == []
+    assert [asset["id"] for asset in output["listed"]["items"]] == [output["ready"]["id"]]
+    assert output["strangers"]["items"] == []
     assert output["strangers_asset"]["code"] == "not_found"
 
 
 def test_deleting_and_restoring_work(output: Json) -> None:
-    assert output["afterwards"] == []
+    assert output["afterwards"]["items"] == []
     assert output["restored"] == "ready"
 
 
