@@ -36,7 +36,7 @@ class Child:
     stop_signal: signal.Signals = signal.SIGTERM
     parent_death_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
-    ready_seconds: float = 30.0
+    ready_seconds: float = 120.0
     retry_on: str = ""
     before_start: Callable[[], None] = lambda: None
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)

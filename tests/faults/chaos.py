@@ -19,7 +19,7 @@ from tests.faults.site import Site
 from tests.polling import until
 from tests.tone import tone
 
-DEADLINE = 90.0  # seconds for one upload with all its retries, and for the site to recover
+DEADLINE = 240.0  # seconds for one upload with all its retries, and for the site to recover
 CHUNKS = 12  # of one body, so that a fault can occur during a PUT
 
 

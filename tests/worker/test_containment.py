@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -28,8 +29,10 @@ def program(tmp_path: Path) -> Callable[[str], Path]:
     """Writes an executable program from Python source."""
 
     def write(source: str) -> Path:
-        path = tmp_path / "program"
-        path.write_text(f"#!{sys.executable} -IS\n{source}")
+        path, script = tmp_path / "program", tmp_path / "program.py"
+        script.write_text(source)
+        # The path of the interpreter may contain spaces, which a `#!` line cannot quote.
+        path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -IS {shlex.quote(str(script))} "$@"\n')
         path.chmod(0o755)
         return path
 
