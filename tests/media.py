@@ -173,7 +173,7 @@ def make(name: str, folder: Path) -> Path:
         encoded = subprocess.run([*command, "pipe:1"], check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         path.write_bytes(encoded.stdout)
     else:
-        subprocess.run([*command, str(path)], check=True, stdin=subprocess.DEVNULL, timeout=60)
+        subprocess.run([*command, str(path)], check=True, stdin=subprocess.DEVNULL, timeout=240)
     return path
 
 
@@ -194,5 +194,5 @@ def with_long_subtitles(folder: Path, name: str) -> Path:
     subtitles.write_text("1\n00:00:01,000 --> 00:01:00,000\nThe end\n")
     codec = "mov_text" if path.suffix == ".mp4" else "srt"
     command = ["ffmpeg", "-y", "-v", "error", "-nostdin", "-i", str(film), "-i", str(subtitles), "-c", "copy"]
-    subprocess.run([*command, "-c:s", codec, str(path)], check=True, timeout=60)
+    subprocess.run([*command, "-c:s", codec, str(path)], check=True, timeout=240)
     return path

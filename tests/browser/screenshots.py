@@ -37,7 +37,7 @@ def test_take_screenshots(open_tab: OpenTab, tmp_path: Path) -> None:
         tab.sign_up(f"ada.{device}.{scheme}@example.com")
         for file, text in ((recording, "3:12"), (damaged, "damaged"), (film, "0:08")):
             tab.choose(file)
-            expect(tab.row(file.name)).to_contain_text(text, timeout=30_000)
+            expect(tab.row(file.name)).to_contain_text(text)
         tab.row(film.name).get_by_role("button", name="Play").click()
         video = tab.row(film.name).locator("video")
         _wait_for(video, "video => video.currentTime > 1")

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Locator, Page, Playwright, Request
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    CDPSession,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Playwright,
+    Request,
+    expect,
+)
 
 from tests.polling import until
 from tests.processes import PROJECT
@@ -24,6 +34,9 @@ LAUNCH_ARGUMENTS = [
     "--disable-quic",
     "--autoplay-policy=no-user-gesture-required",
 ]
+# Milliseconds, for actions and expectations. Long, because the machine may be busy.
+TIMEOUT = 120_000
+expect.set_options(timeout=TIMEOUT)
 DESKTOP = {"width": 1180, "height": 820}
 PHONE = {"width": 390, "height": 844}
 PASSWORD = "correct horse battery"
@@ -42,7 +55,7 @@ class Tab:
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.url = url
         self.context: BrowserContext = browser.new_context(base_url=url, **{"viewport": DESKTOP, **options})
-        self.context.set_default_timeout(20_000)
+        self.context.set_default_timeout(TIMEOUT)
         self.page: Page = self.context.new_page()
         self.errors: list[str] = []
         self.requests: list[Request] = []

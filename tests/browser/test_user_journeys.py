@@ -19,7 +19,7 @@ def test_sign_up_upload_play_download_delete_restore_and_sign_out(tab: Tab, emai
 
     tab.choose(film)
     row = tab.row("film.webm")
-    expect(row).to_contain_text("0:12", timeout=20_000)  # without a reload
+    expect(row).to_contain_text("0:12")  # without a reload
     expect(row).to_contain_text("320×240")
     expect(row).to_contain_text("VP8 + Opus in WebM")
     assert len(tab.sent("PUT", "/object/upload/sign/")) == 1
@@ -60,7 +60,7 @@ def test_several_files_dropped_together_become_ready(tab: Tab, email: str, wav: 
     )
 
     for name in ("one.wav", "two.wav", "three.wav", "four.wav"):
-        expect(tab.row(name)).to_contain_text("8 kHz · mono · PCM in WAV", timeout=20_000)
+        expect(tab.row(name)).to_contain_text("8 kHz · mono · PCM in WAV")
     row = tab.row("one.wav")
     row.get_by_role("button", name="Play one.wav").click()
     wait_until_playing(row.locator("audio"))
@@ -75,7 +75,7 @@ def test_files_that_are_not_media_are_rejected_with_a_message(tab: Tab, email: s
     tab.choose(notes, broken)
 
     expect(tab.row("notes.txt")).to_contain_text("neither audio nor video")
-    expect(tab.row("broken.mp3").locator(".problem")).to_be_visible(timeout=20_000)
+    expect(tab.row("broken.mp3").locator(".problem")).to_be_visible()
     assert len(tab.sent("POST", "/assets/upload-url")) == 1
     tab.row("notes.txt").get_by_role("button", name="Dismiss").click()
     expect(tab.row("notes.txt")).to_have_count(0)
@@ -96,7 +96,7 @@ def test_an_upload_continues_after_a_network_outage(tab: Tab, email: str, record
     before = len(tab.sent("PATCH", "/upload/resumable"))
     tab.network()
 
-    expect(row).to_contain_text("48 kHz · mono · PCM in WAV", timeout=30_000)
+    expect(row).to_contain_text("48 kHz · mono · PCM in WAV")
     assert len(tab.sent("POST", "/upload/resumable")) == 1  # the same TUS upload
     [reserved] = tab.sent("POST", "/assets/upload-url")
     assert '"expires_in":7200' in (reserved.post_data or "")  # the longest window
@@ -128,7 +128,7 @@ def test_an_upload_continues_after_a_reload_when_its_file_is_chosen_again(
         if file == film:
             expect(row).to_contain_text("This is a different file")
 
-    expect(row).to_contain_text("48 kHz · mono · PCM in WAV", timeout=30_000)
+    expect(row).to_contain_text("48 kHz · mono · PCM in WAV")
     assert len(tab.sent("POST", "/upload/resumable")) == 1
     assert int(tab.sent("PATCH", "/upload/resumable")[before].headers["upload-offset"]) > 0
     assert page.evaluate("Object.keys(localStorage)") == ["assetdock.session"]
@@ -145,7 +145,7 @@ def test_a_stopped_upload_continues_on_retry(tab: Tab, email: str, film: Path) -
     tab.page.unroute("**/object/upload/sign/**")
     row.get_by_role("button", name="Retry film.webm").click()
 
-    expect(row).to_contain_text("0:12", timeout=20_000)
+    expect(row).to_contain_text("0:12")
     assert len(tab.sent("POST", "/assets/upload-url")) == 1  # the same reservation
 
 
@@ -164,7 +164,7 @@ def test_an_expired_signature_is_renewed_during_the_upload(tab: Tab, email: str,
     tab.page.route("**/upload/resumable/**", reject_the_third_chunk)
     tab.choose(recording)
 
-    expect(tab.row("Long interview.wav")).to_contain_text("48 kHz · mono", timeout=30_000)
+    expect(tab.row("Long interview.wav")).to_contain_text("48 kHz · mono")
     assert len(rejected) == 1
     assert len(tab.sent("POST", "/upload/resumable")) == 1
 
@@ -234,7 +234,7 @@ def _status(service: Service, key: str) -> int:
     command = ["curl", "--silent", "--noproxy", "*", "--output", "/dev/null", "--write-out", "%{http_code}"]
     header = ["--header", f"Authorization: Bearer {key}"]
     ran = subprocess.run(
-        [*command, *header, f"{service.url}/api/v1/assets"], check=True, capture_output=True, text=True, timeout=30
+        [*command, *header, f"{service.url}/api/v1/assets"], check=True, capture_output=True, text=True, timeout=240
     )
     return int(ran.stdout)
 
@@ -261,7 +261,7 @@ def test_the_keyboard_reaches_every_control(tab: Tab, email: str, wav: bytes, tm
     page, press = tab.page, tab.page.keyboard.press
     tab.sign_up(email)
     tab.choose(sound)
-    expect(tab.row("sound.wav")).to_contain_text("mono", timeout=20_000)
+    expect(tab.row("sound.wav")).to_contain_text("mono")
     page.get_by_role("heading", name="Assets").focus()
 
     reached = []

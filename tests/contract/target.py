@@ -42,7 +42,7 @@ class Caller(httpx.Client):
 
     def __init__(self, target: Target, apikey: str, token: str | None = None, user: Any = None) -> None:
         headers = {"apikey": apikey} | ({"authorization": f"Bearer {token}"} if token else {})
-        super().__init__(base_url=target.url, headers=headers, timeout=30, trust_env=False)
+        super().__init__(base_url=target.url, headers=headers, timeout=240, trust_env=False)
         self.target = target
         self.token = token
         self.user = user or {}
@@ -61,7 +61,7 @@ def put(
 ) -> httpx.Response:
     """An upload to a signed URL, without credentials."""
     headers = {"content-type": content_type} if content_type else {}
-    return httpx.put(f"{target.url}/storage/v1{signed}", content=content, headers=headers, timeout=30, trust_env=False)
+    return httpx.put(f"{target.url}/storage/v1{signed}", content=content, headers=headers, timeout=240, trust_env=False)
 
 
 def storage_error(response: httpx.Response) -> tuple[int, str, str]:

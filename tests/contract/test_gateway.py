@@ -7,7 +7,7 @@ from tests.contract.target import Caller, Target, put, sign_upload
 
 
 def get(target: Target, path: str, **headers: str) -> httpx.Response:
-    return httpx.get(f"{target.url}{path}", headers=headers, timeout=30, trust_env=False)
+    return httpx.get(f"{target.url}{path}", headers=headers, timeout=240, trust_env=False)
 
 
 @pytest.mark.parametrize("path", ["/rest/v1/", "/auth/v1/settings"])
@@ -65,7 +65,7 @@ def test_every_path_accepts_a_preflight(target: Target, path: str) -> None:
             "access-control-request-method": "PUT",
             "access-control-request-headers": "content-type,x-upsert",
         },
-        timeout=30,
+        timeout=240,
         trust_env=False,
     )
 

@@ -33,7 +33,7 @@ notify pgrst, 'reload schema';
 def functions(sql: psycopg.Connection, anonymous: Caller) -> Iterator[None]:
     sql.execute(SETUP.encode())
     who = f"/rest/v1/rpc/contract_{RUN}_who"
-    until(lambda: anonymous.post(who, json={}).status_code == 200, "PostgREST to load the functions", seconds=10)
+    until(lambda: anonymous.post(who, json={}).status_code == 200, "PostgREST to load the functions")
     yield
     for function in ("who()", "fail()", "echo(json)"):
         sql.execute(f"drop function public.contract_{RUN}_{function}".encode())

@@ -22,7 +22,7 @@ def signed(target: Target, owner: Caller, bucket: str, upload: Upload) -> str:
 
 
 def get(url: str, method: str = "GET", **headers: str) -> httpx.Response:
-    return httpx.request(method, url, headers=headers, timeout=30, trust_env=False)
+    return httpx.request(method, url, headers=headers, timeout=240, trust_env=False)
 
 
 def test_signed_url_serves_the_bytes_without_credentials(signed: str) -> None:

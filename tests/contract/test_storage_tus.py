@@ -13,7 +13,7 @@ from tests.contract.tus import Tus, as_user, by_token, encode_metadata, stored
 
 def test_options_returns_version_extensions_and_max_size(target: Target) -> None:
     for path in ("", "/sign"):
-        response = httpx.options(f"{target.url}/storage/v1/upload/resumable{path}", timeout=30, trust_env=False)
+        response = httpx.options(f"{target.url}/storage/v1/upload/resumable{path}", timeout=240, trust_env=False)
 
         assert response.status_code in (200, 204)
         assert response.headers["tus-version"] == "1.0.0"
@@ -244,7 +244,7 @@ def test_cors_allows_and_exposes_the_protocol_headers(target: Target, owner: Cal
         "origin": "http://localhost:3000", "access-control-request-method": "PATCH",
         "access-control-request-headers": names,
     }  # fmt: skip
-    preflight = httpx.options(tus.url, headers=headers, timeout=30, trust_env=False)
+    preflight = httpx.options(tus.url, headers=headers, timeout=240, trust_env=False)
     created = tus.create(bucket, "a.bin", 10, headers={"origin": "http://localhost:3000"})
 
     allowed = preflight.headers["access-control-allow-headers"].lower()

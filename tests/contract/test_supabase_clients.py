@@ -15,7 +15,7 @@ from tests.contract.target import Caller, MakeBucket, Target
 
 @pytest.fixture
 def client(target: Target) -> Iterator[Client]:
-    with httpx.Client(timeout=30, trust_env=False) as http:
+    with httpx.Client(timeout=240, trust_env=False) as http:
         options = ClientOptions(auto_refresh_token=False, persist_session=False, httpx_client=http)
         yield create_client(target.url, target.publishable_key, options)
 

@@ -51,7 +51,7 @@ class Tus:
         """Sends the request, without headers whose value is empty."""
         sent = {"tus-resumable": "1.0.0", **self.headers, **headers}
         sent = {name: value for name, value in sent.items() if value}
-        return httpx.request(method, url, headers=sent, content=content, timeout=30, trust_env=False)
+        return httpx.request(method, url, headers=sent, content=content, timeout=240, trust_env=False)
 
 
 def encode_metadata(metadata: dict[str, str | None]) -> str:

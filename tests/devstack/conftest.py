@@ -83,4 +83,4 @@ def up(state: Path, port_options: list[str]) -> Iterator[Up]:
     for process in started:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=240)

@@ -140,7 +140,7 @@ def test_supabase_cli_accepts_the_recorded_migrations(database: str, directory: 
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=240,
         )
         return result.stdout + result.stderr
 

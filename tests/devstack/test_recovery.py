@@ -16,7 +16,7 @@ from tests.polling import eventually
 @pytest.fixture
 def client(stack: Stack) -> Iterator[httpx.Client]:
     with httpx.Client(
-        base_url=stack.supabase_url, headers={"apikey": stack.secret_key}, timeout=30, trust_env=False
+        base_url=stack.supabase_url, headers={"apikey": stack.secret_key}, timeout=240, trust_env=False
     ) as client:
         yield client
 
@@ -118,7 +118,7 @@ def test_last_of_two_concurrent_puts_wins(stack: Stack, client: httpx.Client, bu
 
     def slow_put() -> None:
         responses.append(
-            httpx.put(f"{stack.supabase_url}{signed}", content=chunks(), timeout=30, trust_env=False).status_code
+            httpx.put(f"{stack.supabase_url}{signed}", content=chunks(), timeout=240, trust_env=False).status_code
         )
 
     thread = threading.Thread(target=slow_put)

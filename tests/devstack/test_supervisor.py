@@ -81,7 +81,7 @@ def test_settings_file_is_private_sourceable_and_stable(up: Up, state: Path) -> 
 def test_port_in_use_is_reported_in_one_line_before_any_start(up: Up, state: Path, ports: Ports) -> None:
     with socket.create_server(("127.0.0.1", ports.postgrest)):
         process = up("--no-service")
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=240)
 
     assert process.returncode == 1
     assert out == ""
@@ -101,7 +101,7 @@ def test_second_up_and_reset_are_refused_while_a_stack_runs(up: Up, state: Path)
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=240,
         )
         assert second.returncode == 1
         assert "A stack is running in" in second.stderr
@@ -168,7 +168,7 @@ def test_reset_deletes_only_a_state_directory(up: Up, state: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=240,
         )
 
     process = up("--no-service")
@@ -255,7 +255,7 @@ def test_crash_loop_of_the_worker_stops_the_stack_with_its_last_output(
     running = children(state)
     (tmp_path / "worker-crashes").touch()
     os.kill(running["worker"], signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
 
     assert process.returncode == 1
     assert "worker: cannot go on" in err

@@ -131,7 +131,7 @@ def test_lock_holder_that_waits_for_bytes_is_aborted_for_a_new_request() -> None
 def admin(stack: Stack) -> Iterator[httpx.Client]:
     headers = {"apikey": stack.secret_key, "Tus-Resumable": "1.0.0"}
     with httpx.Client(
-        base_url=f"{stack.supabase_url}/storage/v1", headers=headers, timeout=30, trust_env=False
+        base_url=f"{stack.supabase_url}/storage/v1", headers=headers, timeout=240, trust_env=False
     ) as client:
         yield client
 

@@ -168,7 +168,7 @@ class Chaos:
         assert child.process
         self._postgres_shutdowns.append(time.monotonic())
         child.process.send_signal(signal.SIGQUIT)
-        child.process.wait(20)
+        child.process.wait(DEADLINE)
         signal_group(child.pid, signal.SIGKILL)
         child.restart()
 

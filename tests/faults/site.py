@@ -125,7 +125,7 @@ class Site:
             cwd=PROJECT,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=240,
         )
         return Reconciled.read(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 

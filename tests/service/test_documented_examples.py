@@ -34,7 +34,7 @@ def shell(script: str, caller: Caller, cwd: Path, **variables: str) -> str:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr

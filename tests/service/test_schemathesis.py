@@ -49,7 +49,7 @@ def test_every_response_conforms_to_the_document(unlimited: Project, kind: str, 
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=240,
     )  # fmt: skip
 
     assert finished.returncode == 0, finished.stdout.replace(credential, "…") + finished.stderr

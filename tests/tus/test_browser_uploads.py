@@ -51,12 +51,12 @@ def open_tab() -> Iterator[Open]:
 
 def head(reservation: Json, url: str) -> httpx.Response:
     signature = reservation["upload"]["resumable"]["headers"]
-    return httpx.head(url, headers={**signature, "Tus-Resumable": "1.0.0"}, timeout=30)
+    return httpx.head(url, headers={**signature, "Tus-Resumable": "1.0.0"}, timeout=240)
 
 
 def patch(reservation: Json, url: str, offset: int, content: Any) -> httpx.Response:
     headers = {**reservation["upload"]["resumable"]["headers"], **BYTES, "Upload-Offset": str(offset)}
-    return httpx.patch(url, headers=headers, content=content, timeout=30)
+    return httpx.patch(url, headers=headers, content=content, timeout=240)
 
 
 def part_files(stack: Stack) -> list[Path]:

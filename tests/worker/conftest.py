@@ -57,7 +57,7 @@ def encode_mp3(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]
             path = folder / f"{len(encoded)}.mp3"
             noise = f"anoisesrc=sample_rate=44100:duration={seconds}:seed=7,volume='abs(sin(t/3))':eval=frame"
             command = ["ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", noise, *arguments, str(path)]
-            subprocess.run(command, check=True, timeout=60)
+            subprocess.run(command, check=True, timeout=240)
             encoded[seconds, arguments] = path.read_bytes()
         return encoded[seconds, arguments]
 

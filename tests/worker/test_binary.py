@@ -15,7 +15,7 @@ BINDING = re.compile(r"binding file (\S+) \[\d+\] to (\S+) \[\d+\]: normal symbo
 def bindings(path: Path, environment: dict[str, str]) -> dict[tuple[str, str, str], str]:
     """Maps each (file, symbol, version) of a program to the library that glibc's loader binds the symbol to."""
     environment = {"LD_DEBUG": "bindings", "LD_BIND_NOW": "1"} | environment
-    process = subprocess.run([path, "-version"], env=environment, capture_output=True, check=True, timeout=60)
+    process = subprocess.run([path, "-version"], env=environment, capture_output=True, check=True, timeout=240)
     found = BINDING.findall(process.stderr.decode("latin-1"))
     return {(file, symbol, version): library for file, library, symbol, version in found}
 

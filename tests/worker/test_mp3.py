@@ -44,7 +44,7 @@ def _full_duration(data: bytes, folder: Path) -> float:
     path = folder / "whole.mp3"
     path.write_bytes(data)
     command = ["ffprobe", "-v", "error", "-show_entries", "packet=duration_time", "-of", "json", str(path)]
-    packets = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)["packets"]
+    packets = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=240).stdout)["packets"]
     return sum(float(packet["duration_time"]) for packet in packets)
 
 
