@@ -231,6 +231,25 @@ def test_a_connect_timeout_is_unavailable(full_listener: int) -> None:
     assert 0.2 < asyncio.run(run()) < 2
 
 
+def test_an_address_that_does_not_respond_delays_a_call_only_briefly(
+    full_listener: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> tuple[Any, float]:
+        async with upstream(always(response(b"1"))) as served, client(served.url, connect_timeout=60) as postgrest:
+
+            async def two_addresses(*_: object, **__: object) -> list[Any]:
+                tcp = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+                return [(*tcp, ("127.0.0.1", full_listener)), (*tcp, ("127.0.0.1", served.port))]
+
+            monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", two_addresses)
+            started = time.monotonic()
+            return await call(postgrest), time.monotonic() - started
+
+    result, seconds = asyncio.run(run())
+    assert result == 1
+    assert seconds < 30, "the second address is tried before the first times out"
+
+
 @pytest.mark.parametrize("token", ["t\r\nX-Forged: yes", "t\n", "t\r"])
 def test_rejects_a_token_that_would_add_a_header(token: str) -> None:
     async def run() -> int:

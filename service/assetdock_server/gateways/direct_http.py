@@ -6,6 +6,7 @@ body that only the end of the connection delimits. `httptools` parses the respon
 
 import asyncio
 import math
+import socket
 import ssl
 import time
 from collections import deque
@@ -14,6 +15,9 @@ from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
+from aiohappyeyeballs import start_connection
+
+RACE_SECONDS = 0.25  # for one address, before the next is tried as well (RFC 8305)
 
 
 class BrokenConnectionError(ConnectionError):
@@ -156,9 +160,20 @@ class DirectServer:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(loop), self._host, self._port, ssl=self._tls
-                )
+                addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+                # uvloop would try one address after the other, and the first that does not respond would take all the
+                # time.
+                opened = await start_connection(addresses, happy_eyeballs_delay=RACE_SECONDS, interleave=1)
+                try:
+                    _, connection = await loop.create_connection(
+                        lambda: _Connection(loop),
+                        sock=opened,
+                        ssl=self._tls,
+                        server_hostname=self._host if self._tls else None,
+                    )
+                except BaseException:
+                    opened.close()
+                    raise
         except (OSError, TimeoutError) as error:
             raise BrokenConnectionError("no connection") from error
         return connection
