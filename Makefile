@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 STATE ?= .local
-.PHONY: help setup run demo test screenshots soak bench check reset lock
+.PHONY: help setup run demo test attacks screenshots soak bench check reset lock
 
 PY := .venv/bin/python
 FUNCTIONS := supabase/functions
@@ -39,6 +39,9 @@ demo: setup ffprobe ## Reserve, upload and probe real media files, and print eac
 
 test: setup ffmpeg chromium shell-tools ## Run the tests on real Postgres, PostgREST, ffprobe and Chromium; ARGS go to pytest
 	$(PY) -W error -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+attacks: setup ffmpeg ## Replay known attacks on a running stack, and print what each did before and does now
+	$(PY) -W error -m pytest -q -m attack tests
 
 screenshots: setup ffmpeg chromium ## Take the screenshots in docs/images/ again
 	$(PY) -W error -m pytest -q tests/browser/screenshots.py

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.attacks import Record
 from tests.callers import Caller, Project
 from tests.processes import PROJECT
 from tests.security.endless_trailers import CONNECTIONS
@@ -68,7 +69,7 @@ def healthz_p99(client: httpx.Client) -> float:
     return sorted(seconds)[int(len(seconds) * 0.99)]
 
 
-def test_answers_others_while_ten_connections_send_endless_trailers(project: Project) -> None:
+def test_answers_others_while_ten_connections_send_endless_trailers(project: Project, attack: Record) -> None:
     parts = urlsplit(project.api_url)
     command = [sys.executable, "-m", "tests.security.endless_trailers", str(parts.hostname), str(parts.port)]
     with httpx.Client(base_url=project.api_url, timeout=240) as client:
@@ -82,7 +83,12 @@ def test_answers_others_while_ten_connections_send_endless_trailers(project: Pro
             sent_by_each, _ = attackers.communicate(timeout=240)
         after = healthz_p99(client)
 
-    print(f"p99 of /healthz: {during * 1000:.1f} ms beside {CONNECTIONS} endless messages, {before * 1000:.1f} before")
+    attack(
+        f"1 {CONNECTIONS} endless trailers: p99 of /healthz",
+        before="10 s",
+        now=f"{during * 1000:.0f} ms ({before * 1000:.0f} ms without them)",
+        bound="250 ms",
+    )
     assert int(sent_by_each) > 0
     # 250 ms, or what a machine with other load allows. An unbounded trailer makes it seconds.
     assert during < max(0.25, 3 * max(before, after))
