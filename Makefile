@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 STATE ?= .local
-.PHONY: help setup run demo test attacks screenshots soak bench check reset lock
+.PHONY: help setup run demo test attacks screenshots soak bench check formats reset lock
 
 PY := .venv/bin/python
 FUNCTIONS := supabase/functions
@@ -65,6 +65,9 @@ check: setup ## Lint, type-check and audit: ruff, mypy, squawk, tsc, eslint, pre
 	$(DENO) check --quiet --no-remote --cached-only --no-lock --node-modules-dir=manual \
 	  --config $(FUNCTIONS)/upload-url/deno.json $(FUNCTIONS)
 	$(PY) -m scripts.audit
+
+formats: setup ## Generate the list of containers for worker, page and guides from the migration media_types
+	$(PY) -m scripts.formats
 
 reset: setup ## Delete the local stack's database, files and keys
 	$(PY) -m devstack reset --state $(STATE)

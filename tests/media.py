@@ -131,6 +131,8 @@ SAMPLES = {
         Sample("sound.wav", _AUDIO, "wav", "audio/wav", ("audio",), 0.001),
         Sample("piped.wav", [*_AUDIO, "-f", "wav"], "wav", "audio/wav", ("audio",), 0.001, piped=True),
         Sample("sound.aiff", _AUDIO, "aiff", "audio/aiff", ("audio",), 0.001),
+        Sample("sound.caf", [*_AUDIO, "-c:a", "libopus"], "caf", "audio/x-caf", ("audio",), OPUS_FRAME),
+        Sample("voice.3gp", [*_AUDIO, "-c:a", "aac", "-f", "3gp"], "3gp", "audio/3gpp", ("audio",), AAC_FRAME),
         Sample("sound.flac", _AUDIO, "flac", "audio/flac", ("audio",), 0.001),
         Sample("piped.flac", [*_AUDIO, "-f", "flac"], "flac", "audio/flac", ("audio",), 0.001, piped=True),
         Sample("sound.ogg", [*_AUDIO, "-c:a", "libopus"], "ogg", "audio/ogg", ("audio",), OPUS_FRAME),
@@ -146,6 +148,7 @@ SAMPLES = {
             _AV,
             2 * VIDEO_FRAME,
         ),
+        Sample("sound.wma", _AUDIO, "asf", "audio/x-ms-wma", ("audio",), 2048 / 44100 * 3),
         Sample("film.wmv", [*_VIDEO, *_AUDIO], "asf", "video/x-ms-wmv", _AV, VIDEO_FRAME + 2 * 2048 / 44100),
         Sample(
             "film.flv",

@@ -47,7 +47,7 @@ select set_config('search_path', 'assetdock, extensions', true), set_config('rol
   set_config('request.headers', '{_HEADERS}', true), set_config('request.cookies', '{{}}', true);
 """
 _INSERT = f"""insert into bench.assets
-  (owner_id, type, reserved_by, reserved_content_type, upload_expires_at, finish_by)
+  (owner_id, type, reserved_by, declared_content_type, upload_expires_at, finish_by)
 values
   ({_OWNER}, 'audio', 'session', 'audio/mpeg', now() + interval '15 minutes', now() + interval '135 minutes');
 """  # noqa: S608 - nothing in it comes from outside

@@ -75,7 +75,7 @@ order by p.n;
 
 ASSETS = """
 insert into assetdock_app.assets (
-  id, owner_id, type, state, reserved_by, reserved_content_type, reserved_size_bytes, filename, metadata,
+  id, owner_id, type, state, reserved_by, declared_content_type, reserved_size_bytes, filename, metadata,
   upload_expires_at, finish_by, landed_at, object_version, size_bytes, content_type, stored_bytes,
   duration_seconds, media, ready_at, error_code, error_message,
   deleted_at, deleted_from, purge_started_at, purged_at

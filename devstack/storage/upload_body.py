@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ async def read(request: Request) -> UploadBody:
     await form.read_until_file()
     seconds = form.fields.get("cacheControl")
     return UploadBody(
-        mime_type=form.mime_type or "application/octet-stream",
+        mime_type=form.mime_type,
         cache_control=f"max-age={seconds}" if seconds else "no-cache",
         user_metadata=parse_user_metadata(form.fields.get("metadata")),
         length=length,
@@ -78,6 +79,12 @@ def _decode_metadata(header: str | None) -> dict[str, Any] | None:
         return parse_user_metadata(base64.b64decode(header, validate=True).decode())
     except (binascii.Error, UnicodeDecodeError):
         return None
+
+
+def _part_type(content_type: str) -> str:
+    """The type of a file in a form. The real parser keeps type and subtype only, in lower case, and takes a part without
+    a type for text."""
+    return re.sub(r"[ \t]", "", content_type.partition(";")[0]).lower() or "text/plain"
 
 
 def parse_user_metadata(text: str | None) -> dict[str, Any] | None:
@@ -167,7 +174,7 @@ class _Form:
         self._in_file = is_file and not self._file_seen
         if self._in_file:
             self._file_seen = True
-            self.mime_type = self._headers.get(b"content-type", b"").decode("latin-1")
+            self.mime_type = _part_type(self._headers.get(b"content-type", b"").decode("latin-1"))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:

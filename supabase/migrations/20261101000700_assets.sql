@@ -48,8 +48,8 @@ create table assetdock_app.assets (
   state text not null default 'pending_upload' check (state = any (assetdock_private.asset_states())),
   reserved_by text not null,
 
-  -- The reservation, which binds the bytes.
-  reserved_content_type text,
+  -- The reservation, which binds the bytes. Without a content type, the upload declares it.
+  declared_content_type text,
   reserved_size_bytes bigint check (reserved_size_bytes > 0),
   reserved_sha256 text check (assetdock_private.is_sha256(reserved_sha256)),
   filename text,
@@ -62,10 +62,10 @@ create table assetdock_app.assets (
   landed_at timestamptz,
   object_version text,
   size_bytes bigint,
-  content_type text,
   stored_bytes bigint not null default 0 check (stored_bytes >= 0),
 
   -- The result of the probe. media is json, not jsonb: it is never searched, and json keeps the order of its keys.
+  content_type text,
   duration_seconds numeric(12, 3),
   media json,
   ready_at timestamptz,
@@ -186,7 +186,8 @@ begin atomic
     'type', asset.type,
     'state', asset.state,
     'size_bytes', coalesce(asset.size_bytes, asset.reserved_size_bytes),
-    'content_type', coalesce(asset.content_type, asset.reserved_content_type),
+    'content_type', coalesce(asset.content_type, asset.declared_content_type),
+    'declared_content_type', asset.declared_content_type,
     'duration_seconds', asset.duration_seconds::text,
     'created_at', assetdock_private.rfc3339(assetdock_private.uuid7_instant(asset.id)),
     'filename', asset.filename,
@@ -200,7 +201,8 @@ begin atomic
   );
 end;
 comment on function assetdock_private.asset_summary(assetdock_app.assets) is
-  'An asset as the HTTP API shows it. Until the bytes land, size_bytes and content_type are those of the reservation.';
+  'An asset as the HTTP API shows it. Until the bytes land, size_bytes is that of the reservation. Until they are read, '
+  'content_type is the declared one.';
 
 create function assetdock_private.own_asset(caller assetdock_private.caller, asset_id uuid)
 returns assetdock_app.assets

@@ -1,30 +1,25 @@
--- Validation of a reservation. The storage guard also checks the Content-Type of the bytes.
+-- Validation of a reservation.
 
 set lock_timeout = '5s';
 set statement_timeout = '30s';
 
--- A media type with optional parameters (RFC 9110, section 8.3.1) that is media or, for a cut_file, subtitles. Storage
--- would serve text/html and similar types from the host of the project under the control of the uploader.
-create function assetdock_private.is_acceptable_content_type(asset_type text, content_type text)
-returns boolean
-language sql immutable parallel safe
-begin atomic
-  select coalesce(
-    char_length(content_type) between 1 and 255
-    and content_type ~ '^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+([ \t]*;[ \t]*[A-Za-z0-9!#$&^_.+-]+=([A-Za-z0-9!#$&^_.+-]+|"[A-Za-z0-9!#$&^_.+,=/ -]*"))*$'
-    and (
-      lower(content_type) ~ '^(audio|video)/'
-      or lower(content_type) ~ '^application/(octet-stream|ogg|mp4|mxf|vnd\.ms-asf)($|[ \t;])'
-      or (
-        asset_type = 'cut_file'
-        and lower(content_type) ~ '^(text/plain|(text|application)/(x-subrip|x-srt|srt))($|[ \t;])'
-      )
-    ),
-    false
-  );
-end;
-comment on function assetdock_private.is_acceptable_content_type(text, text) is
-  'Whether an asset of this type can have bytes of this Content-Type.';
+create function assetdock_private.invalid_content_type(asset_type text, content_type text)
+returns jsonb
+language plpgsql stable set search_path = '' as $$
+begin
+  -- Callers send the content type back as a header.
+  if char_length(content_type) > 255 or content_type !~ '^[ -~\t]*$' then
+    return assetdock_private.invalid('content_type', 'At most 255 characters, and only those of ASCII, on one line.');
+  end if;
+  if not assetdock_private.is_listed_content_type(asset_type, content_type) then
+    return assetdock_private.invalid(
+      'content_type', assetdock_private.unlisted_content_type(asset_type, content_type)
+    );
+  end if;
+  return '[]';
+end
+$$;
+comment on function assetdock_private.invalid_content_type(text, text) is 'Validates the content type of a reservation.';
 
 create function assetdock_private.invalid_metadata(metadata jsonb)
 returns jsonb
@@ -71,11 +66,7 @@ begin
     problems := problems
       || assetdock_private.invalid('type', 'One of ' || array_to_string(assetdock_private.asset_types(), ', ') || '.');
   end if;
-  if content_type is not null and not assetdock_private.is_acceptable_content_type(type, content_type) then
-    problems := problems || assetdock_private.invalid(
-      'content_type', 'The media type of audio or video, such as audio/mpeg; at most 255 characters.'
-    );
-  end if;
+  problems := problems || assetdock_private.invalid_content_type(type, content_type);
   if char_length(filename) not between 1 and 255 or assetdock_private.has_control_characters(filename) then
     problems := problems || assetdock_private.invalid('filename', '1 to 255 characters, no control characters.');
   end if;

@@ -99,6 +99,7 @@ declare
   caller assetdock_private.caller := assetdock_private.require('assets:write');
   limits constant assetdock_private.limits := assetdock_private.effective_limits(caller.owner_id);
   asset_type constant text := assetdock_private.canonical_asset_type(type);
+  asset_content_type constant text := assetdock_private.stated_content_type(content_type);
   asset_metadata constant jsonb := coalesce(metadata, '{}');
   asset_sha256 constant text := lower(sha256);
   window_seconds constant integer := coalesce(expires_in, 900);
@@ -125,7 +126,7 @@ begin
   if idempotency_key is not null then
     replayed := assetdock_private.claim_idempotency_key(caller.owner_id, 'create_upload', idempotency_key, new_id,
       jsonb_build_array(
-        asset_type, content_type, filename, size_bytes, asset_sha256, asset_metadata, window_seconds, source_asset_id
+        asset_type, asset_content_type, filename, size_bytes, asset_sha256, asset_metadata, window_seconds, source_asset_id
       ));
     if replayed is not null then
       return assetdock_private.replayed_reservation(replayed, window_seconds);
@@ -133,11 +134,11 @@ begin
   end if;
   has_quota := assetdock_private.check_quota(caller.owner_id, limits, size_bytes);
   insert into assetdock_app.assets (
-    id, owner_id, type, reserved_by, reserved_content_type, reserved_size_bytes, reserved_sha256,
+    id, owner_id, type, reserved_by, declared_content_type, reserved_size_bytes, reserved_sha256,
     filename, metadata, source_asset_id, upload_expires_at, finish_by
   )
   values (
-    new_id, caller.owner_id, asset_type, caller.actor, content_type, size_bytes, asset_sha256,
+    new_id, caller.owner_id, asset_type, caller.actor, asset_content_type, size_bytes, asset_sha256,
     filename, asset_metadata, source_asset_id, upload_expires_at,
     upload_expires_at + (select s.finish_grace from assetdock_private.settings s)
   )

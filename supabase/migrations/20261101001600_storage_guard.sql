@@ -54,18 +54,17 @@ declare
   size constant numeric := case when size_text ~ '^[0-9]{1,18}$' then size_text::numeric end;
   max_size bigint;
 begin
-  if asset.reserved_content_type is not null then
-    if lower(mimetype) is distinct from lower(asset.reserved_content_type) then
+  if asset.declared_content_type is not null then
+    if assetdock_private.media_type(mimetype)
+      is distinct from assetdock_private.media_type(asset.declared_content_type)
+    then
       return format(
         'The asset was reserved as %s, but the upload says %s. Send the Content-Type that was reserved.',
-        asset.reserved_content_type, coalesce(left(mimetype, 255), 'nothing')
+        asset.declared_content_type, coalesce(nullif(left(mimetype, 255), ''), 'nothing')
       );
     end if;
-  elsif not assetdock_private.is_acceptable_content_type(asset.type, mimetype) then
-    return format(
-      'Content-Type %s is not audio or video. Send the right Content-Type with the upload.',
-      coalesce(left(mimetype, 255), '(none)')
-    );
+  elsif not assetdock_private.is_listed_content_type(asset.type, mimetype) then
+    return assetdock_private.unlisted_content_type(asset.type, mimetype);
   end if;
   -- A chunked PUT declares no length; landed bytes always have one.
   if landed and size is null then
@@ -179,7 +178,9 @@ begin
     object_version = new.version,
     size_bytes = (new.metadata ->> 'size')::bigint,
     stored_bytes = (new.metadata ->> 'size')::bigint,
-    content_type = coalesce(a.reserved_content_type, new.metadata ->> 'mimetype')
+    declared_content_type = coalesce(
+      a.declared_content_type, left(assetdock_private.stated_content_type(new.metadata ->> 'mimetype'), 255)
+    )
   where a.id = new.name::uuid and a.state = 'pending_upload'
   returning * into asset;
   if asset.id is null then

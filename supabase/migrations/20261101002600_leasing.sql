@@ -190,8 +190,7 @@ begin
       'type', a.type,
       'state', a.state,
       'size_bytes', a.size_bytes,
-      'content_type', a.content_type,
-      'reserved_content_type', a.reserved_content_type,
+      'declared_content_type', a.declared_content_type,
       'reserved_sha256', a.reserved_sha256
     ) end
   ) order by t.id), '[]')

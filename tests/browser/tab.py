@@ -1,5 +1,6 @@
 """A tab of a real Chromium that records errors."""
 
+import base64
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from playwright.sync_api import (
     expect,
 )
 
+from tests.callers import Json
 from tests.polling import until
 from tests.processes import PROJECT
 
@@ -91,6 +93,30 @@ class Tab:
 
     def choose(self, *files: Path) -> None:
         self.page.locator("#files").set_input_files(files)
+
+    def drop(self, name: str, media_type: str, data: bytes) -> None:
+        """Drops a file on the page. `media_type` is its File.type."""
+        self.page.evaluate(
+            """([name, type, base64]) => {
+              const bytes = Uint8Array.from(atob(base64), character => character.charCodeAt(0));
+              const transfer = new DataTransfer();
+              transfer.items.add(new File([bytes], name, {type}));
+              const options = {dataTransfer: transfer, bubbles: true, cancelable: true};
+              document.body.dispatchEvent(new DragEvent("drop", options));
+            }""",
+            [name, media_type, base64.b64encode(data).decode()],
+        )
+
+    def assets(self) -> dict[str | None, Json]:
+        """The assets of the signed-in user, by file name."""
+        listed = self.page.evaluate(
+            """async () => {
+              const {access_token} = JSON.parse(localStorage.getItem("assetdock.session"));
+              const headers = {Authorization: `Bearer ${access_token}`};
+              return (await fetch("/api/v1/assets?limit=100", {headers})).json();
+            }"""
+        )
+        return {asset["filename"]: asset for asset in listed["items"]}
 
     def row(self, name: str) -> Locator:
         """The row of an asset or a key."""

@@ -228,6 +228,28 @@ def test_form_has_cache_control_metadata_and_the_file(owner: Caller, bucket: str
     assert row[1] == {"take": "2"}
 
 
+@pytest.mark.parametrize(
+    ("sent", "recorded"),
+    [
+        ("audio/webm;codecs=opus", "audio/webm"),
+        ("video/webm;codecs=vp8,opus", "video/webm"),
+        ('video/mp4; codecs="avc1.42E01E, mp4a.40.2"', "video/mp4"),
+        ("Audio/MPEG ;", "audio/mpeg"),
+    ],
+)
+def test_form_drops_the_parameters_of_a_media_type_and_a_raw_body_keeps_them(
+    target: Target, owner: Caller, bucket: str, sql: psycopg.Connection, sent: str, recorded: str
+) -> None:
+    form = owner.put(f"/storage/v1{sign_upload(owner, bucket, 'form')}", files={"file": ("a", b"bytes", sent)})
+    raw = put(target, sign_upload(owner, bucket, "raw"), content_type=sent)
+
+    assert (form.status_code, raw.status_code) == (200, 200)
+    rows = sql.execute(
+        "select name, metadata ->> 'mimetype' from storage.objects where bucket_id = %s", [bucket]
+    ).fetchall()
+    assert dict(rows) == {"form": recorded, "raw": sent}
+
+
 def test_direct_upload_requires_a_policy(owner: Caller, bucket: str, make_bucket: MakeBucket) -> None:
     allowed = owner.post(f"/storage/v1/object/{bucket}/direct.txt", content=b"x")
     denied = owner.post(f"/storage/v1/object/{make_bucket(open=False)}/direct.txt", content=b"x")

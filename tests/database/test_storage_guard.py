@@ -142,10 +142,28 @@ def test_a_content_type_other_than_the_reserved_one_is_refused_before_the_bytes_
     assert owner.upload(reservation, wav).status_code == 200
 
 
-def test_without_a_reserved_content_type_only_audio_and_video_land(owner: Caller, wav: bytes) -> None:
+@pytest.mark.parametrize("sent", ["audio/webm", "Audio/WebM ; codecs=opus", "audio/webm;codecs=pcm,opus"])
+def test_a_content_type_is_compared_by_type_and_subtype(owner: Caller, wav: bytes, sent: str) -> None:
+    reservation = owner.reserve(content_type="audio/webm;codecs=opus")
+
+    assert "reserved as audio/webm" in refusal(owner.upload(reservation, wav, **{"Content-Type": "video/webm"}))
+    assert owner.upload(reservation, wav, **{"Content-Type": sent}).status_code == 200
+
+
+def test_a_form_whose_parameters_storage_drops_lands(owner: Caller, wav: bytes) -> None:
+    reservation = owner.reserve(content_type="audio/webm;codecs=opus")
+
+    sent = httpx.put(reservation["upload"]["url"], files={"": ("blob", wav, "audio/webm;codecs=opus")}, timeout=60)
+
+    assert sent.status_code == 200, sent.text
+
+
+@pytest.mark.parametrize("refused", ["text/html", "video/svg+xml", "audio/html", "text/plain", "application/mxf"])
+def test_without_a_reserved_content_type_only_listed_types_land(owner: Caller, wav: bytes, refused: str) -> None:
     reservation = owner.reserve(content_type=None)
 
-    assert "not audio or video" in refusal(owner.upload(reservation, wav, **{"Content-Type": "text/html"}))
+    message = refusal(owner.upload(reservation, wav, **{"Content-Type": refused}))
+    assert f"{refused} is not a type of audio or video" in message
     assert owner.upload(reservation, wav, **{"Content-Type": "audio/x-wav"}).status_code == 200
 
 

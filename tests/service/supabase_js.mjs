@@ -17,7 +17,7 @@ const theirs = await session(stranger);
 const bytes = Buffer.from(wav, "base64");
 const file = new File([bytes], "tone.wav", { type: "audio/wav" });
 
-const id = await upload(mine, file);
+const id = await upload(mine, file, "audio");
 const confirmed = await arrived(mine, id);
 const ready = await settled(mine, id);
 const played = Buffer.from(await (await fetch(await playable(mine, id))).arrayBuffer());
@@ -41,7 +41,7 @@ console.log(
     afterwards,
     restored: restored.state,
     nothing_yet: await arrived(mine, waiting.asset.id),
-    not_media: await caught(upload(mine, new File(["hello"], "page.html", { type: "text/html" }))),
+    not_media: await caught(upload(mine, new File(["hello"], "page.html", { type: "text/html" }), "audio")),
     other_type: (await bucket.uploadToSignedUrl(target.path, target.token, file)).error?.message,
     no_reservation: !!(await bucket.upload("a.wav", file)).error,
     strangers_asset: await caught(remove(theirs, id)),

@@ -29,7 +29,7 @@ RULES = (
 )
 # Makes a text of the given length that breaks no rule except, perhaps, the length.
 LONG: dict[str, Callable[[int], str]] = {
-    "content_type": lambda n: "audio/" + "x" * (n - 6) if n > 6 else "x" * n,
+    "content_type": lambda n: "audio/mpeg;" + "x" * (n - 11),
     "filename": lambda n: "é" * n,
     "name": lambda n: "é" * n,
     "description": lambda n: "é" * n,
@@ -37,7 +37,10 @@ LONG: dict[str, Callable[[int], str]] = {
 }
 # Values that a pattern or format rejects, and values that it accepts.
 TEXTS: dict[str, tuple[list[str], list[str]]] = {
-    "content_type": (["audio", "/mpeg", "audio/", "image/png", "au dio/mpeg"], ["audio/mpeg", "VIDEO/mp4; codecs=x"]),
+    "content_type": (
+        ["audio", "/mpeg", "audio/", "image/png", "au dio/mpeg", "audio/mpeg;\n", "audio/mpeg; title=é"],
+        ["audio/mpeg", "VIDEO/mp4; codecs=x", " audio/mpeg ;"],
+    ),
     "filename": (["a\nb", "a\0b", "\x7f", "\x9f"], ["ä b.mp3", "\xa0"]),
     "sha256": (["a" * 63, "a" * 65, "g" * 64, ""], ["a" * 64, "A" * 64]),
     "name": (["a\tb", "   ", "\0"], ["ä b"]),

@@ -15,7 +15,7 @@ from assetdock_server.worker.probing import ProbeHandler
 from assetdock_server.worker.queue import Job, LeasedAsset
 from tests.worker.storage import Storage
 
-ASSET = LeasedAsset(id="a", type="audio", content_type=None, size_bytes=1, sha256=None)
+ASSET = LeasedAsset(id="a", type="audio", declared_content_type=None, size_bytes=1, sha256=None)
 JOB = Job(id="j", kind="probe", attempt=1, lease_token="t", owner_id=None, asset=ASSET, exclusive=False)
 
 

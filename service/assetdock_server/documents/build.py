@@ -20,6 +20,7 @@ READING_ORDER = (
     "quickstart",
     "authentication",
     "uploading",
+    "formats",
     "waiting",
     "errors",
     "idempotency",

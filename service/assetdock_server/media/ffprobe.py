@@ -16,21 +16,16 @@ from decimal import Decimal
 
 from assetdock_server.media import diagnosis, header, packets
 from assetdock_server.media.binary import Ffprobe
-from assetdock_server.media.content_types import is_one_of
+from assetdock_server.media.content_types import BY_DEMUXER, is_one_of
 from assetdock_server.media.header import Header
 from assetdock_server.media.mp3 import duration as mp3
 from assetdock_server.media.report import Media, ReadFailure, Report, TransientError
 from assetdock_server.media.sandbox.run import Limits, ProcessResult, run
 from assetdock_server.media.truncation import PLACEHOLDER_SIZE
 
-# Demuxers of containers that need no other file. Excluded are those that open other files or URLs (hls, dash, concat,
-# image2, sdp, rtsp, playlists), and hundreds of raw and game formats that only attackers upload.
-FORMATS = ",".join(
-    (
-        *("mov", "matroska", "mp3", "wav", "w64", "aiff", "caf", "au", "flac", "ogg", "aac", "ac3", "eac3"),
-        *("dts", "dtshd", "amr", "amrnb", "amrwb", "mpegts", "mpeg", "avi", "asf", "flv", "srt"),
-    )
-)
+# Only the list, whose containers need no other file. Excluded are demuxers that open other files or URLs (hls, dash,
+# concat, image2, sdp, rtsp, playlists), and hundreds of raw and game formats that only attackers upload.
+FORMATS = ",".join(BY_DEMUXER)
 SAMPLING_SECONDS = 60.0  # for the frames of a large MP3; after that, reading the file is faster
 RETRY_SECONDS = 1.0  # before a range request is repeated: a large MP3 needs hundreds of them, and one may fail
 QUICK_PROBE_SECONDS = 20.0  # without an index, seeking to the end reads the whole file

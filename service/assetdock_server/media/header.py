@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import orjson
 
-from assetdock_server.media.content_types import CONTAINERS
+from assetdock_server.media.content_types import BY_DEMUXER
 from assetdock_server.media.packets import seconds
 from assetdock_server.media.report import Kind, Media, Stream
 
@@ -17,8 +17,6 @@ ENTRIES = (
     ":stream_disposition=attached_pic,timed_thumbnails:stream_tags=rotate:stream_side_data=rotation"
 )
 KINDS: dict[object, Kind] = {"video": "video", "audio": "audio", "subtitle": "subtitle"}
-# ffprobe's demuxer name → our container, where they differ. Matroska and the MP4 family are distinguished by content.
-RENAMED = {"dtshd": "dts", "amrnb": "amr", "amrwb": "amr"}
 WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis", "webvtt"}
 MAX_INTEGER = 2**53  # many JSON parsers lose precision above it
 
@@ -111,10 +109,10 @@ def _container(format_: dict[str, object], streams: tuple[Stream, ...]) -> str:
         # ffprobe does not report the DocType: a Matroska file with only WebM codecs counts as WebM.
         codecs = {stream.codec for stream in streams if stream.kind != "data"}
         return "webm" if codecs and codecs <= WEBM_CODECS else "matroska"
-    canonical = RENAMED.get(name, name)
-    if canonical not in CONTAINERS:
-        raise MalformedReportError("a format that is not on the allow-list")
-    return canonical
+    container = BY_DEMUXER.get(name)
+    if container is None:
+        raise MalformedReportError("a format that is not on the list")
+    return container
 
 
 def _streams(listed: object) -> Iterator[Stream]:

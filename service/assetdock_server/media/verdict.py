@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from assetdock_server.media.content_types import agrees
+from assetdock_server.media.content_types import is_same_kind
 from assetdock_server.media.report import JSON, Media, ReadFailure, Report
 
 AssetType = Literal["audio", "video", "rendered_video", "cut_file"]
@@ -73,7 +73,7 @@ def judge(asset_type: AssetType, report: Report, declared: str | None = None) ->
     """Compares the report with the asset's type and with its declared content type, if any.
 
     An `audio` asset may have a video stream: phones and MediaRecorder put sound into video files. A `video` asset needs
-    a video stream, because viewers expect a picture.
+    a video stream, because viewers expect a picture. A wrong content type of the same kind is corrected, not rejected.
     """
     if isinstance(report, ReadFailure):
         if report.reason == "unreadable":
@@ -111,10 +111,10 @@ def _type_mismatch(asset_type: AssetType, media: Media) -> Failed | None:
 
 
 def _content_type_mismatch(media: Media, declared: str | None) -> Failed | None:
-    if declared is None or agrees(declared, media.container):
+    if declared is None or is_same_kind(declared, media.container, has_audio=media.has("audio")):
         return None
     return Failed(
         "content_type_mismatch",
-        f"The file is {media.content_type}, which differs from its declared content type. "
-        "Create a new asset with the right content type.",
+        f"The file is {media.content_type}, but it was declared as {declared}. Create a new asset with the right "
+        "content type.",
     )

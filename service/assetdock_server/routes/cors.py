@@ -9,7 +9,21 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 METHODS: Final = ("GET", "HEAD", "POST", "DELETE")
-REQUEST_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Request-Id")
+# Browser SDKs add these to every request of a page. The service ignores them.
+TRACING_HEADERS: Final = (
+    *("Traceparent", "Tracestate", "Baggage"),  # W3C Trace Context and Baggage
+    "Sentry-Trace",
+    "X-Client-Info",  # supabase-js
+    *("B3", "X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "X-B3-Sampled"),
+    *("X-Datadog-Trace-Id", "X-Datadog-Parent-Id", "X-Datadog-Origin", "X-Datadog-Sampling-Priority"),
+    "Newrelic",
+    *("Request-Id", "Request-Context"),  # Azure Application Insights
+    "X-Amzn-Trace-Id",
+    "X-Cloud-Trace-Context",
+)
+REQUEST_HEADERS: Final = (
+    "Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Request-Id", *TRACING_HEADERS,
+)  # fmt: skip
 RESPONSE_HEADERS: Final = (
     "ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id",
 )  # fmt: skip

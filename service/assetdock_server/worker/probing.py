@@ -22,7 +22,6 @@ from assetdock_server.media.verdict import CHECKSUM_MISMATCH, READ_FAILURES, Fai
 from assetdock_server.worker import counters
 from assetdock_server.worker.queue import Job, LeasedAsset, Queue
 
-UNSPECIFIC = "application/octet-stream"
 MAX_SLOT_WAIT = 2.0  # seconds; then the job is given back, because another worker may have a free slot
 
 log = structlog.get_logger()
@@ -71,9 +70,7 @@ class ProbeHandler:
                 counters.failures.labels("probe_crashed").inc()
             return "postponed" if outcome == "retry" else outcome
         if isinstance(verdict, Ready):
-            declared = asset.content_type
-            content_type = verdict.content_type if declared in (None, UNSPECIFIC) else declared
-            await self._queue.complete_probe(job, verdict, content_type or verdict.content_type)
+            await self._queue.complete_probe(job, verdict)
             log.info("asset_ready", attempt=job.attempt, seconds=str(verdict.duration))
         else:
             await self._queue.reject_probe(job, verdict)
@@ -93,11 +90,11 @@ class ProbeHandler:
                 signed.url,
                 ffprobe=self._ffprobe,
                 limits=self._limits,
-                declared=asset.content_type,
+                declared=asset.declared_content_type,
                 size=asset.size_bytes,
                 read_range=partial(read_range, downloads, signed.url),
             )
-        verdict = judge(asset.type, report, asset.content_type)
+        verdict = judge(asset.type, report, asset.declared_content_type)
         if isinstance(report, ReadFailure) or isinstance(verdict, Failed):
             return verdict
         if await is_truncated(downloads, signed.url, report):

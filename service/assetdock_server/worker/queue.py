@@ -15,7 +15,7 @@ class LeasedAsset:
 
     id: str
     type: AssetType
-    content_type: str | None
+    declared_content_type: str | None
     size_bytes: int | None
     sha256: str | None  # 64 lower-case hexadecimal digits, if the reservation has a checksum
 
@@ -47,7 +47,7 @@ class Job:
             and LeasedAsset(
                 id=asset["id"],
                 type=asset["type"],
-                content_type=asset["content_type"],
+                declared_content_type=asset["declared_content_type"],
                 size_bytes=asset["size_bytes"],
                 sha256=asset["reserved_sha256"],
             ),
@@ -89,12 +89,16 @@ class Queue:
         """Renews the lease: it expires `lease_seconds` from now."""
         await self._call_for(job, "extend_lease", {"lease_seconds": self.lease_seconds})
 
-    async def complete_probe(self, job: Job, verdict: Ready, content_type: str) -> None:
+    async def complete_probe(self, job: Job, verdict: Ready) -> None:
         """Makes the asset ready."""
         await self._call_for(
             job,
             "complete_probe",
-            {"duration_seconds": str(verdict.duration), "content_type": content_type, "media": verdict.media},
+            {
+                "duration_seconds": str(verdict.duration),
+                "content_type": verdict.content_type,
+                "media": verdict.media,
+            },
         )
 
     async def reject_probe(self, job: Job, verdict: Failed) -> None:

@@ -20,6 +20,7 @@ export interface Asset {
   state: AssetState;
   size_bytes: number | null;
   content_type: string | null;
+  declared_content_type: string | null;
   duration_seconds: string | null;
   created_at: string;
   filename: string | null;

@@ -37,7 +37,9 @@ export class AssetList {
       { type: "button", class: "quiet", hidden: true, onclick: () => void this.#loadPage() },
       "Show older assets",
     );
-    const zone = dropZone((files) => void this.#uploads.add(files), this.#closed.signal);
+    const zone = dropZone((files) => {
+      this.#uploads.add(files);
+    }, this.#closed.signal);
     const children = [this.heading, zone, this.#problem, this.#list, this.#empty, this.#more];
     this.element = h("section", { "aria-label": "Assets" }, ...children);
     this.#listen();
@@ -119,6 +121,7 @@ export class AssetList {
     if (upload.phase === "landed" && upload.asset) {
       this.#rowsByUpload.delete(upload.key);
       row.upload = undefined;
+      row.sent = upload;
       this.#poller.add(upload.asset.id);
     }
     row.render();
@@ -172,6 +175,12 @@ export class AssetList {
     },
     choose: (upload) => {
       this.#chooseFile(upload);
+    },
+    changeType: (row) => {
+      const upload = row.upload ?? row.sent;
+      if (!upload) return;
+      if (!row.upload) this.#removeRow(row);
+      void this.#uploads.changeType(upload);
     },
     dismiss: (row) => {
       this.#removeRow(row);

@@ -12,6 +12,7 @@ export interface RowActions {
   resume: (upload: Upload) => void;
   cancel: (upload: Upload) => void;
   choose: (upload: Upload) => void;
+  changeType: (row: AssetRow) => void;
   dismiss: (row: AssetRow) => void;
   delete: (row: AssetRow) => void;
   restore: (row: AssetRow) => void;
@@ -20,6 +21,8 @@ export interface RowActions {
 
 export class AssetRow {
   upload: Upload | undefined;
+  /** The upload that made this asset, after its bytes landed. */
+  sent: Upload | undefined;
   asset: Asset | undefined;
   /** Why the last action failed; shown instead of the status. */
   problem = "";
@@ -49,7 +52,7 @@ export class AssetRow {
   render(): void {
     const { upload, asset } = this;
     const { text, tone, progress, buttons } =
-      upload && upload.phase !== "landed" ? uploadStatus(upload) : assetStatus(asset);
+      upload && upload.phase !== "landed" ? uploadStatus(upload) : assetStatus(asset, this.sent);
     setText(this.#name, this.title);
     this.element.dataset["tone"] = tone;
     setText(this.#status, this.problem || text);
@@ -111,12 +114,16 @@ export class AssetRow {
   }
 
   #renderButtons(names: ButtonName[]): void {
-    const content = `${names.join(" ")} ${this.title}`;
+    const content = `${names.join(" ")} ${this.#otherType} ${this.title}`;
     if (content === this.#renderedButtons) return;
     this.#renderedButtons = content;
     const hadFocus = this.#buttons.contains(document.activeElement);
     replaceChildren(this.#buttons, ...names.map((name) => this.#button(name)));
     if (hadFocus) this.focus();
+  }
+
+  get #otherType(): "audio" | "video" {
+    return (this.upload ?? this.sent)?.assetType === "audio" ? "video" : "audio";
   }
 
   #button(name: ButtonName): HTMLButtonElement {
@@ -131,6 +138,8 @@ export class AssetRow {
     const textButton = (label: string, onclick: () => void) =>
       h("button", { type: "button", class: "small", onclick }, label);
     switch (name) {
+      case "changeType":
+        return textButton(`Treat as ${this.#otherType}`, onRow(actions.changeType));
       case "pause":
         return iconButton("pause", `Pause ${title}`, onUpload(actions.pause));
       case "resume":

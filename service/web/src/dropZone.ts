@@ -1,7 +1,7 @@
 // The file input, and the page as a target for dragged files.
 
-import { ACCEPTED_FILES } from "./assetTypes";
 import { h } from "./elements";
+import { ACCEPTED_FILES } from "./fileKind";
 import { icon } from "./icons";
 
 /** Calls `onFiles` with the files that a person chooses, or drops anywhere on the page, until `signal` aborts. */

@@ -6,7 +6,10 @@ import type { Upload } from "./upload";
 
 export type Tone = "neutral" | "active" | "success" | "error" | "waiting";
 export type ButtonName =
-  "pause" | "resume" | "retry" | "cancel" | "choose" | "dismiss" | "download" | "restore" | "delete";
+  "changeType" | "pause" | "resume" | "retry" | "cancel" | "choose" | "dismiss" | "download" | "restore" | "delete";
+
+/** Error codes of files that another type of asset may accept. */
+const WRONG_TYPE = ["type_mismatch", "no_media_stream"];
 
 export interface RowStatus {
   text: string;
@@ -15,7 +18,19 @@ export interface RowStatus {
   buttons: ButtonName[];
 }
 
+/** A file that is not declared as audio can be either, and the page may be wrong. */
+const canChangeType = (upload: Upload) =>
+  !!upload.file &&
+  !!upload.assetType &&
+  !upload.mediaType.startsWith("audio/") &&
+  !["needs_file", "rejected"].includes(upload.phase);
+
 export function uploadStatus(upload: Upload): RowStatus {
+  const status = transferStatus(upload);
+  return canChangeType(upload) ? { ...status, buttons: ["changeType", ...status.buttons] } : status;
+}
+
+function transferStatus(upload: Upload): RowStatus {
   const progress = upload.size ? Math.min(upload.sent / upload.size, 1) : 0;
   const percent = `${Math.floor(progress * 100)}%`;
   const buttons: ButtonName[] = upload.pausable ? ["pause", "cancel"] : ["cancel"];
@@ -70,14 +85,19 @@ function sendingText(upload: Upload, percent: string): string {
   return joinFacts([`${percent} of ${formatBytes(upload.size)}`, ...rateFacts]);
 }
 
-export function assetStatus(asset: Asset | undefined): RowStatus {
+/** `sent`: the upload of this asset, if this page sent it and still has its file. */
+export function assetStatus(asset: Asset | undefined, sent?: Upload): RowStatus {
   switch (asset?.state) {
     case "ready":
       return { text: joinFacts(assetFacts(asset)), tone: "success", buttons: ["download", "delete"] };
     case "processing":
       return { text: "Uploaded. Reading the file …", tone: "active", buttons: ["delete"] };
     case "failed":
-      return { text: asset.error_message ?? "This file can’t be used.", tone: "error", buttons: ["delete"] };
+      return {
+        text: asset.error_message ?? "This file can’t be used.",
+        tone: "error",
+        buttons: sent?.file && WRONG_TYPE.includes(asset.error_code ?? "") ? ["changeType", "delete"] : ["delete"],
+      };
     case "expired":
       return {
         text: "The upload did not finish in time. Upload the file again.",

@@ -21,7 +21,8 @@ export interface Upload {
   readonly name: string;
   readonly size: number;
   readonly mediaType: string;
-  readonly assetType: UploadableType;
+  /** Undefined until the file was examined. */
+  assetType?: UploadableType;
   readonly rate: TransferRate;
   phase: Phase;
   sent: number;

@@ -1,15 +1,17 @@
 // The uploads of this page: reserves assets, sends files, and handles pauses, failures and reloads.
 
 import * as api from "./api";
-import { assetTypeOf, mediaTypeOf } from "./assetTypes";
+import type { UploadableType } from "./assetTypes";
 import { PersistedUploads, type PersistedUpload } from "./persistedUploads";
 import { ApiError } from "./errors";
+import { assetTypeOf, mediaTypeOf, UNSPECIFIC } from "./fileKind";
 import { TransferRate } from "./transferRate";
 import type { Upload } from "./upload";
 import { Uploader, type UploadTask } from "./uploader";
 import { resolveFailure, type Failure } from "./uploadFailure";
 import { UploadLocks } from "./uploadLocks";
 
+const NOT_MEDIA = "This file seems to be neither audio nor video. Choose another file.";
 const CONCURRENCY = 3;
 const SAVE_INTERVAL_MS = 1000;
 const RESTART_DELAY_MS = 15_000;
@@ -61,29 +63,36 @@ export class UploadQueue {
   }
 
   /** Queues files. Rejects empty files and files that are neither audio nor video without a request. */
-  async add(files: File[]): Promise<void> {
-    for (const file of files) {
-      const mediaType = mediaTypeOf(file);
-      const problem = !mediaType
-        ? "This file seems to be neither audio nor video. Choose another file."
-        : file.size === 0
-          ? "This file is empty. Choose another file."
-          : undefined;
-      this.#append({
-        key: crypto.randomUUID(),
-        name: file.name,
-        size: file.size,
-        mediaType: mediaType ?? "",
-        assetType: mediaType && !problem ? await assetTypeOf(file, mediaType) : "video",
-        phase: problem ? "rejected" : "queued",
-        sent: 0,
-        pausable: false,
-        rate: new TransferRate(),
-        file,
-        lastModified: file.lastModified,
-        ...(problem ? { message: problem } : {}),
-      });
-    }
+  add(files: File[]): void {
+    for (const file of files) this.#addOne(file);
+    this.#startNext();
+  }
+
+  #addOne(file: File, assetType?: UploadableType): void {
+    const mediaType = mediaTypeOf(file);
+    const problem = !mediaType ? NOT_MEDIA : file.size === 0 ? "This file is empty. Choose another file." : undefined;
+    this.#append({
+      key: crypto.randomUUID(),
+      name: file.name,
+      size: file.size,
+      mediaType: mediaType ?? "",
+      phase: problem ? "rejected" : "queued",
+      sent: 0,
+      pausable: false,
+      rate: new TransferRate(),
+      file,
+      lastModified: file.lastModified,
+      ...(assetType ? { assetType } : {}),
+      ...(problem ? { message: problem } : {}),
+    });
+  }
+
+  /** Uploads the file of an upload as the other type. An asset that was reserved for it is deleted. */
+  async changeType(upload: Upload): Promise<void> {
+    const { file, assetType } = upload;
+    if (!file) return;
+    await this.cancel(upload);
+    this.#addOne(file, assetType === "audio" ? "video" : "audio");
     this.#startNext();
   }
 
@@ -165,6 +174,7 @@ export class UploadQueue {
     this.#update(upload, { phase: "sending" });
     upload.rate.reset();
     try {
+      if (!(await this.#examine(upload, file))) return;
       const reservation = upload.asset ? await api.renewUpload(upload.asset.id) : await this.#reserve(upload);
       const { asset, upload: target } = reservation;
       upload.asset = asset;
@@ -187,12 +197,25 @@ export class UploadQueue {
     }
   }
 
+  /** Decides the type of the asset. False if the upload ends here: neither name nor content show that it is media. */
+  async #examine(upload: Upload, file: File): Promise<boolean> {
+    const fallback = upload.mediaType === UNSPECIFIC ? undefined : "video";
+    const assetType = upload.assetType ?? (await assetTypeOf(file, upload.mediaType)) ?? fallback;
+    if (this.#isCancelled(upload)) return false;
+    if (assetType) this.#update(upload, { assetType });
+    else {
+      this.#update(upload, { phase: "rejected", message: NOT_MEDIA });
+      this.#startNext();
+    }
+    return !!assetType;
+  }
+
   #isCancelled(upload: Upload): boolean {
     return upload.phase === "cancelled" || !this.#uploads.has(upload.key);
   }
 
   #reserve(upload: Upload): Promise<api.Reservation> {
-    const { assetType: type, mediaType: content_type, name: filename, size: size_bytes } = upload;
+    const { assetType: type = "video", mediaType: content_type, name: filename, size: size_bytes } = upload;
     return api.reserveUpload({ type, content_type, filename, size_bytes }, upload.key);
   }
 
@@ -224,7 +247,7 @@ export class UploadQueue {
     if (!upload.asset) return;
     this.#locks.acquire(upload.asset.id);
     this.#lastSave = performance.now();
-    const { name, size, lastModified, mediaType, assetType, sent } = upload;
+    const { name, size, lastModified, mediaType, assetType = "video", sent } = upload;
     this.#persisted.save({ assetId: upload.asset.id, name, size, lastModified, mediaType, assetType, sent });
   }
 

@@ -17,6 +17,7 @@ RESERVED: dict[str, Any] = {
     "state": "pending_upload",
     "size_bytes": None,
     "content_type": "audio/mpeg",
+    "declared_content_type": "audio/mpeg",
     "duration_seconds": None,
     "created_at": CREATED_AT,
     "filename": None,

@@ -57,13 +57,18 @@ class Media(Schema):
 
 
 class AssetSummary(Schema):
-    """An asset. Until its bytes land, `size_bytes` and `content_type` are the values of the reservation."""
+    """An asset. Until its bytes land, `size_bytes` is the value of the reservation."""
 
     id: Id = Field(description="A UUIDv7 that the database creates.")
     type: AssetType
     state: AssetState
     size_bytes: Count | None
-    content_type: str | None
+    content_type: str | None = Field(
+        description="What the bytes are, such as `audio/mpeg`. Until the file is read, the declared type."
+    )
+    declared_content_type: str | None = Field(
+        description="The media type of the reservation, or else of the upload. A wrong one is corrected in `content_type`."
+    )
     duration_seconds: Decimals | None = Field(
         description="Seconds with three decimal places, measured from the file's bytes."
     )
