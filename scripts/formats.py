@@ -49,8 +49,8 @@ class Container(NamedTuple):
 '''
 GUIDE_HEAD = """# What can be uploaded
 
-Every file with sound or video in one of these containers, with any codec that ffprobe knows. A file in another format is refused: at the
-reservation if you declare its type, after the upload if you do not.
+Every file with sound or video in one of these containers, with any codec that ffprobe knows. Other formats are
+refused: at the reservation if you declare their type, else after the upload.
 
 | container | extensions | `content_type` when it is ready | also accepted as `content_type` |
 |---|---|---|---|
@@ -58,21 +58,24 @@ reservation if you declare its type, after the upload if you do not.
 GUIDE_TAIL = """
 ## How a media type is compared
 
-- `content_type` is optional. An empty one counts as not sent: browsers give `File.type` as `""` when they do not know the extension.
-- The type and the subtype count, in any letter case. Parameters, spaces around the type and a trailing semicolon do not: you can send
-  `MediaRecorder.mimeType` as it is, for example `video/webm;codecs=vp8,opus`.
+- `content_type` is optional. An empty one counts as not sent: `File.type` is `""` when a browser does not know the
+  extension.
+- Only the type and the subtype count, in any letter case. Parameters, spaces around the type and a trailing semicolon
+  do not: you can send `MediaRecorder.mimeType` as it is, for example `video/webm;codecs=vp8,opus`.
 - `application/octet-stream` and `binary/octet-stream` say nothing about the file and are always accepted.
 - Storage refuses an upload whose type and subtype differ from the reserved ones.
 - A `cut_file` takes only the types of SubRip; the other assets take all others.
 
-When the file was read, `content_type` is what the bytes are, and `declared_content_type` is what you declared. Another audio or video type than
-declared is no error: many phones and desktops name an M4A `audio/mpeg`. The asset fails if it is something else: if you declared an `audio/` type
-and there is no sound (`content_type_mismatch`), or if it is no media at all (`unreadable_media`).
+After the file is read, `content_type` is what the bytes are, and `declared_content_type` is what you declared. It is no
+error if you declared another type of audio or video: many phones and desktops name an M4A `audio/mpeg`. The asset
+fails if it is something else: if you declared an `audio/` type and there is no sound (`content_type_mismatch`), or if
+it is no media at all (`unreadable_media`).
 
 ## What is not accepted
 
-Playlists and manifests (HLS, DASH), because they name other files. Raw codec streams without a container (`.264`, `.m2v`), DRM formats (`.m4p`,
-`.aax`), MIDI, and MXF, WavPack and TTA.
+- Playlists and manifests (HLS, DASH), because they name other files.
+- Raw codec streams without a container (`.264`, `.m2v`), formats with DRM (`.m4p`, `.aax`), and MIDI.
+- MXF, WavPack and TTA.
 """
 
 
@@ -117,7 +120,7 @@ def typescript(containers: Sequence[Row]) -> str:
             "",
             "/** The media type that the extension of a file name suggests. */",
             "export const MEDIA_TYPES_BY_EXTENSION: Readonly<Record<string, string>> = {",
-            *(f"  {_key(each)}: \"{name}\"," for each, name in sorted(by_extension.items())),
+            *(f'  {_key(each)}: "{name}",' for each, name in sorted(by_extension.items())),
             "};",
             "",
         )

@@ -82,8 +82,8 @@ def _decode_metadata(header: str | None) -> dict[str, Any] | None:
 
 
 def _part_type(content_type: str) -> str:
-    """The type of a file in a form. The real parser keeps type and subtype only, in lower case, and takes a part without
-    a type for text."""
+    """The type of a file in a form. The real parser keeps only type and subtype, in lower case. A part without a type
+    is text."""
     return re.sub(r"[ \t]", "", content_type.partition(";")[0]).lower() or "text/plain"
 
 

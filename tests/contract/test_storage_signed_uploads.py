@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import jwt
 import psycopg
+import pytest
 
 from tests.contract.target import Caller, MakeBucket, Target, put, sign_upload, storage_error
 
@@ -238,7 +239,7 @@ def test_form_has_cache_control_metadata_and_the_file(owner: Caller, bucket: str
     ],
 )
 def test_form_drops_the_parameters_of_a_media_type_and_a_raw_body_keeps_them(
-    target: Target, owner: Caller, bucket: str, sql: psycopg.Connection, sent: str, recorded: str
+    target: Target, owner: Caller, bucket: str, sql: psycopg.Connection, *, sent: str, recorded: str
 ) -> None:
     form = owner.put(f"/storage/v1{sign_upload(owner, bucket, 'form')}", files={"file": ("a", b"bytes", sent)})
     raw = put(target, sign_upload(owner, bucket, "raw"), content_type=sent)

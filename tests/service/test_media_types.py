@@ -69,7 +69,7 @@ def test_a_repeated_request_may_write_the_type_in_another_way(owner: Caller) -> 
         response = owner.http.post(
             owner.upload_url,
             json={"type": "audio", "content_type": content_type},
-            headers={"Idempotency-Key": "the same take"},
+            headers={"Idempotency-Key": "the-same-take"},
         )
         asset_id: str = response.json()["asset"]["id"]
         return asset_id

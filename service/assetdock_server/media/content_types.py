@@ -35,8 +35,8 @@ def is_one_of(declared: str | None, containers: set[str]) -> bool:
 def is_same_kind(declared: str, container: str, *, has_audio: bool) -> bool:
     """Whether the bytes are of the kind that was declared: media, or subtitles. An `audio/` type promises sound.
 
-    Another type of the same kind is no contradiction: phones and desktops give an M4A as `audio/mpeg`, and MediaRecorder
-    puts sound into `video/webm`.
+    Another type of the same kind is no contradiction: phones and desktops give an M4A as `audio/mpeg`, and
+    MediaRecorder puts sound into `video/webm`.
     """
     name = media_type(declared)
     if name in UNSPECIFIC:

@@ -46,8 +46,8 @@ ContentType = Annotated[
         minLength=0,
         maxLength=255,
         pattern=r"^[\t -~]*$",
-        description="The media type of the file, such as `audio/mpeg`, one of those in /docs/formats.md. Parameters and "
-        "letter case do not matter. Storage rejects an upload with another type. Empty counts as not sent.",
+        description="The media type of the file, such as `audio/mpeg`: one of those in /docs/formats.md. Parameters "
+        "and letter case do not matter. Storage rejects an upload with another type. Empty counts as not sent.",
     ),
 ]
 Filename = Annotated[

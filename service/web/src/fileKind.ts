@@ -10,7 +10,11 @@ const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 const MAX_BOXES = 100;
 
 /** The `accept` attribute of a file input. Browsers don't map every extension to audio or video. */
-export const ACCEPTED_FILES = ["audio/*", "video/*", ...Object.keys(MEDIA_TYPES_BY_EXTENSION).map((each) => `.${each}`)].join();
+export const ACCEPTED_FILES = [
+  "audio/*",
+  "video/*",
+  ...Object.keys(MEDIA_TYPES_BY_EXTENSION).map((each) => `.${each}`),
+].join();
 
 /** The media type of a file that may be audio or video, else undefined. */
 export function mediaTypeOf(file: File): string | undefined {
@@ -58,8 +62,7 @@ async function indexListsPicture(file: Blob): Promise<boolean | undefined> {
     const name = String.fromCharCode(...[4, 5, 6, 7].map((at) => head.getUint8(at)));
     if (offset === 0 && !["ftyp", "moov", "mdat", "wide", "free", "skip"].includes(name)) return undefined;
     const size32 = head.getUint32(0);
-    const size =
-      size32 === 1 && head.byteLength === 16 ? Number(head.getBigUint64(8)) : size32 || file.size - offset;
+    const size = size32 === 1 && head.byteLength === 16 ? Number(head.getBigUint64(8)) : size32 || file.size - offset;
     if (size < 8) return undefined;
     if (name === "moov") return size > MAX_INDEX_BYTES ? undefined : listsPicture(file.slice(offset, offset + size));
     offset += size;

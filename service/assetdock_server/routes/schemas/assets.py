@@ -67,7 +67,7 @@ class AssetSummary(Schema):
         description="What the bytes are, such as `audio/mpeg`. Until the file is read, the declared type."
     )
     declared_content_type: str | None = Field(
-        description="The media type of the reservation, or else of the upload. A wrong one is corrected in `content_type`."
+        description="The media type of the reservation, or else of the upload. `content_type` corrects a wrong one."
     )
     duration_seconds: Decimals | None = Field(
         description="Seconds with three decimal places, measured from the file's bytes."
