@@ -1,5 +1,6 @@
 """The code of docs/guides/supabase-js.md in a real Chromium, with files whose type the browser does not know."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -39,9 +40,9 @@ def test_files_without_a_type_become_ready_with_the_guides_code(
 
     def upload(name: str, source: str, media_type: str, asset_type: str | None = None) -> Json:
         asset: Json = page.evaluate(
-            "async ([bytes, name, options, type]) => guide.settled(mine,"
-            " await guide.upload(mine, new File([new Uint8Array(bytes)], name, options), type))",
-            [list(make(source, tmp_path).read_bytes()), name, {"type": media_type}, asset_type],
+            "async ([base64, name, options, type]) => guide.settled(mine, await guide.upload(mine,"
+            " new File([Uint8Array.from(atob(base64), each => each.charCodeAt(0))], name, options), type))",
+            [base64.b64encode(make(source, tmp_path).read_bytes()).decode(), name, {"type": media_type}, asset_type],
         )
         return asset
 

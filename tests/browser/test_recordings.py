@@ -12,7 +12,7 @@ from tests.browser.tab import Tab
 from tests.callers import Caller, Json
 from tests.processes import Service
 
-RECORDER = (Path(__file__).with_name("recorder.js")).read_text()
+RECORDER = Path(__file__).with_name("recorder.js").read_text().rstrip().removesuffix(";")
 SECONDS, PAUSE = 2.0, 0.7
 # What pages ask for. Chromium without proprietary codecs supports no H.264 and AAC.
 CANDIDATES = (

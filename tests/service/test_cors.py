@@ -44,7 +44,9 @@ def test_preflights_allow_the_methods_and_headers_of_the_api(project: Project, m
     assert set(requested.split(",")) <= set(response.headers["access-control-allow-headers"].lower().split(", "))
 
 
-@pytest.mark.parametrize("sdk", ["traceparent,tracestate", "baggage,sentry-trace", "x-client-info", "b3", "x-b3-traceid"])
+@pytest.mark.parametrize(
+    "sdk", ["traceparent,tracestate", "baggage,sentry-trace", "x-client-info", "b3", "x-b3-traceid"]
+)
 def test_preflights_allow_the_headers_that_tracing_sdks_add(project: Project, sdk: str) -> None:
     for path in ("/api/v1/assets/upload-url", "/api/v1/assets"):
         response = preflight(project.api_url + path, "POST", f"authorization,{sdk},content-type")
