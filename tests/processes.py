@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -19,18 +19,24 @@ _LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 
 
+FROM_CHECKOUT = (sys.executable, "-W", "error", "-m", "assetdock_server")
+
+
 def _kill_with_parent() -> None:
     """Makes the kernel kill the process when the test run is killed."""
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Process:
-    """A process of `python -m assetdock_server`. It inherits only PATH and HOME from the environment."""
+    """A process of `python -m assetdock_server`, or of another installation's command. It inherits only PATH and HOME
+    from the environment."""
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], command: Sequence[str] = FROM_CHECKOUT
+    ) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="assetdock-", suffix=".log")  # noqa: SIM115 - closed in stop
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "assetdock_server", *arguments],
+            [*command, *arguments],
             cwd=PROJECT,
             env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
             stdin=subprocess.DEVNULL,
@@ -72,8 +78,8 @@ class Process:
 class Service(Process):
     """The HTTP service on a free port."""
 
-    def __init__(self, environment: Mapping[str, str], port: int) -> None:
-        super().__init__(["serve"], {**environment, "HOST": "127.0.0.1", "PORT": str(port)})
+    def __init__(self, environment: Mapping[str, str], port: int, command: Sequence[str] = FROM_CHECKOUT) -> None:
+        super().__init__(["serve"], {**environment, "HOST": "127.0.0.1", "PORT": str(port)}, command)
         self.url = f"http://127.0.0.1:{port}"
         until(self._responds, "the service to respond")
 
@@ -88,8 +94,10 @@ class Service(Process):
 class WorkerProcess(Process):
     """The worker."""
 
-    def __init__(self, environment: Mapping[str, str], *arguments: str) -> None:
-        super().__init__(["worker", *arguments], environment)
+    def __init__(
+        self, environment: Mapping[str, str], *arguments: str, command: Sequence[str] = FROM_CHECKOUT
+    ) -> None:
+        super().__init__(["worker", *arguments], environment, command)
         until(self._has_started, "the worker to start")
 
     def _has_started(self) -> bool:

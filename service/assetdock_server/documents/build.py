@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
+from assetdock_server import files
 from assetdock_server.documents import markdown
 from assetdock_server.documents.components import Json
 from assetdock_server.documents.openapi import openapi
@@ -13,8 +13,7 @@ from assetdock_server.routes.descriptions.documents import MARKDOWN
 from assetdock_server.routes.documents import Documents, document
 from assetdock_server.routes.entry import JSON, Entry
 
-PROJECT = Path(__file__).parents[3]
-GUIDES = PROJECT / "docs" / "guides"
+GUIDES = files.directory("guides")
 # The order in which a newcomer reads them.
 READING_ORDER = (
     "quickstart",
@@ -41,7 +40,7 @@ def build_documents(entries: Iterable[Entry]) -> Documents:
         "/llms-full.txt": document(_full(described, guides, pages), MARKDOWN),
     }
     documents |= {page.path: document(page.text, MARKDOWN) for page in (*guides, *pages)}
-    return documents | build_reference(PROJECT / "node_modules")
+    return documents | build_reference(files.directory("swagger-ui"))
 
 
 def read_guide(name: str) -> markdown.Page:

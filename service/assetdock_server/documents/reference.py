@@ -7,7 +7,6 @@ import structlog
 from assetdock_server.errors import ApiError
 from assetdock_server.routes.documents import Documents, document
 
-PACKAGE = "swagger-ui-dist"
 JAVASCRIPT = "text/javascript; charset=utf-8"
 FILES = {
     "swagger-ui-bundle.js": JAVASCRIPT,
@@ -56,7 +55,7 @@ SwaggerUIBundle({
 log = structlog.get_logger()
 
 
-def build_reference(node_modules: Path) -> Documents:
+def build_reference(package: Path) -> Documents:
     """Returns the page and its files, or, if the package is missing, errors that say how to install it."""
     documents: Documents = {
         "/docs": document(PAGE, "text/html; charset=utf-8", HEADERS),
@@ -64,7 +63,7 @@ def build_reference(node_modules: Path) -> Documents:
     }
     try:
         for name, media_type in FILES.items():
-            text = (node_modules / PACKAGE / name).read_text(encoding="utf-8")
+            text = (package / name).read_text(encoding="utf-8")
             documents[f"/docs/assets/{name}"] = document(text, media_type)
     except FileNotFoundError as error:
         log.warning("swagger_ui_not_installed", missing=error.filename)

@@ -9,11 +9,12 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
+from assetdock_server import files
 from assetdock_server.config import Connection
 from assetdock_server.errors import ApiError
 from assetdock_server.routes.responses import strong_etag, validated_response
 
-DIST = Path(__file__).parents[2] / "web" / "dist"
+DIST = files.directory("page")
 MEDIA_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",

@@ -7,11 +7,11 @@ import signal
 import socket
 import uuid
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import structlog
 from prometheus_client import start_http_server
 
+from assetdock_server import files
 from assetdock_server.config import ConfigError, WorkerSettings
 from assetdock_server.gateways.pool import http_pool
 from assetdock_server.gateways.postgrest import Postgrest
@@ -31,7 +31,6 @@ from assetdock_server.worker.queue import Queue
 
 # Deliveries mostly wait for receivers. They have capacity of their own, so that slow receivers delay no probe.
 DELIVERY_CONCURRENCY = 16
-PROJECT = Path(__file__).parents[3]
 
 log = structlog.get_logger()
 
@@ -41,7 +40,7 @@ async def run(settings: WorkerSettings, concurrency: int) -> int:
     limits = Limits(seconds=settings.probe_seconds)
     log.info("dumping_disabled" if disable_dumping() else "dumping_not_disabled")
     try:
-        ffprobe = await find(PROJECT, limits=limits)
+        ffprobe = await find(files.checkout(), limits=limits)
         ffprobe.accept(settings.connection.supabase_url)
     except UnusableFfprobeError as error:
         raise ConfigError(str(error)) from error
