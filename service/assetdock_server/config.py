@@ -107,7 +107,7 @@ def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
     if _claims(token).get("role") != "assetdock_worker":
         raise ConfigError(
             "SUPABASE_WORKER_TOKEN is missing or not a token for assetdock_worker. "
-            "Create one with `python -m assetdock_server mint-worker-token`."
+            "Create one with `assetdock-server mint-worker-token`."
         )
     metrics_port = environment.get("ASSETDOCK_WORKER_METRICS_PORT")
     return WorkerSettings(

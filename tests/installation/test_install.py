@@ -160,7 +160,10 @@ def remove_config(project: Path) -> str:
 
 @pytest.mark.parametrize(
     "damage",
-    [damage_migration, add_newer_migration, change_function, break_config, publish_bucket, make_api_a_number, remove_config],
+    [
+        damage_migration, add_newer_migration, change_function, break_config, publish_bucket, make_api_a_number,
+        remove_config,
+    ],
 )  # fmt: skip
 def test_refuses_with_one_sentence_and_changes_nothing(
     project: Path, damage: object, capsys: pytest.CaptureFixture[str]

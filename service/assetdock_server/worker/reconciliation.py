@@ -1,4 +1,4 @@
-"""`python -m assetdock_server reconcile`: finds rows, objects and jobs that contradict each other.
+"""`assetdock-server reconcile`: finds rows, objects and jobs that contradict each other.
 
 SQL finds and repairs the discrepancies (migration `reconciliation`). This module reads the pages and asks Storage to
 delete orphaned objects.
