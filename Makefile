@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 STATE ?= .local
-.PHONY: help setup run demo test attacks screenshots soak bench check formats reset lock
+.PHONY: help setup run demo test attacks conformance screenshots soak bench check formats reset lock
 
 PY := .venv/bin/python
 FUNCTIONS := supabase/functions
@@ -42,6 +42,9 @@ test: setup ffmpeg chromium shell-tools ## Run the tests on real Postgres, Postg
 
 attacks: setup ffmpeg ## Replay known attacks on a running stack, and print what each did before and does now
 	$(PY) -W error -m pytest -q -m attack tests
+
+conformance: setup ffmpeg chromium shell-tools ## Test against a running Supabase project: the one of the environment, or `supabase start` (Docker)
+	scripts/conformance.sh $(ARGS)
 
 screenshots: setup ffmpeg chromium ## Take the screenshots in docs/images/ again
 	$(PY) -W error -m pytest -q tests/browser/screenshots.py

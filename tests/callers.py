@@ -13,6 +13,7 @@ from tests.polling import DEADLINE, until
 Json = dict[str, Any]
 # For tests of behaviour that the service and the Edge Function share (fixture upload_url).
 BOTH_ENDPOINTS = pytest.mark.parametrize("upload_url", ["service", "edge function"], indirect=True)
+CREATED_USERS: list[tuple["Project", str]] = []  # deleted at the end of a run against a running project
 OPEN_CLIENTS: list[httpx.Client] = []  # closed after each test (fixture close_clients)
 AUDIO = {"type": "audio", "content_type": "audio/wav"}
 
@@ -45,6 +46,7 @@ def sign_up(project: Project) -> User:
         json={"email": email, "password": password, "email_confirm": True},
     )
     assert created.status_code == 200, created.text
+    CREATED_USERS.append((project, created.json()["id"]))
     session = httpx.post(
         f"{project.supabase_url}/auth/v1/token",
         params={"grant_type": "password"},

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import jwt
 import psycopg
 import pytest
@@ -16,9 +18,11 @@ from assetdock_server.identity.minting import Minter
 from devstack.ports import Ports
 from devstack.stack import Stack
 from devstack.state_directory import temporary_state_directory
-from tests.callers import OPEN_CLIENTS, Caller, Project, session_caller
-from tests.polling import until
-from tests.processes import Service, WorkerProcess
+from tests import running_project
+from tests.callers import CREATED_USERS, OPEN_CLIENTS, Caller, Project, session_caller
+from tests.polling import DEADLINE, until
+from tests.processes import FROM_CHECKOUT, Service, WorkerProcess
+from tests.running_project import RunningProject
 from tests.tone import tone
 
 # No deadline, because CI machines are slow. The same commit runs the same examples; `make soak` runs random ones.
@@ -27,17 +31,23 @@ settings.load_profile("assetdock")
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(pytestconfig: pytest.Config) -> Iterator[Stack]:
+    if pytestconfig.getoption(running_project.OPTION):
+        yield cast(Stack, RunningProject.from_environment())
+        return
     with temporary_state_directory() as directory, Stack(directory, Ports.free()) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def service_environment(stack: Stack) -> dict[str, str]:
+    name, key = (
+        ("SUPABASE_SIGNING_KEY", stack.signing_key) if stack.signing_key else ("SUPABASE_JWT_SECRET", stack.jwt_secret)
+    )
     return {
         "SUPABASE_URL": stack.supabase_url,
         "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key,
-        "SUPABASE_SIGNING_KEY": stack.signing_key,
+        name: str(key),
     }
 
 
@@ -65,6 +75,32 @@ def worker(worker_environment: dict[str, str]) -> Iterator[WorkerProcess]:
 @pytest.fixture(scope="session")
 def project(stack: Stack, service: Service) -> Project:
     return Project(stack.supabase_url, stack.publishable_key, stack.secret_key, service.url)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def leave_nothing_in_a_running_project(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Deletes the users of the tests at the end, lets a worker purge what they owned, and checks for leftovers."""
+    if not pytestconfig.getoption(running_project.OPTION):
+        yield
+        return
+    stack: Stack = request.getfixturevalue("stack")
+    environment: dict[str, str] = request.getfixturevalue("worker_environment")
+    yield
+    for project, user_id in CREATED_USERS:
+        headers = {"apikey": project.secret_key}
+        httpx.delete(f"{project.supabase_url}/auth/v1/admin/users/{user_id}", headers=headers, timeout=DEADLINE)
+    owners = [user_id for _, user_id in CREATED_USERS]
+    worker = WorkerProcess(environment)
+    try:
+        with psycopg.connect(stack.db_url, autocommit=True) as database:
+            left = "select from assetdock_app.assets a where a.owner_id = any (%s) and a.stored_bytes > 0"
+            until(
+                lambda: database.execute(left, [owners]).fetchone() is None, "the worker to purge what the tests left"
+            )
+    finally:
+        worker.stop()
+    found = subprocess.run([*FROM_CHECKOUT, "reconcile"], env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, f"the tests left discrepancies:\n{found.stdout}{found.stderr}"
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +145,8 @@ def database(stack: Stack) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture(scope="session")
 def signing_jwk(stack: Stack) -> dict[str, str]:
+    if not stack.signing_key:
+        pytest.skip("needs SUPABASE_SIGNING_KEY")
     loaded: dict[str, str] = json.loads(stack.signing_key)
     return loaded
 

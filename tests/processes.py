@@ -94,9 +94,7 @@ class Service(Process):
 class WorkerProcess(Process):
     """The worker."""
 
-    def __init__(
-        self, environment: Mapping[str, str], *arguments: str, command: Sequence[str] = FROM_CHECKOUT
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str], *arguments: str, command: Sequence[str] = FROM_CHECKOUT) -> None:
         super().__init__(["worker", *arguments], environment, command)
         until(self._has_started, "the worker to start")
 

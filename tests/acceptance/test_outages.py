@@ -17,6 +17,7 @@ from tests.callers import Caller, Project, error_of, session_caller
 from tests.polling import until
 from tests.processes import Service, WorkerProcess
 
+pytestmark = pytest.mark.local_stack
 TIMEOUT = 20.0  # seconds for a response; the service's own time limit is half of that
 
 

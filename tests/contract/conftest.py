@@ -1,14 +1,9 @@
-"""The Supabase under test: the project of the CONTRACT_* variables, or a new local stack.
-
-    CONTRACT_SUPABASE_URL, CONTRACT_PUBLISHABLE_KEY, CONTRACT_SECRET_KEY
-    CONTRACT_DB_URL        of the role `postgres`
-    CONTRACT_SIGNING_KEY   optional: a private JWK; tests that mint tokens are skipped without it
+"""The Supabase under test: with --running-project the one of the environment, else a new local stack.
 
 The tests are black-box: HTTP, and SQL for triggers. They create buckets, policies, a schema and triggers with
 `contract` in their names and delete them at the end.
 """
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
 
@@ -19,19 +14,22 @@ from devstack.ports import Ports
 from devstack.project import Project
 from devstack.stack import Stack
 from devstack.state_directory import temporary_state_directory
+from tests import running_project
 from tests.contract.target import RUN, Caller, MakeBucket, Target, put, sign_upload
 from tests.contract.tus import Tus, as_user, by_token
+from tests.running_project import RunningProject
 
 
 @pytest.fixture(scope="session")
-def target() -> Iterator[Target]:
-    if url := os.environ.get("CONTRACT_SUPABASE_URL"):
+def target(pytestconfig: pytest.Config) -> Iterator[Target]:
+    if pytestconfig.getoption(running_project.OPTION):
+        running = RunningProject.from_environment()
         yield Target(
-            url,
-            os.environ["CONTRACT_PUBLISHABLE_KEY"],
-            os.environ["CONTRACT_SECRET_KEY"],
-            os.environ["CONTRACT_DB_URL"],
-            os.environ.get("CONTRACT_SIGNING_KEY"),
+            running.supabase_url,
+            running.publishable_key,
+            running.secret_key,
+            running.postgres_db_url,
+            running.signing_key,
         )
         return
     with (

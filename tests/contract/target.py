@@ -24,9 +24,9 @@ class Target:
     signing_key: str | None
 
     def mint(self, **claims: object) -> str:
-        """A token signed with the project's key. Skips the test without CONTRACT_SIGNING_KEY."""
+        """A token signed with the project's key. Skips the test without SUPABASE_SIGNING_KEY."""
         if self.signing_key is None:
-            pytest.skip("CONTRACT_SIGNING_KEY is not set")
+            pytest.skip("needs SUPABASE_SIGNING_KEY")
         jwk = json.loads(self.signing_key)
         now = int(time.time())
         return jwt.encode(

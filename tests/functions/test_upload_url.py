@@ -121,6 +121,7 @@ def test_rejects_a_banned_owner(browser: Caller, database: psycopg.Connection[An
     assert_rejected(browser.http.post(browser.upload_url, json={"type": "audio"}), 401, "unauthenticated")
 
 
+@pytest.mark.local_stack
 def test_verifies_sessions_of_a_legacy_project() -> None:
     with (
         temporary_state_directory() as directory,

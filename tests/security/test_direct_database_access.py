@@ -92,6 +92,7 @@ def test_errors_reveal_no_row_constraint_or_sql(owner: Caller, database: Databas
                     assert leak not in response.text, (function, name, value, response.text)
 
 
+@pytest.mark.local_stack
 @pytest.mark.parametrize("regime", ["legacy", "explicit"])
 def test_neither_regime_of_default_grants_opens_our_schemas(regime: DefaultGrants) -> None:
     new = {"assetdock.scratch": API_ROLES, "assetdock_private.scratch": API_ROLES}

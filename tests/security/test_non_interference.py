@@ -21,6 +21,7 @@ from tests.callers import Caller, Project, session_caller
 from tests.polling import until
 from tests.processes import Service
 
+pytestmark = pytest.mark.local_stack
 STRANGERS_ROWS = 5000
 PREFER = ["", "count=exact", "count=planned", "count=estimated"]
 ACCEPT = [
