@@ -54,7 +54,7 @@ def service_environment(stack: Stack) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def worker_environment(service_environment: dict[str, str]) -> dict[str, str]:
     token = Minter(service_settings(service_environment).signing_key).for_worker(days=1)
-    shared = {name: value for name, value in service_environment.items() if name != "SUPABASE_SIGNING_KEY"}
+    shared = {name: service_environment[name] for name in ("SUPABASE_URL", "SUPABASE_PUBLISHABLE_KEY")}
     return {**shared, "SUPABASE_WORKER_TOKEN": token}
 
 
