@@ -142,7 +142,6 @@ def _goals(measured: Measurement) -> list[Goal]:
     name = f"upload-url by key, {GOAL_CONNECTIONS} connections"
     goals = [
         Goal(f"{name}: ratio to the floor", "≥ 0.50, aim 0.60", ratio.text(2), ratio.median >= 0.5),
-        Goal(f"{name}: CPU of the service on this machine", "≤ 600 µs/request, aim 450", cpu.text(), cpu.median <= 600),
         Goal(
             f"{name}: CPU of the service, scaled to the machine where the goal was set by the CPU of the Fastify peer "
             f"({REFERENCE_PEER_CPU} µs there, {measured.cpu(node).text()} here)",

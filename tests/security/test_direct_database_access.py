@@ -38,7 +38,8 @@ def test_no_table_can_be_read_or_written(owner: Caller, relation: str, method: s
 
     response = rest(owner, method, f"/{relation}?id=eq.1", json=None if method == "GET" else {"id": 1})
 
-    assert (response.status_code, response.json()["code"]) == (404, "PGRST205"), response.text
+    assert response.status_code in (404, 405), response.text
+    assert response.content in (b"", b"{}") or response.json()["code"] in ("42P01", "PGRST105", "PGRST205")
 
 
 @pytest.mark.parametrize(

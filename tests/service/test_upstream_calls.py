@@ -235,11 +235,16 @@ def test_an_address_that_does_not_respond_delays_a_call_only_briefly(
     full_listener: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> tuple[Any, float]:
-        async with upstream(always(response(b"1"))) as served, client(served.url, connect_timeout=60) as postgrest:
+        async with (
+            upstream(always(response(b"1"))) as served,
+            client(f"http://two-addresses.test:{served.port}", connect_timeout=60) as postgrest,
+        ):
 
-            async def two_addresses(*_: object, **__: object) -> list[Any]:
-                tcp = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
-                return [(*tcp, ("127.0.0.1", full_listener)), (*tcp, ("127.0.0.1", served.port))]
+            async def two_addresses(_: object, host: str, port: int, **__: object) -> list[Any]:
+                addresses = [(host, port)]  # uvloop resolves addresses again when it connects
+                if host == "two-addresses.test":
+                    addresses = [("127.0.0.1", full_listener), ("127.0.0.1", served.port)]
+                return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", each) for each in addresses]
 
             monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", two_addresses)
             started = time.monotonic()
