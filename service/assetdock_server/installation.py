@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -65,7 +66,8 @@ def apply(changes: list[Change]) -> None:
         raise InstallError(f"{error.filename} cannot be written: {error.strerror}.") from error
     finally:
         for path in temporary.values():
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # it may not exist
+                path.unlink()
 
 
 def _migrations(supabase: Path) -> Iterator[Change]:
@@ -134,7 +136,7 @@ def _installed_digests(directory: Path) -> dict[str, str]:
     """Name of a file -> its SHA-256 when it was installed."""
     try:
         return dict(json.loads((directory / MANIFEST).read_text(encoding="utf-8"))["files"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 

@@ -71,8 +71,12 @@ def test_the_wheel_is_typed_and_names_its_dependencies(distributions: Distributi
         imported |= set(re.findall(r"^\s*(?:from|import) (\w+)", module.read_text(), re.M))
 
     distributions_of = importlib.metadata.packages_distributions()
-    used = {name.lower() for each in imported for name in distributions_of.get(each, [])} - {"assetdock-server"}
-    assert used - declared - {"annotated-types", "typing-extensions"} == set(), "imported, but not declared"
+    used = {name.lower().replace("_", "-") for each in imported for name in distributions_of.get(each, [])} - {
+        "assetdock-server"
+    }
+    assert used - declared - {"annotated_types", "annotated-types", "typing-extensions"} == set(), (
+        "imported, but not declared"
+    )
     assert "Requires-Python: >=3.11" in text
 
 
