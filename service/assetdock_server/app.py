@@ -42,14 +42,14 @@ def create_app(settings: ServiceSettings, is_stopping: Callable[[], bool] = lamb
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with http_pool() as pool:
             key = connection.publishable_key
-            postgrest = Postgrest(pool, url=connection.rest_url, publishable_key=key)
             minter = Minter(settings.signing_key)
+            postgrest = Postgrest(pool, url=connection.rest_url, publishable_key=key, minter=minter)
             directory = KeyDirectory(postgrest, minter)
             jwks = Jwks(lambda: fetch_jwks(pool, connection.jwks_url))
             sessions = SessionVerifier(issuer=connection.issuer, jwks=jwks, secret=settings.session_secret)
             app.state.resources = Resources(
                 database=Database(postgrest),
-                storage=Storage(pool, url=connection.storage_url, publishable_key=key),
+                storage=Storage(pool, url=connection.storage_url, publishable_key=key, minter=minter),
                 directory=directory,
                 identification=Identification(
                     sessions=sessions, keys=Resolver(directory.resolve_api_key), minter=minter

@@ -1,5 +1,6 @@
 """The process's Prometheus metrics. Labels have few values: route templates, never ids."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -87,7 +88,7 @@ queue_dead = Gauge(
 queue_known = Gauge("assetdock_queue_known", "1 if the last query of the queue succeeded, else 0.", registry=REGISTRY)
 
 
-def show_queue(stats: dict[str, Any] | None) -> None:
+def show_queue(stats: Mapping[str, Any] | None) -> None:
     """Sets the gauges of the queue from the result of assetdock.queue_stats.
 
     With None, when the query failed, it clears them: no value is better than an old one.

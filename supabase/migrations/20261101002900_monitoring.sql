@@ -9,8 +9,8 @@ language sql stable set search_path = '' as $$
   select true;
 $$;
 comment on function assetdock.ping() is
-  'For the readiness check of the service: the database responds, and PostgREST accepts the tokens that the service '
-  'signs.';
+  'For the readiness check of the service and the start of a worker: the database responds, and PostgREST accepts '
+  'their tokens.';
 
 create function assetdock.queue_stats()
 returns json
@@ -46,5 +46,5 @@ comment on function assetdock.queue_stats() is
 -- Grants ----------------------------------------------------------------------
 call assetdock_private.revoke_default_grants();
 
-grant execute on function assetdock.ping() to assetdock_gateway;
+grant execute on function assetdock.ping() to assetdock_gateway, assetdock_worker;
 grant execute on function assetdock.queue_stats() to assetdock_gateway, assetdock_worker;

@@ -23,8 +23,7 @@ def auth() -> Auth:
     return auth
 
 
-def test_after_a_rotation_tokens_of_both_keys_are_accepted(auth: Auth, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jwks_module, "REFETCH_SECONDS", 0)
+def test_after_a_rotation_tokens_of_both_keys_are_accepted(auth: Auth) -> None:
     old = auth.token("first")
 
     async def scenario() -> None:
@@ -33,6 +32,31 @@ def test_after_a_rotation_tokens_of_both_keys_are_accepted(auth: Auth, monkeypat
         auth.rotate("second")
         await sessions.verify(auth.token("second"))
         await sessions.verify(old)
+
+    asyncio.run(scenario())
+
+
+def test_a_rotation_without_a_standby_period_is_noticed_at_once_and_the_next_soon(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(jwks_module.time, "monotonic", lambda: now)  # type: ignore[attr-defined]
+
+    async def scenario() -> None:
+        nonlocal now
+        sessions = verifier(auth)
+        await sessions.verify(auth.token("first"))
+        now += 4  # the key set is still fresh
+        auth.rotate("second", keep_old=False)
+        await sessions.verify(auth.token("second"))
+        now += 4
+        auth.rotate("third", keep_old=False)
+        with pytest.raises(Unauthenticated):
+            await sessions.verify(auth.token("third"))
+        assert auth.fetches == 2
+        now += 7
+        await sessions.verify(auth.token("third"))
+        assert auth.fetches == 3
 
     asyncio.run(scenario())
 

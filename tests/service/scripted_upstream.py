@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from assetdock_server.gateways.pool import Limits, http_pool
 from assetdock_server.gateways.postgrest import Postgrest
 
+ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 Script = Callable[["Upstream", int, asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
@@ -80,9 +83,11 @@ async def client(url: str, **limits: Any) -> AsyncIterator[Postgrest]:
         yield Postgrest(pool, url=f"{url}/rest/v1", publishable_key="key")
 
 
-async def call(postgrest: Postgrest, document: Any = None, *, idempotent: bool = False) -> Any:
+async def call(
+    postgrest: Postgrest, document: Any = None, result: TypeAdapter[Any] = ANYTHING, *, idempotent: bool = False
+) -> Any:
     """Calls function `f` directly. The document is `{"n": …}`."""
-    return await postgrest.call_directly("f", {"n": document}, token="token", idempotent=idempotent)
+    return await postgrest.call_directly("f", {"n": document}, result, token="token", idempotent=idempotent)
 
 
 def echoing(wait: Callable[[], Awaitable[object]]) -> Script:

@@ -11,9 +11,11 @@ from assetdock_server.errors import ApiError
 from assetdock_server.gateways.pool import Limits, http_pool
 from assetdock_server.gateways.postgrest import Postgrest
 from assetdock_server.gateways.storage import Storage
+from assetdock_server.identity.minting import Minter
+from assetdock_server.identity.signing import SigningKey
 from devstack.ports import Ports
 from tests.callers import Caller, Project
-from tests.service.scripted_upstream import always, last_response, upstream
+from tests.service.scripted_upstream import ANYTHING, always, last_response, upstream
 
 CallUpstream = Callable[[Postgrest], Awaitable[Any]]
 UNKNOWN_ID = "019de7f7-3a52-74d1-9eeb-323e0bfb7bb9"
@@ -25,7 +27,8 @@ def outcome(url: str, key: str, call: CallUpstream, limits: Limits | None = None
     async def run() -> object:
         async with http_pool(limits) as connections:
             try:
-                return await call(Postgrest(connections, url=url, publishable_key=key))
+                minter = Minter(SigningKey.from_secret(b"s" * 32))
+                return await call(Postgrest(connections, url=url, publishable_key=key, minter=minter))
             except ApiError as error:
                 return error.code, error.status, error.text, error.fields, error.headers
 
@@ -37,8 +40,8 @@ def both(
 ) -> tuple[object, object]:
     """The outcome of `call` and that of `call_directly`."""
     return (
-        outcome(url, key, lambda postgrest: postgrest.call(function, arguments, **kwargs), limits),
-        outcome(url, key, lambda postgrest: postgrest.call_directly(function, arguments, **kwargs), limits),
+        outcome(url, key, lambda postgrest: postgrest.call(function, arguments, ANYTHING, **kwargs), limits),
+        outcome(url, key, lambda postgrest: postgrest.call_directly(function, arguments, ANYTHING, **kwargs), limits),
     )
 
 
@@ -96,6 +99,21 @@ def test_a_malformed_token_has_the_same_error(project: Project, token: str) -> N
             "upstream_unavailable",
         ),
         (last_response("403 Forbidden", b'{"code":"42501","message":"permission denied"}'), "internal_error"),
+        (last_response("429 Too Many Requests", b"<html>"), "upstream_unavailable"),
+        *(
+            (last_response(f"{status} Proxy", b"<html>"), "upstream_unavailable")
+            for status in (520, 521, 523, 530, 540)
+        ),
+        *((last_response(f"{status} Proxy", b"error code: 522"), "upstream_timeout") for status in (522, 524)),
+        # A proxy's status is no SQLSTATE: 530 starts like "insufficient resources", 080 like "connection exception".
+        *((last_response(f"{status} Proxy", b"<html>"), "upstream_error") for status in (402, 418, 531, 599)),
+        (last_response("400 Bad Request", b'{"code":400,"message":"x"}'), "upstream_error"),
+        (last_response("400 Bad Request", b'{"code":"08","message":"x"}'), "upstream_error"),
+        (last_response("400 Bad Request", b'{"message":"x"}'), "upstream_error"),
+        (last_response("400 Bad Request", b"[]"), "upstream_error"),
+        (last_response("200 OK", b"<html>"), "upstream_error"),
+        (last_response("200 OK", b""), "upstream_error"),
+        (last_response("200 OK", b"null"), "upstream_error"),
         (None, "upstream_unavailable"),
     ],
 )
@@ -105,7 +123,7 @@ def test_failures_have_the_same_error_and_the_same_retries(data: bytes | None, c
             postgrest = Postgrest(connections, url=served.url, publishable_key="key")
             call = postgrest.call if way == "official" else postgrest.call_directly
             with pytest.raises(ApiError) as error:
-                await call("list_assets", {}, token="t", idempotent=idempotent)
+                await call("list_assets", {}, ANYTHING, token="t", idempotent=idempotent)
             return (error.value.code, error.value.text, error.value.headers), len(served.requests)
 
     official, direct = asyncio.run(through("official")), asyncio.run(through("direct"))
@@ -113,6 +131,36 @@ def test_failures_have_the_same_error_and_the_same_retries(data: bytes | None, c
     assert official == direct
     assert direct[0][0] == code
     assert direct[1] == (2 if data is None and idempotent else 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds"), [(429, "10"), (502, "2"), (504, None), (520, "2"), (524, None), (540, "60")]
+)
+def test_a_temporary_failure_says_when_to_retry(status: int, seconds: str | None) -> None:
+    async def run() -> ApiError:
+        async with upstream(always(last_response(f"{status} Proxy", b"<html>"))) as served, http_pool() as pool:
+            postgrest = Postgrest(pool, url=served.url, publishable_key="key")
+            with pytest.raises(ApiError) as error:
+                await postgrest.call_directly("list_assets", {}, ANYTHING, token="t")
+            return error.value
+
+    assert asyncio.run(run()).headers.get("Retry-After") == seconds
+
+
+@pytest.mark.parametrize("details", ["null", '"no JSON"', '"[]"', '"{\\"fields\\":7}"', "7", "{}"])
+def test_an_error_of_a_function_needs_no_details(details: str) -> None:
+    """PostgREST 16 can be configured to leave them out."""
+    body = f'{{"code":"rate_limited","message":"You sent too much.","details":{details}}}'.encode()
+
+    async def run() -> ApiError:
+        async with upstream(always(last_response("429 Too Many Requests", body))) as served, http_pool() as pool:
+            postgrest = Postgrest(pool, url=served.url, publishable_key="key")
+            with pytest.raises(ApiError) as error:
+                await postgrest.call_directly("list_assets", {}, ANYTHING, token="t")
+            return error.value
+
+    error = asyncio.run(run())
+    assert (error.code, error.text, error.fields) == ("rate_limited", "You sent too much.", [])
 
 
 def test_a_server_that_is_down_has_the_same_error() -> None:
@@ -138,7 +186,17 @@ def test_a_silent_server_has_the_same_error() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"<html>", b"{}", b"[]", b"null", b'{"url":7}', b'{"url":"/object/x"}', b'{"url":"/object/x?token=a.b.c"}'],
+    [
+        b"",
+        b"<html>",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"url":null}',
+        b'{"url":7}',
+        b'{"url":"/object/x"}',
+        b'{"url":"/object/x?token=a.b.c"}',
+    ],
 )
 @pytest.mark.parametrize("status", ["200 OK", "400 Bad Request"])
 def test_an_invalid_response_of_storage_is_an_upstream_error(data: bytes, status: str) -> None:

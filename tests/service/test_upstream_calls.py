@@ -22,6 +22,7 @@ from devstack.ports import Ports
 from tests.certificate import localhost_certificate
 from tests.polling import eventually_in_loop
 from tests.service.scripted_upstream import (
+    ANYTHING,
     SLOW_ECHO,
     Script,
     Upstream,
@@ -110,10 +111,10 @@ def test_official_calls_have_connections_of_their_own() -> None:
             upstream(echoing(release.wait)) as served,
             client(served.url, max_official_connections=1, pool_timeout=0.2) as postgrest,
         ):
-            first = asyncio.create_task(postgrest.call("f", {"n": 1}, token="token"))
+            first = asyncio.create_task(postgrest.call("f", {"n": 1}, ANYTHING, token="token"))
             await eventually_in_loop(lambda: served.requests)
             with pytest.raises(ApiError) as error:
-                await postgrest.call("f", {"n": 2}, token="token")
+                await postgrest.call("f", {"n": 2}, ANYTHING, token="token")
             assert code_of(error) == "upstream_unavailable"
             direct = asyncio.create_task(call(postgrest, 3))
             await eventually_in_loop(lambda: len(served.requests) == 2)
@@ -260,7 +261,7 @@ def test_rejects_a_token_that_would_add_a_header(token: str) -> None:
     async def run() -> int:
         async with upstream(SLOW_ECHO) as served, client(served.url) as postgrest:
             with pytest.raises(ValueError, match="header"):
-                await postgrest.call_directly("f", {}, token=token)
+                await postgrest.call_directly("f", {}, ANYTHING, token=token)
             return served.connections
 
     assert asyncio.run(run()) == 0
@@ -285,7 +286,7 @@ def test_uses_no_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
     async def run() -> tuple[Any, Any]:
         async with upstream(SLOW_ECHO) as served, client(served.url) as postgrest:
-            return await call(postgrest, 1), await postgrest.call("f", {"n": 2}, token="token")
+            return await call(postgrest, 1), await postgrest.call("f", {"n": 2}, ANYTHING, token="token")
 
     assert asyncio.run(run()) == ({"n": 1}, {"n": 2})
 
@@ -317,6 +318,27 @@ def test_neither_asks_for_nor_decompresses_compressed_responses() -> None:
             return served
 
     assert b"accept-encoding" not in asyncio.run(run()).requests[0].lower()
+
+
+def test_a_response_that_changes_the_protocol_is_an_upstream_error() -> None:
+    """After 101 the connection carries another protocol, so it is never used again."""
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x05hello"
+    problems: list[dict[str, Any]] = []
+
+    async def run() -> int:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        async with upstream(responding(switch)) as served, client(served.url, total_timeout=60) as postgrest:
+            for _ in range(2):
+                with pytest.raises(ApiError) as error:
+                    await call(postgrest, idempotent=True)
+                assert code_of(error) == "upstream_error"
+            with pytest.raises(ApiError) as error:
+                await postgrest.call("f", {"n": 1}, ANYTHING, token="token")
+            assert code_of(error) == "upstream_error"
+            return served.connections
+
+    assert asyncio.run(run()) == 3
+    assert problems == []
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -362,8 +384,13 @@ def test_a_server_that_is_down_is_unavailable() -> None:
         (response(b'{"keys":[]}', b"404 Not Found"), "upstream_error"),
         (response(b"", b"307 Temporary Redirect", b"Location: /elsewhere\r\n"), "upstream_error"),
         (response(b"", b"503 Service Unavailable"), "upstream_unavailable"),
+        (response(b"", b"521 Web Server Is Down"), "upstream_unavailable"),
+        (response(b""), "upstream_error"),
+        (response(b"<html>"), "upstream_error"),
+        (response(b"null"), "upstream_error"),
+        (response(b'{"keys":{}}'), "upstream_error"),
     ],
-    ids=["one piece", "chunks", "largest", "too large", "not found", "redirect", "unavailable"],
+    ids=("one piece/chunks/largest/too large/not found/redirect/unavailable/proxy/empty/HTML/null/no list".split("/")),
 )
 def test_fetches_a_key_set_of_limited_size(key_set: bytes, result: object) -> None:
     async def run() -> object:

@@ -1,29 +1,26 @@
 """Supabase Auth's public keys."""
 
 from datetime import timedelta
-from typing import Any
-
-import orjson
+from typing import Any, cast
 
 from assetdock_server.errors import ApiError
-from assetdock_server.gateways.pool import Pool, attempt, raise_temporary_failure
+from assetdock_server.gateways.pool import Pool, attempt
+from assetdock_server.gateways.results import KEY_SET
+from assetdock_server.gateways.upstream_responses import raise_temporary_failure, read_result
 
 TIMEOUT = timedelta(seconds=5)
 MAX_JWKS_BYTES = 65_536
 
 
 async def fetch_jwks(pool: Pool, url: str) -> dict[str, Any]:
-    """The JWKS document. Raises ApiError, and ValueError for a body that is not JSON."""
+    """The JWKS document. Raises ApiError."""
 
-    async def fetch() -> memoryview:
+    async def fetch() -> dict[str, Any]:
         async with pool.client.get(url).timeout(TIMEOUT).build_streamed() as response:
             raise_temporary_failure(response.status)
-            if response.status != 200:
+            body = bytes(await response.body_reader.read(MAX_JWKS_BYTES + 1) or b"")
+            if response.status != 200 or len(body) > MAX_JWKS_BYTES:
                 raise ApiError("upstream_error")
-            return memoryview(await response.body_reader.read(MAX_JWKS_BYTES + 1) or b"")
+            return cast(dict[str, Any], read_result(KEY_SET, response.status, body, "jwks"))
 
-    body = await attempt(fetch, server="auth", operation="jwks", idempotent=True)
-    if len(body) > MAX_JWKS_BYTES:
-        raise ApiError("upstream_error")
-    document: dict[str, Any] = orjson.loads(body)
-    return document
+    return await attempt(fetch, server="auth", operation="jwks", idempotent=True)

@@ -216,6 +216,8 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(error)
+        except httptools.HttpParserUpgrade:
+            self.abort()  # a response with status 101, after which the server speaks another protocol
 
     def eof_received(self) -> None:
         self.is_reusable = False  # the transport closes itself
@@ -233,9 +235,9 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         status, body = self._parser.get_status_code(), bytes(self._body)
         self._body.clear()
-        if self._response is None or status < 200:  # an interim response precedes the final one
+        if self._response is None or (status < 200 and status != 101):  # an interim response precedes the final one
             return
-        self.is_reusable = self._parser.should_keep_alive()
+        self.is_reusable = self._parser.should_keep_alive() and status != 101
         if not self._response.done():
             self._response.set_result((status, body))
         self._response = None

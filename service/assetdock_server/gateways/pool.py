@@ -3,14 +3,13 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
-import orjson
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.compatibility.httpx import HttpxTransport
 from pyreqwest.exceptions import ConnectTimeoutError, PoolTimeoutError, PyreqwestError
@@ -18,12 +17,11 @@ from pyreqwest.exceptions import ConnectTimeoutError, PoolTimeoutError, Pyreqwes
 from assetdock_server import metrics
 from assetdock_server.errors import ApiError
 from assetdock_server.gateways.direct_http import DirectPoolTimeoutError, DirectServer
+from assetdock_server.gateways.upstream_responses import unavailable
 from assetdock_server.http_client import client_builder, failed_to_connect, tls_context
 
 T = TypeVar("T")
 
-UNAVAILABLE = (502, 503)
-TIMED_OUT = (504, 544)  # 544: Supabase Storage's status for a database that took too long
 TRANSPORT_ERRORS = (PyreqwestError, httpx.RequestError, OSError)
 
 
@@ -47,43 +45,36 @@ MAX_DOWNLOADS = 50
 
 @dataclass(frozen=True)
 class Pool:
-    """`supabase` is `client` as Supabase's clients need it. A call through them costs many times as much as a
-    direct one (docs/decisions/0090). `downloads` reads objects: its calls have a time limit for each read and none in
-    total.
+    """`supabase` is `client` as Supabase's clients need it; `received` returns the response to their calls. A call
+    through them costs many times as much as a direct one (docs/decisions/0090). `downloads` reads objects: its calls
+    have a time limit for each read and none in total.
     """
 
     client: Client
     supabase: httpx.AsyncClient
     downloads: Client
-    _direct_server: Callable[[str], DirectServer]
-
-    def server(self, url: str) -> "JsonServer":
-        """The server at this URL, for direct calls."""
-        return JsonServer(self._direct_server(url))
+    server: Callable[[str], DirectServer]  # the server at a URL, for direct calls
 
 
-@dataclass(frozen=True)
-class JsonServer:
-    """A server that takes and returns JSON."""
+class _ResponseReceivedError(Exception):
+    """Carries a response past the official client that made the request."""
 
-    _server: DirectServer
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(status)
+        self.response = status, body
 
-    async def post(self, path: str, document: bytes, headers: Mapping[str, str]) -> tuple[int, Any]:
-        """Posts JSON. Returns the status and the decoded JSON of the response, None for an empty body.
 
-        Raises ApiError for a temporary failure or a successful response that is not JSON, OSError for a failure of
-        transport, ValueError for an invalid header or path.
-        """
-        status, body = await self._server.post(path, document, headers)
-        raise_temporary_failure(status)
-        if not body:
-            return status, None
-        try:
-            return status, orjson.loads(body)
-        except orjson.JSONDecodeError:
-            if 200 <= status < 300:
-                raise ApiError("upstream_error") from None
-            return status, None
+async def received(call: Callable[[], Awaitable[object]]) -> tuple[int, bytes]:
+    """Status and body of the response to a call of an official client on `Pool.supabase`.
+
+    The client does not read the response itself: it would drop the status of an error, and turn an empty or HTML body
+    into a result.
+    """
+    try:
+        await call()
+    except _ResponseReceivedError as received:
+        return received.response
+    raise RuntimeError("the client made no request")
 
 
 @asynccontextmanager
@@ -103,7 +94,7 @@ async def http_pool(limits: Limits | None = None) -> AsyncIterator[Pool]:
         httpx.AsyncClient(
             transport=HttpxTransport(client, close_client=False),
             timeout=None,  # noqa: S113 - `client` has the limits; the transport would add httpx's up to one
-            event_hooks={"response": [_check_status]},
+            event_hooks={"response": [_hand_over]},
             trust_env=False,
         ) as supabase,
     ):
@@ -135,23 +126,8 @@ def _builder(limits: Limits) -> ClientBuilder:
     return builder.pool_idle_timeout(timedelta(seconds=limits.pool_idle_timeout))
 
 
-async def _check_status(response: httpx.Response) -> None:
-    raise_temporary_failure(response.status_code)
-
-
-def raise_temporary_failure(status: int) -> None:
-    """Raises ApiError for a status that asks to try again. The body is not read: a proxy may have written it, and
-    Supabase's clients drop the status.
-    """
-    if status in UNAVAILABLE:
-        raise unavailable()
-    if status in TIMED_OUT:
-        raise ApiError("upstream_timeout")
-
-
-def unavailable() -> ApiError:
-    """503, with a Retry-After header."""
-    return ApiError("upstream_unavailable", headers={"Retry-After": "2"})
+async def _hand_over(response: httpx.Response) -> None:
+    raise _ResponseReceivedError(response.status_code, await response.aread())
 
 
 async def attempt(call: Callable[[], Awaitable[T]], *, server: str, operation: str, idempotent: bool) -> T:
@@ -177,7 +153,8 @@ async def attempt(call: Callable[[], Awaitable[T]], *, server: str, operation: s
             retry = False
             await asyncio.sleep(random.uniform(0.02, 0.1))  # noqa: S311 - jitter, not a secret
     except ApiError as error:
-        metrics.upstream_failures.labels(server, error.code).inc()
+        if error.status >= 500:  # the others are the server's decision about the caller's request
+            metrics.upstream_failures.labels(server, error.code).inc()
         raise
     finally:
         metrics.calls_in_flight.dec()

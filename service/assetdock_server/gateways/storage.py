@@ -1,22 +1,58 @@
 """Calls Supabase Storage with the caller's token: signed URLs, deletion, health."""
 
+import re
 from base64 import urlsafe_b64decode
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import orjson
 import structlog
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from storage3 import AsyncStorageClient
-from storage3.exceptions import StorageApiError
-from storage3.utils import StorageException
 
-from assetdock_server.errors import ApiError, Unauthenticated
-from assetdock_server.gateways.pool import Pool, attempt, unavailable
+from assetdock_server.errors import ApiError
+from assetdock_server.gateways.pool import Pool, attempt, received
+from assetdock_server.gateways.refused_tokens import RefusedTokenError, call_with
+from assetdock_server.gateways.results import REMOVED_OBJECTS, SIGNED_DOWNLOAD, SIGNED_UPLOAD
+from assetdock_server.gateways.upstream_responses import (
+    raise_temporary_failure,
+    read_failure,
+    read_result,
+    unavailable,
+)
+from assetdock_server.identity.minting import Minter
+
+T = TypeVar("T")
+Send = Callable[[str], Awaitable[tuple[int, bytes]]]
 
 DOWNLOAD_SECONDS = 900
 DOWNLOAD_OPTIONS = orjson.dumps({"expiresIn": DOWNLOAD_SECONDS})
+# Storage reports a refused token as 403 with the message of the library that verified it (jose; jsonwebtoken before).
+# A policy that rejects the caller has the same status.
+REFUSED_TOKEN = re.compile(
+    r'" claim|signature verification failed|no applicable key|multiple matching keys|compact jws|jws protected header'
+    r'|"alg"|^invalid (signature|algorithm|token|jwt)|^jwt ',
+    re.IGNORECASE,
+)
+
+STATUS = re.compile(r"[1-5][0-9]{2}")
 
 log = structlog.get_logger()
+
+
+class StorageError(BaseModel):
+    """The body of an error of Storage. Its status, as a string, differs from the status of the response."""
+
+    model_config = ConfigDict(strict=True)
+
+    message: str
+    error: str | None = None
+    status: str | int = Field(alias="statusCode")
+
+
+STORAGE_ERROR = TypeAdapter(StorageError)
 
 
 @dataclass(frozen=True)
@@ -29,10 +65,14 @@ class SignedUrl:
 
 
 class Storage:
-    """The Storage API. Storage's policies decide what the caller's token may do."""
+    """The Storage API. Storage's policies decide what the caller's token may do.
 
-    def __init__(self, pool: Pool, *, url: str, publishable_key: str) -> None:
+    `minter` mints the tokens for API keys. Without it, every token is the worker's.
+    """
+
+    def __init__(self, pool: Pool, *, url: str, publishable_key: str, minter: Minter | None = None) -> None:
         self._pool = pool
+        self._minter = minter
         self._url = url
         self._server = pool.server(url)
         self._publishable_key = publishable_key
@@ -44,12 +84,26 @@ class Storage:
 
     async def sign_upload(self, token: str, bucket: str, name: str) -> SignedUrl:
         """A URL for one upload of this object. Raises ApiError `conflict` if the object can't be uploaded."""
-        return await self._sign(token, f"object/upload/sign/{bucket}/{name}", b"{}", "sign_upload")
+        path = f"object/upload/sign/{bucket}/{name}"
+        return await self._call(
+            lambda token: self._server.post(path, b"{}", self._headers(token)),
+            lambda status, body: self._signed(read_result(SIGNED_UPLOAD, status, body, "sign_upload")["url"]),
+            "sign_upload",
+            token,
+        )
 
     async def sign_download(self, token: str, bucket: str, name: str) -> SignedUrl | None:
         """A URL for reading this object for 15 minutes. None if the caller can't see such an object."""
+        path = f"object/sign/{bucket}/{name}"
         try:
-            return await self._sign(token, f"object/sign/{bucket}/{name}", DOWNLOAD_OPTIONS, "sign_download")
+            return await self._call(
+                lambda token: self._server.post(path, DOWNLOAD_OPTIONS, self._headers(token)),
+                lambda status, body: self._signed(
+                    read_result(SIGNED_DOWNLOAD, status, body, "sign_download")["signedURL"]
+                ),
+                "sign_download",
+                token,
+            )
         except ApiError as error:
             if error.code == "not_found":
                 return None
@@ -57,77 +111,75 @@ class Storage:
 
     async def remove(self, token: str, bucket: str, name: str) -> None:
         """Asks Storage to delete an object. Storage's response does not tell whether it did."""
-        client = AsyncStorageClient(self._url, self._headers(token), http_client=self._pool.supabase)
-        try:
-            await attempt(
-                lambda: client.from_(bucket).remove([name]), server="storage", operation="remove", idempotent=True
-            )
-        except StorageApiError as error:
-            raise translated(error, "remove") from error
-        except (StorageException, KeyError, ValueError) as error:
-            raise _invalid_response("remove", error) from error
+
+        def send(token: str) -> Awaitable[tuple[int, bytes]]:
+            client = AsyncStorageClient(self._url, self._headers(token), http_client=self._pool.supabase)
+            return received(lambda: client.from_(bucket).remove([name]))
+
+        await self._call(
+            send, lambda status, body: read_result(REMOVED_OBJECTS, status, body, "remove"), "remove", token
+        )
 
     async def check(self) -> None:
         """Returns if Storage reports that it is healthy. Raises ApiError."""
         headers = {"apikey": self._publishable_key}
-        response = await attempt(
-            lambda: self._pool.supabase.get(f"{self._url}status", headers=headers),
-            server="storage",
-            operation="status",
-            idempotent=True,
-        )
-        if not response.is_success:
-            raise ApiError("upstream_error")
 
-    async def _sign(self, token: str, path: str, options: bytes, operation: str) -> SignedUrl:
-        # Not through storage3: nearly every request signs a URL (see Pool).
-        headers = self._headers(token)
-        status, result = await attempt(
-            lambda: self._server.post(path, options, headers),
-            server="storage",
-            operation=operation,
-            idempotent=True,
-        )
-        try:
-            if status == 200:
-                return self._signed(result)
-            failure = StorageApiError(result["message"], result["error"], result["statusCode"])
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise _invalid_response(operation, error) from error
-        raise translated(failure, operation)
+        async def ask() -> None:
+            status, _ = await received(lambda: self._pool.supabase.get(f"{self._url}status", headers=headers))
+            raise_temporary_failure(status)
+            if not 200 <= status < 300:
+                raise ApiError("upstream_error")
 
-    def _signed(self, result: dict[str, str]) -> SignedUrl:
-        """Storage names the URL of an upload `url`, of a download `signedURL`. Both start at `/object`."""
-        path = result.get("url") or result["signedURL"]
+        await attempt(ask, server="storage", operation="status", idempotent=True)
+
+    async def _call(self, send: Send, read: Callable[[int, bytes], T], operation: str, token: str) -> T:
+        """What `read` makes of a successful response. Every call can be repeated."""
+
+        async def judged(token: str) -> T:
+            status, body = await send(token)
+            if 200 <= status < 300:
+                return read(status, body)
+            raise translated(status, body, operation)
+
+        return await call_with(
+            token,
+            lambda token: attempt(lambda: judged(token), server="storage", operation=operation, idempotent=True),
+            self._minter,
+        )
+
+    def _signed(self, path: str) -> SignedUrl:
+        """The path starts at `/object`."""
         token = path.partition("token=")[2].partition("&")[0]
-        return SignedUrl(self._url + path.lstrip("/"), token, _expiry(token))
+        try:
+            return SignedUrl(self._url + path.lstrip("/"), token, _expiry(token))
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            log.error("invalid_upstream_response", operation="sign", error=type(error).__name__)
+            raise ApiError("upstream_error") from error
 
     def _headers(self, token: str) -> dict[str, str]:
         return {"apikey": self._publishable_key, "Authorization": f"Bearer {token}"}
 
 
-def _invalid_response(operation: str, error: Exception) -> ApiError:
-    """502, for an invalid upstream response."""
-    log.error("invalid_storage_response", operation=operation, error=type(error).__name__)
-    return ApiError("upstream_error")
-
-
-def translated(error: StorageApiError, operation: str) -> ApiError:
-    """The ApiError for an error of Storage, whose body has the status as a string."""
-    status = str(error.status)
-    if status == "404":
+def translated(status: int, body: bytes, operation: str) -> ApiError:
+    """The ApiError for a response of Storage that is not successful."""
+    raise_temporary_failure(status)
+    error = read_failure(STORAGE_ERROR, body)
+    if error is None:
+        log.error("invalid_upstream_response", operation=operation, status=status)
+        return ApiError("upstream_error")
+    meant = int(error.status) if STATUS.fullmatch(str(error.status)) else status
+    raise_temporary_failure(meant)
+    if meant == 404:
         return ApiError("not_found")
-    if status == "409" and operation == "sign_upload":
+    if meant == 409 and operation == "sign_upload":
         return ApiError("conflict", "The bytes of this asset are already there.")
-    if status == "403" and '"exp" claim' in error.message:
-        return Unauthenticated("The session has expired. Refresh it")
-    if status == "403" and operation == "sign_upload":
+    if meant == 403 and REFUSED_TOKEN.search(error.message):
+        return RefusedTokenError(error.message)
+    if meant == 403 and operation == "sign_upload":
         return ApiError("conflict", "This upload cannot be started any more. Reserve a new asset.")
-    if status in ("500", "503"):
+    if meant == 500:
         return unavailable()
-    if status == "544":
-        return ApiError("upstream_timeout")
-    log.error("storage_error", operation=operation, status=status, code=error.code, message=error.message)
+    log.error("storage_error", operation=operation, status=meant, code=error.error, message=error.message)
     return ApiError("upstream_error")
 
 

@@ -14,7 +14,10 @@ from assetdock_server.errors import ApiError
 
 FRESH_SECONDS = 600
 READY_SECONDS = 5  # readiness counts a key set fetched this recently as reachable
-REFETCH_SECONDS = 60  # unknown kids cause at most one fetch a minute, so strangers cannot flood Auth
+# Unknown kids cause at most one fetch in this time, so strangers cannot flood Auth. The first one causes a fetch at
+# once, whenever the last scheduled fetch was: a key set can be rotated without a standby period.
+REFETCH_SECONDS = 10
+FIRST_FETCH_SECONDS = 1  # pause between failed first fetches, because no session can be verified before one succeeds
 
 log = structlog.get_logger()
 
@@ -34,16 +37,16 @@ class Jwks:
         self._fetch = fetch
         self._keys: dict[str, PublicKey] = {}
         self._fetched_at: float | None = None
-        self._attempted_at: float | None = None
+        self._attempted_at = float("-inf")
+        self._attempted_for_kid_at = float("-inf")
         self._refreshing: asyncio.Task[bool] | None = None
 
     async def key(self, kid: str) -> PublicKey | None:
         """The key with this id, or None. Raises ApiError `upstream_unavailable` before the first successful fetch."""
-        stale = self._fetched_at is None or time.monotonic() - self._fetched_at > FRESH_SECONDS
         if self._refreshing is not None:
             if kid not in self._keys:  # only an unknown key waits for the fetch in progress
                 await asyncio.shield(self._refreshing)
-        elif (stale or kid not in self._keys) and self._may_refresh():
+        elif self._should_refresh(kid):
             # A separate task, so that a cancelled request does not cancel the fetch for the others. The fetch has a
             # timeout. Requests that waited for it do not fetch again.
             self._refreshing = asyncio.create_task(self.refresh())
@@ -83,10 +86,14 @@ class Jwks:
     def _refreshed(self, _: "asyncio.Task[bool]") -> None:
         self._refreshing = None
 
-    def _may_refresh(self) -> bool:
-        # A failed first fetch is retried sooner, because no session can be verified before one succeeds.
-        interval = REFETCH_SECONDS if self._fetched_at is not None else 1
-        return self._attempted_at is None or time.monotonic() - self._attempted_at >= interval
+    def _should_refresh(self, kid: str) -> bool:
+        now = time.monotonic()
+        if self._fetched_at is None:
+            return now - self._attempted_at >= FIRST_FETCH_SECONDS
+        if kid not in self._keys and now - self._attempted_for_kid_at >= REFETCH_SECONDS:
+            self._attempted_for_kid_at = now
+            return True
+        return now - self._fetched_at > FRESH_SECONDS and now - self._attempted_at >= REFETCH_SECONDS
 
 
 def _verification_keys(document: dict[str, Any]) -> list[tuple[str, PublicKey]]:

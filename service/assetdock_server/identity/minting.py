@@ -7,11 +7,16 @@ shortly before its expiry. PostgREST caches verified tokens, so a reused ES256 t
 import time
 from collections import OrderedDict
 
+import jwt
+
 from assetdock_server.identity.signing import SigningKey
 
 ISSUER = "assetdock"  # not the issuer of Supabase Auth, so that these tokens are not accepted as sessions
 LIFETIME = 300
-RENEW_BEFORE = 60
+# A token is reused for two minutes. The rest of its life is for a clock that is slow: an upstream server whose clock
+# is up to three minutes ahead of ours still accepts the token. A fast clock needs nothing, because no token has `iat`
+# or `nbf`: PostgREST rejects tokens that were issued more than 30 s in its future.
+RENEW_BEFORE = 180
 CACHE_SIZE = 10_000
 
 
@@ -30,6 +35,28 @@ class Minter:
         """A token of the role assetdock_gateway, which calls the functions that need no owner."""
         return self._cached("assetdock_gateway", {"role": "assetdock_gateway"})
 
+    @property
+    def setting(self) -> str:
+        """The name of the setting that the key comes from."""
+        return "SUPABASE_JWT_SECRET" if self._key.algorithm == "HS256" else "SUPABASE_SIGNING_KEY"
+
+    def renewed(self, refused: str) -> str | None:
+        """A new token with the claims of one that an upstream server refused, or None if we did not mint it.
+
+        A token can be refused within its reuse: after a suspension of this machine, during which the monotonic clock
+        stood still, or after a change of the clock.
+        """
+        try:
+            claims = jwt.decode(refused, options={"verify_signature": False})
+        except jwt.InvalidTokenError:
+            return None
+        if claims.get("iss") != ISSUER:
+            return None
+        name = claims.get("api_key_id", claims["role"])
+        if self._tokens.get(name, ("", 0.0))[0] == refused:  # otherwise another call has renewed it already
+            del self._tokens[name]
+        return self._cached(name, {claim: claims[claim] for claim in ("role", "sub", "api_key_id") if claim in claims})
+
     def for_worker(self, days: int) -> str:
         """A token of the role assetdock_worker, for SUPABASE_WORKER_TOKEN."""
         return self._sign({"role": "assetdock_worker"}, days * 86_400)
@@ -45,5 +72,4 @@ class Minter:
         return token
 
     def _sign(self, claims: dict[str, object], lifetime: int) -> str:
-        now = int(time.time())
-        return self._key.sign({"iss": ISSUER, "aud": "authenticated", "iat": now, "exp": now + lifetime, **claims})
+        return self._key.sign({"iss": ISSUER, "aud": "authenticated", "exp": int(time.time()) + lifetime, **claims})

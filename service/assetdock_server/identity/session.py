@@ -11,7 +11,9 @@ import jwt
 from assetdock_server.errors import Unauthenticated
 from assetdock_server.identity.jwks import Jwks
 
-LEEWAY_SECONDS = 10
+# The clock of this machine may differ from that of Auth. The database and Storage verify every token again, by their
+# own clocks, with at most 30 s of leeway.
+LEEWAY_SECONDS = 120
 MAX_TOKEN = 8192
 AUDIENCE = "authenticated"
 CACHE_SIZE = 10_000

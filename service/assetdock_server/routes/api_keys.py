@@ -1,10 +1,9 @@
 """Creating, listing, rotating and revoking API keys."""
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
+from assetdock_server.gateways.results import ApiKey
 from assetdock_server.identity import api_key
 from assetdock_server.identity.principal import Principal
 from assetdock_server.routes.fields import KeyExpiry, KeyName, Overlap, Scopes
@@ -64,5 +63,5 @@ async def revoke_api_key(request: Request, principal: Principal) -> Response:
     return Response(status_code=204)
 
 
-def _created_response(created: dict[str, Any], key: api_key.NewApiKey) -> Response:
+def _created_response(created: ApiKey, key: api_key.NewApiKey) -> Response:
     return json_response({**created, "plaintext": key.plaintext}, 201, {"Location": f"{BASE}/{created['id']}"})

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from assetdock_server.config import BUCKET
 from assetdock_server.errors import ApiError, Field
+from assetdock_server.gateways.results import Asset
 from assetdock_server.identity.principal import Principal
 from assetdock_server.routes.fields import Cursor, IncludeTotal, PageSize, StateFilter, TypeFilter, Wait
 from assetdock_server.routes.parsing import Input, path_id, read_query
@@ -69,14 +70,16 @@ async def restore_asset(request: Request, principal: Principal) -> Response:
     return json_response(await resources(request).database.restore_asset(principal.token, path_id(request, "asset_id")))
 
 
-async def with_download(request: Request, principal: Principal, asset: dict[str, Any]) -> dict[str, Any]:
+async def with_download(request: Request, principal: Principal, asset: Asset) -> dict[str, Any]:
     """Adds the download URL and its expiry: null unless the asset is ready."""
     download = None
     if asset["state"] == "ready":
         download = await resources(request).storage.sign_download(principal.token, BUCKET, asset["id"])
-    asset["download_url"] = download.url if download else None
-    asset["download_expires_at"] = rfc3339(download.expires_at) if download else None
-    return asset
+    return {
+        **asset,
+        "download_url": download.url if download else None,
+        "download_expires_at": rfc3339(download.expires_at) if download else None,
+    }
 
 
 def seconds_to_wait(request: Request) -> int:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from assetdock_server.errors import ApiError
+from assetdock_server.gateways.refused_tokens import RefusedTokenError
 from assetdock_server.identity.jwks import Jwks
 from assetdock_server.metrics import CONTENT_TYPE, exposition, show_queue
 from assetdock_server.routes.resources import Resources, resources
@@ -46,7 +47,8 @@ class Readiness:
 
     async def checks(self, services: Resources) -> dict[str, str]:
         """The state of database, storage and signing_keys: `ok` or an error code. Signing keys are `stale` if they
-        cannot be fetched but previous keys are loaded.
+        cannot be fetched but previous keys are loaded. The database is `signing_key_refused` or `clock_skew` if it
+        refuses the tokens that the service mints.
         """
         async with self._lock:
             if time.monotonic() - self._checked_at > 1:
@@ -88,6 +90,8 @@ async def _signing_keys_state(jwks: Jwks) -> str:
 async def _state(check: Awaitable[None]) -> str:
     try:
         await asyncio.wait_for(check, 5)
+    except RefusedTokenError as error:
+        return error.readiness
     except ApiError as error:
         return error.code
     except TimeoutError:

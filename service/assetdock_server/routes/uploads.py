@@ -1,11 +1,11 @@
 """Reserving an upload, renewing its URL, and confirming it."""
 
-from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from assetdock_server.gateways.results import LandedReservation, Reservation
 from assetdock_server.gateways.storage import SignedUrl
 from assetdock_server.identity.principal import Principal
 from assetdock_server.routes.fields import (
@@ -72,7 +72,9 @@ async def confirm(request: Request, principal: Principal) -> Response:
     )
 
 
-async def _with_target(request: Request, principal: Principal, reservation: dict[str, Any]) -> dict[str, Any]:
+async def _with_target(
+    request: Request, principal: Principal, reservation: Reservation | LandedReservation
+) -> dict[str, Any]:
     if reservation["upload_expires_at"] is None:  # a repeated request (Idempotency-Key) after the bytes have landed
         return {"asset": reservation["asset"], "upload": None}
     storage = resources(request).storage
@@ -80,20 +82,19 @@ async def _with_target(request: Request, principal: Principal, reservation: dict
     return {"asset": reservation["asset"], "upload": upload_target(reservation, signed, storage.resumable_url)}
 
 
-def upload_target(reservation: dict[str, Any], signed: SignedUrl, resumable_url: str) -> dict[str, Any]:
+def upload_target(reservation: Reservation, signed: SignedUrl, resumable_url: str) -> dict[str, Any]:
     """How to upload the bytes, whole or in chunks. It expires with the window or the URL's token."""
     content_type = reservation["asset"]["content_type"]
-    window_end = datetime.fromisoformat(reservation["upload_expires_at"])
     return {
         "method": "PUT",
         "url": signed.url,
         "headers": {"Content-Type": content_type} if content_type else {},
-        "expires_at": rfc3339(min(window_end, signed.expires_at)),
+        "expires_at": rfc3339(min(reservation["upload_expires_at"], signed.expires_at)),
         "resumable": _resumable(reservation, signed, resumable_url),
     }
 
 
-def _resumable(reservation: dict[str, Any], signed: SignedUrl, url: str) -> dict[str, Any]:
+def _resumable(reservation: Reservation, signed: SignedUrl, url: str) -> dict[str, Any]:
     """The same upload in chunks (TUS 1.0.0). `metadata` must be sent unchanged: Storage checks the content type."""
     content_type = reservation["asset"]["content_type"]
     metadata = {"bucketName": reservation["bucket"], "objectName": reservation["object_name"]}

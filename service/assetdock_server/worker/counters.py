@@ -27,3 +27,14 @@ maintenance_failures = Counter(
     "assetdock_worker_maintenance_failures", "Maintenance runs that failed.", registry=REGISTRY
 )
 expired = Counter("assetdock_worker_expired_assets", "Reservations this worker expired.", registry=REGISTRY)
+token_expires_in = Gauge(
+    "assetdock_worker_token_expires_in_seconds",
+    "Seconds until SUPABASE_WORKER_TOKEN expires; negative after that.",
+    registry=REGISTRY,
+)
+lease_failures = Counter(
+    "assetdock_worker_lease_failures",
+    "Polls for jobs that failed, by error code, token_refused, or unexpected (a bug in Assetdock).",
+    ["code"],
+    registry=REGISTRY,
+)

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from assetdock_server.errors import ApiError
+from assetdock_server.gateways.refused_tokens import RefusedTokenError
 from assetdock_server.worker import counters
 from assetdock_server.worker.jobs import Handler, JobRunner
 from assetdock_server.worker.queue import Job, Queue
+from assetdock_server.worker.token import log_refusal
 
 GRACE_SECONDS = 8.0  # for running jobs after the signal to stop; the rest is given back
 BUSY_POLL = 0.2  # seconds between two polls of an empty queue, for BUSY_SECONDS after the last job
@@ -90,10 +92,18 @@ class Worker:
     async def _lease(self, capacity: int, kinds: Sequence[str]) -> list[Job]:
         try:
             jobs, exhausted = await self._queue.lease_jobs(capacity, kinds, idle=not self._running)
+        except RefusedTokenError as error:
+            if self._failed("token_refused"):
+                log_refusal(error, self._queue.token)
+            return []
         except ApiError as error:
-            self._failures += 1
-            if self._failures == 1:
+            if self._failed(error.code):
                 log.warning("queue_unreachable", code=error.code)
+            return []
+        except Exception:
+            # Nothing but a signal or a setting ends the worker.
+            self._failed("unexpected")
+            log.exception("lease_failed")
             return []
         if self._failures:
             log.info("queue_reached", after_failures=self._failures)
@@ -105,10 +115,16 @@ class Worker:
             self._last_job = time.monotonic()
         return jobs
 
+    def _failed(self, code: str) -> bool:
+        """Counts a failed poll. Returns whether it is worth a log line: the first, and then every twentieth."""
+        counters.lease_failures.labels(code).inc()
+        self._failures += 1
+        return self._failures % 20 == 1
+
     async def _pause(self, *, full: bool) -> None:
         """Waits until a job finishes, the next poll is due, or the worker is asked to stop."""
         if self._failures:
-            seconds = min(0.25 * 2**self._failures, MAX_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+            seconds = min(0.25 * 2 ** min(self._failures, 10), MAX_BACKOFF) * random.uniform(0.5, 1)  # noqa: S311 - jitter
         else:
             seconds = BUSY_POLL if time.monotonic() - self._last_job < BUSY_SECONDS else self._idle_poll
         stop = asyncio.create_task(self._stopping.wait())

@@ -28,6 +28,7 @@ from assetdock_server.worker.owner_purging import OwnerPurgeHandler
 from assetdock_server.worker.probing import ProbeHandler
 from assetdock_server.worker.purging import PurgeHandler
 from assetdock_server.worker.queue import Queue
+from assetdock_server.worker.token import check, count_down
 
 # Deliveries mostly wait for receivers. They have capacity of their own, so that slow receivers delay no probe.
 DELIVERY_CONCURRENCY = 16
@@ -52,6 +53,8 @@ async def run(settings: WorkerSettings, concurrency: int) -> int:
             worker=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
             lease_seconds=settings.lease_seconds,
         )
+        count_down(settings.token)
+        await check(queue, settings.token)
         storage = Storage(pool, url=connection.storage_url, publishable_key=connection.publishable_key)
         probes = ProbeHandler(
             queue=queue,

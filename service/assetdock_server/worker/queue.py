@@ -2,11 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
 
 from assetdock_server.gateways.postgrest import Postgrest
+from assetdock_server.gateways.results import PONG
 from assetdock_server.media.verdict import AssetType, Failed, Ready
 from assetdock_server.webhooks.sending import Attempt
+from assetdock_server.worker.results import (
+    DELIVERY,
+    LEASE,
+    MAINTAINED,
+    OBJECT,
+    OUTCOME,
+    PURGED_OBJECT,
+    Delivery,
+    DroppedDelivery,
+    JobRow,
+)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,7 +49,7 @@ class Job:
     exclusive: bool  # it may have crashed workers, so a worker must run it alone
 
     @classmethod
-    def read(cls, row: dict[str, Any]) -> "Job":
+    def read(cls, row: JobRow) -> "Job":
         """Reads one row of the result of assetdock.lease_jobs."""
         asset = row["asset"]
         return cls(
@@ -65,7 +81,7 @@ class Queue:
 
     def __init__(self, postgrest: Postgrest, *, token: str, worker: str, lease_seconds: int) -> None:
         self._postgrest = postgrest
-        self._token = token
+        self.token = token
         self._worker = worker
         self.lease_seconds = lease_seconds
 
@@ -82,12 +98,13 @@ class Queue:
                 "kinds": list(kinds),
                 "idle": idle,
             },
+            LEASE,
         )
-        return [Job.read(row) for row in response["jobs"]], int(response["exhausted"])
+        return [Job.read(row) for row in response["jobs"]], response["exhausted"]
 
     async def extend_lease(self, job: Job) -> None:
         """Renews the lease: it expires `lease_seconds` from now."""
-        await self._call_for(job, "extend_lease", {"lease_seconds": self.lease_seconds})
+        await self._call_for(job, "extend_lease", {"lease_seconds": self.lease_seconds}, OBJECT)
 
     async def complete_probe(self, job: Job, verdict: Ready) -> None:
         """Makes the asset ready."""
@@ -99,36 +116,33 @@ class Queue:
                 "content_type": verdict.content_type,
                 "media": verdict.media,
             },
+            OBJECT,
         )
 
     async def reject_probe(self, job: Job, verdict: Failed) -> None:
         """Makes the asset failed."""
-        await self._call_for(job, "reject_probe", {"error_code": verdict.code, "error_message": verdict.message})
+        arguments = {"error_code": verdict.code, "error_message": verdict.message}
+        await self._call_for(job, "reject_probe", arguments, OBJECT)
 
     async def begin_purge(self, job: Job) -> str:
         """Makes the purge final: the asset can no longer be restored. Returns the name of the object to delete."""
-        response = await self._call_for(job, "begin_purge", {})
-        return str(response["object_name"])
+        return (await self._call_for(job, "begin_purge", {}, PURGED_OBJECT))["object_name"]
 
     async def complete_purge(self, job: Job) -> None:
         """Records that the bytes are gone, and frees their quota."""
-        await self._call_for(job, "complete_purge", {})
+        await self._call_for(job, "complete_purge", {}, OBJECT)
 
     async def purge_owner_batch(self, job: Job) -> str:
         """Deletes the next assets of a deleted user. Returns `done`, or `more` when the job is back in the queue."""
-        response = await self._call_for(job, "purge_owner_batch", {})
-        return str(response["outcome"])
+        return (await self._call_for(job, "purge_owner_batch", {}, OUTCOME))["outcome"]
 
     async def retry_job(self, job: Job, reason: str) -> str:
         """Schedules a retry. Returns `retry`, or `dead` after the last attempt."""
-        response = await self._call_for(job, "retry_job", {"reason": reason})
-        return str(response["outcome"])
+        return (await self._call_for(job, "retry_job", {"reason": reason}, OUTCOME))["outcome"]
 
-    async def begin_delivery(self, job: Job) -> dict[str, Any]:
-        """Returns `{outcome: "send", delivery_id, webhook_endpoint_id, url, body, secrets, loopback}`, or
-        `{outcome: "dropped", delivery_id}`."""
-        response: dict[str, Any] = await self._call_for(job, "begin_delivery", {})
-        return response
+    async def begin_delivery(self, job: Job) -> Delivery | DroppedDelivery:
+        """What to send, and where."""
+        return await self._call_for(job, "begin_delivery", {}, DELIVERY)
 
     async def record_delivery(self, job: Job, attempt: Attempt) -> str:
         """Records an attempt. Returns `delivered`, `retry` or `failed`."""
@@ -137,20 +151,22 @@ class Queue:
             "duration_ms": attempt.duration_ms,
             "error": attempt.error,
         }
-        response = await self._call_for(job, "record_delivery", arguments)
-        return str(response["outcome"])
+        return (await self._call_for(job, "record_delivery", arguments, OUTCOME))["outcome"]
 
     async def release_job(self, job: Job) -> None:
         """Gives the job back. The attempt is not counted."""
-        await self._call_for(job, "release_job", {})
+        await self._call_for(job, "release_job", {}, OBJECT)
 
     async def run_maintenance(self) -> list[str]:
         """Expires reservations and prunes old rows. Returns the ids of the expired assets, a few hundred at most."""
-        response = await self._call("run_maintenance", {})
-        return [str(asset_id) for asset_id in response["expired"]]
+        return (await self._call("run_maintenance", {}, MAINTAINED))["expired"]
 
-    async def _call_for(self, job: Job, function: str, arguments: dict[str, Any]) -> Any:
-        return await self._call(function, {"job_id": job.id, "lease_token": job.lease_token, **arguments})
+    async def ping(self) -> None:
+        """Returns if the database responds and accepts the worker's token."""
+        await self._call("ping", {}, PONG)
 
-    async def _call(self, function: str, arguments: dict[str, Any]) -> Any:
-        return await self._postgrest.call_directly(function, arguments, token=self._token)
+    async def _call_for(self, job: Job, function: str, arguments: dict[str, Any], result: TypeAdapter[T]) -> T:
+        return await self._call(function, {"job_id": job.id, "lease_token": job.lease_token, **arguments}, result)
+
+    async def _call(self, function: str, arguments: dict[str, Any], result: TypeAdapter[T]) -> T:
+        return await self._postgrest.call_directly(function, arguments, result, token=self.token)

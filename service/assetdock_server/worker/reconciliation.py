@@ -7,7 +7,7 @@ delete orphaned objects.
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any, TextIO
+from typing import TextIO
 
 import orjson
 import structlog
@@ -16,9 +16,11 @@ from assetdock_server.config import BUCKET, WorkerSettings
 from assetdock_server.errors import ApiError
 from assetdock_server.gateways.pool import http_pool
 from assetdock_server.gateways.postgrest import Postgrest
+from assetdock_server.gateways.refused_tokens import RefusedTokenError
 from assetdock_server.gateways.storage import Storage
+from assetdock_server.worker.results import DISCREPANCIES, OUTCOME, Discrepancy
+from assetdock_server.worker.token import refusal
 
-Discrepancy = dict[str, Any]
 FIRST = "objects:"
 PAGE_SIZE = 500
 
@@ -37,6 +39,9 @@ async def run(settings: WorkerSettings, *, repair: bool) -> int:
         )
         try:
             return await reconciliation.run(repair=repair)
+        except RefusedTokenError as error:
+            print(f"assetdock: {refusal(error, settings.token)}", file=sys.stderr)
+            return 3
         except ApiError as error:
             print(f"assetdock: reconcile stopped: {error.code}: {error.text}", file=sys.stderr)
             return 3
@@ -66,21 +71,22 @@ class Reconciliation:
     async def _discrepancies(self) -> AsyncIterator[Discrepancy]:
         cursor: str | None = FIRST
         while cursor is not None:
-            page = await self._call("find_discrepancies", {"cursor": cursor, "max": PAGE_SIZE})
+            arguments = {"cursor": cursor, "max": PAGE_SIZE}
+            page = await self._postgrest.call(
+                "find_discrepancies", arguments, DISCREPANCIES, token=self._token, idempotent=True
+            )
             for discrepancy in page["items"]:
                 yield discrepancy
             cursor = page["next_cursor"]
 
     async def _repair(self, discrepancy: Discrepancy) -> str:
-        target = {"kind": discrepancy["kind"], "subject": discrepancy["subject"]}
-        outcome = await self._call("repair_discrepancy", target)
-        if outcome["outcome"] == "delete_object":
+        outcome = await self._repair_rows(discrepancy)
+        if outcome == "delete_object":
             await self._storage.remove(self._token, BUCKET, discrepancy["subject"])
-            outcome = await self._call("repair_discrepancy", target)
-            if outcome["outcome"] == "delete_object":
-                return "not_deleted"
-        return str(outcome["outcome"])
+            outcome = await self._repair_rows(discrepancy)
+        return "not_deleted" if outcome == "delete_object" else outcome
 
-    async def _call(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        response: dict[str, Any] = await self._postgrest.call(function, arguments, token=self._token, idempotent=True)
-        return response
+    async def _repair_rows(self, discrepancy: Discrepancy) -> str:
+        target = {"kind": discrepancy["kind"], "subject": discrepancy["subject"]}
+        response = await self._postgrest.call("repair_discrepancy", target, OUTCOME, token=self._token, idempotent=True)
+        return response["outcome"]

@@ -19,7 +19,9 @@ CheckState = Annotated[
         {
             "type": "string",
             "description": "`ok`, or an error code. `stale`: the signing keys cannot be fetched, and the last ones "
-            "remain in use.",
+            "remain in use. `signing_key_refused`: the project does not know the key in SUPABASE_SIGNING_KEY (or the "
+            "secret in SUPABASE_JWT_SECRET), or it was revoked. `clock_skew`: the clocks of this machine and of the "
+            "project differ by minutes.",
         }
     ),
 ]
