@@ -12,9 +12,9 @@ from assetdock_server.errors import CATALOGUE, ApiError, Field, Unauthenticated
 from assetdock_server.gateways.pool import Pool, attempt, received
 from assetdock_server.gateways.refused_tokens import RefusedTokenError, call_with
 from assetdock_server.gateways.upstream_responses import (
-    raise_temporary_failure,
     read_failure,
     read_result,
+    temporary_failure,
     unavailable,
 )
 from assetdock_server.identity.minting import Minter
@@ -157,7 +157,8 @@ def translated(status: int, body: bytes, function: str, inputs: str) -> ApiError
     error = read_failure(DATABASE_ERROR, body)
     if error is not None and error.code in CATALOGUE and CATALOGUE[error.code].status == status:
         return _application_error(error, inputs)
-    raise_temporary_failure(status)
+    if temporary := temporary_failure(status):
+        return temporary
     if error is None:
         log.error("invalid_upstream_response", operation=function, status=status)
         return ApiError("upstream_error")

@@ -17,9 +17,9 @@ from assetdock_server.gateways.pool import Pool, attempt, received
 from assetdock_server.gateways.refused_tokens import RefusedTokenError, call_with
 from assetdock_server.gateways.results import REMOVED_OBJECTS, SIGNED_DOWNLOAD, SIGNED_UPLOAD
 from assetdock_server.gateways.upstream_responses import (
-    raise_temporary_failure,
     read_failure,
     read_result,
+    temporary_failure,
     unavailable,
 )
 from assetdock_server.identity.minting import Minter
@@ -126,9 +126,8 @@ class Storage:
 
         async def ask() -> None:
             status, _ = await received(lambda: self._pool.supabase.get(f"{self._url}status", headers=headers))
-            raise_temporary_failure(status)
             if not 200 <= status < 300:
-                raise ApiError("upstream_error")
+                raise temporary_failure(status) or ApiError("upstream_error")
 
         await attempt(ask, server="storage", operation="status", idempotent=True)
 
@@ -162,13 +161,15 @@ class Storage:
 
 def translated(status: int, body: bytes, operation: str) -> ApiError:
     """The ApiError for a response of Storage that is not successful."""
-    raise_temporary_failure(status)
+    if temporary := temporary_failure(status):
+        return temporary
     error = read_failure(STORAGE_ERROR, body)
     if error is None:
         log.error("invalid_upstream_response", operation=operation, status=status)
         return ApiError("upstream_error")
     meant = int(error.status) if STATUS.fullmatch(str(error.status)) else status
-    raise_temporary_failure(meant)
+    if temporary := temporary_failure(meant):
+        return temporary
     if meant == 404:
         return ApiError("not_found")
     if meant == 409 and operation == "sign_upload":

@@ -50,11 +50,13 @@ TEMPORARY_FAILURES: Final[Mapping[int, TemporaryFailure]] = {
 }
 
 
-def raise_temporary_failure(status: int) -> None:
-    """Raises ApiError for a status that asks to try again."""
-    if (failure := TEMPORARY_FAILURES.get(status)) is not None:
-        log.warning("upstream_failed", status=status, code=failure.code)
-        raise ApiError(failure.code, headers={"Retry-After": str(failure.retry_after)} if failure.retry_after else {})
+def temporary_failure(status: int) -> ApiError | None:
+    """The error for a status that asks to try again."""
+    failure = TEMPORARY_FAILURES.get(status)
+    if failure is None:
+        return None
+    log.warning("upstream_failed", status=status, code=failure.code)
+    return ApiError(failure.code, headers={"Retry-After": str(failure.retry_after)} if failure.retry_after else {})
 
 
 def unavailable() -> ApiError:
