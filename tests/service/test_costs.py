@@ -158,8 +158,8 @@ def test_key_lookup_and_update_of_last_used_at_take_one_statement(
 @pytest.mark.parametrize(
     ("method", "path", "body", "allocations"),
     [
-        ("POST", "/api/v1/assets/upload-url", '{"type": "audio", "content_type": "audio/mpeg"}', 1263),
-        ("GET", "/api/v1/assets/01a20bc8-9fa1-7d85-8938-770126c645ee", "", 1103),
+        ("POST", "/api/v1/assets/upload-url", '{"type": "audio", "content_type": "audio/mpeg"}', 1301),
+        ("GET", "/api/v1/assets/01a20bc8-9fa1-7d85-8938-770126c645ee", "", 1123),
     ],
 )
 def test_requests_make_the_expected_allocations_and_retain_no_memory(

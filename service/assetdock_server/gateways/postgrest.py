@@ -129,7 +129,7 @@ class Postgrest:
 
         return await self._judged(send, function, result, token=token, idempotent=idempotent, inputs=inputs)
 
-    async def _judged(
+    def _judged(
         self,
         send: Callable[[str], Awaitable[tuple[int, bytes]]],
         function: str,
@@ -138,18 +138,17 @@ class Postgrest:
         token: str,
         idempotent: bool,
         inputs: str,
-    ) -> T:
-        async def judged(token: str) -> T:
-            status, body = await send(token)
-            if 200 <= status < 300:
-                return read_result(result, status, body, function)
-            raise translated(status, body, function, inputs)
+    ) -> Awaitable[T]:
+        def once(token: str) -> Awaitable[T]:
+            async def judged() -> T:
+                status, body = await send(token)
+                if 200 <= status < 300:
+                    return read_result(result, status, body, function)
+                raise translated(status, body, function, inputs)
 
-        return await call_with(
-            token,
-            lambda token: attempt(lambda: judged(token), server="database", operation=function, idempotent=idempotent),
-            self._minter,
-        )
+            return attempt(judged, server="database", operation=function, idempotent=idempotent)
+
+        return call_with(token, once, self._minter)
 
 
 def translated(status: int, body: bytes, function: str, inputs: str) -> ApiError:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BeforeValidator, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 Json = dict[str, Any]
@@ -192,7 +192,10 @@ class KeySet(TypedDict):
 NOTHING: TypeAdapter[None] = TypeAdapter(None)
 ASSET = TypeAdapter(Asset)
 RESERVATION = TypeAdapter(Reservation)
-REPEATED_RESERVATION: TypeAdapter[Reservation | LandedReservation] = TypeAdapter(Reservation | LandedReservation)
+# The frequent type first, and the second only if the first fails: half the time of comparing how well both match.
+REPEATED_RESERVATION: TypeAdapter[Reservation | LandedReservation] = TypeAdapter(
+    Annotated[Reservation | LandedReservation, Field(union_mode="left_to_right")]
+)
 ASSET_PAGE = TypeAdapter(AssetPage)
 ASSET_EVENTS = TypeAdapter(AssetEvents)
 API_KEY = TypeAdapter(ApiKey)

@@ -131,20 +131,19 @@ class Storage:
 
         await attempt(ask, server="storage", operation="status", idempotent=True)
 
-    async def _call(self, send: Send, read: Callable[[int, bytes], T], operation: str, token: str) -> T:
+    def _call(self, send: Send, read: Callable[[int, bytes], T], operation: str, token: str) -> Awaitable[T]:
         """What `read` makes of a successful response. Every call can be repeated."""
 
-        async def judged(token: str) -> T:
-            status, body = await send(token)
-            if 200 <= status < 300:
-                return read(status, body)
-            raise translated(status, body, operation)
+        def once(token: str) -> Awaitable[T]:
+            async def judged() -> T:
+                status, body = await send(token)
+                if 200 <= status < 300:
+                    return read(status, body)
+                raise translated(status, body, operation)
 
-        return await call_with(
-            token,
-            lambda token: attempt(lambda: judged(token), server="storage", operation=operation, idempotent=True),
-            self._minter,
-        )
+            return attempt(judged, server="storage", operation=operation, idempotent=True)
+
+        return call_with(token, once, self._minter)
 
     def _signed(self, path: str) -> SignedUrl:
         """The path starts at `/object`."""

@@ -14,7 +14,7 @@ from assetdock_server.worker import counters
 from assetdock_server.worker.queue import Queue
 
 ADVICE = (
-    "Create a token with `python -m assetdock_server mint-worker-token` and the current signing key, and check the "
+    "Create a token with `assetdock-server mint-worker-token` and the current signing key, and check the "
     "clocks of this machine and of the project."
 )
 
