@@ -38,7 +38,7 @@ EXECUTABLE_FUNCTIONS = {
     "assetdock.release_job": ["assetdock_worker"],
     "assetdock.repair_discrepancy": ["assetdock_worker"],
     "assetdock.retry_job": ["assetdock_worker"],
-    "assetdock.ping": ["assetdock_gateway", "assetdock_worker"],
+    "assetdock.ping": ["assetdock_worker", "assetdock_gateway"],
     "assetdock.resolve_api_key": ["assetdock_gateway"],
     "assetdock.finished_assets": ["assetdock_gateway"],
     # Helpers of policies.
