@@ -63,7 +63,7 @@ ALLOWED = {
     "find_discrepancies": "assetdock_worker",
     "repair_discrepancy": "assetdock_worker",
     "queue_stats": "assetdock_worker assetdock_gateway",
-    "ping": "assetdock_gateway",
+    "ping": "assetdock_worker assetdock_gateway",
     "resolve_api_key": "assetdock_gateway",
     "finished_assets": "assetdock_gateway",
     # views
