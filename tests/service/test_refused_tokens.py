@@ -25,6 +25,7 @@ from assetdock_server.identity import minting
 from assetdock_server.identity.minting import LIFETIME, RENEW_BEFORE, Minter
 from assetdock_server.identity.signing import SigningKey
 from devstack.ports import Ports
+from tests.attacks import Record
 from tests.callers import Caller
 from tests.processes import Service
 from tests.service.scripted_upstream import ANYTHING, Script, Upstream, last_response, message, upstream
@@ -65,12 +66,14 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.mark.parametrize("seconds", [120, 40, 0, -40, -120])
 def test_two_minutes_between_the_clocks_are_tolerated_until_the_end_of_a_tokens_reuse(
-    service_environment: dict[str, str], set_clock: Callable[[float], None], seconds: float
+    service_environment: dict[str, str], set_clock: Callable[[float], None], seconds: float, attack: Record
 ) -> None:
     set_clock(seconds)
     ping(service_environment)
     set_clock(seconds - REUSE)  # a token that was minted this long ago
     ping(service_environment)
+    if seconds > 30:
+        attack(f"12 a clock {seconds} s fast, with an API key", before="401", now="200", bound="200")
 
 
 def test_a_clock_that_is_wrong_by_ten_minutes_is_named(
@@ -99,7 +102,7 @@ def test_a_token_that_expired_during_a_suspension_is_minted_once_more(service_en
 
 
 def test_a_signing_key_that_the_project_does_not_know_is_503_and_named(
-    service_environment: dict[str, str], key_holder: Caller
+    service_environment: dict[str, str], key_holder: Caller, attack: Record
 ) -> None:
     wrong = Service({**service_environment, "SUPABASE_SIGNING_KEY": foreign_key()}, Ports.free().gateway)
     try:
@@ -110,6 +113,12 @@ def test_a_signing_key_that_the_project_does_not_know_is_503_and_named(
     finally:
         wrong.stop()
 
+    attack(
+        "12 an unknown signing key, with an API key",
+        before="401",
+        now=f"{response.status_code}, /readyz {ready.json()['checks']['database']}",
+        bound="503, /readyz signing_key_refused",
+    )
     assert response.status_code == 503
     assert response.json()["error"]["code"] == "upstream_unavailable"
     assert response.headers["Retry-After"] == "30"
