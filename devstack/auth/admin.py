@@ -1,5 +1,6 @@
 """The admin API for users; it requires the secret key."""
 
+import hashlib
 import uuid
 from typing import Any
 
@@ -80,8 +81,8 @@ class Admin:
                 await connection.execute("delete from auth.sessions where user_id = %s", [user["id"]])
                 await connection.execute("delete from auth.identities where user_id = %s", [user["id"]])
                 await connection.execute(
-                    "update auth.users set deleted_at = now(), email = null, encrypted_password = '' where id = %s",
-                    [user["id"]],
+                    "update auth.users set deleted_at = now(), email = %s, encrypted_password = '' where id = %s",
+                    [hashlib.sha256(f"{user['id']}{user['email']}".encode()).hexdigest(), user["id"]],
                 )
             else:
                 await connection.execute("delete from auth.users where id = %s", [user["id"]])

@@ -1,6 +1,8 @@
 """Sessions: an access token for one hour, and a chain of refresh tokens for one use each."""
 
+import re
 import secrets
+import string
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,9 @@ from devstack.auth.users import Connection, User
 from devstack.keys import Keys
 
 LIFETIME_SECONDS = 3600
+TOKEN_LENGTH = 12
+_ALPHABET = string.ascii_lowercase + string.digits
+_TOKEN = re.compile(rf"[a-z0-9]{{{TOKEN_LENGTH}}}")
 REUSE_INTERVAL = timedelta(seconds=10)
 
 
@@ -44,6 +49,8 @@ class Sessions:
         successor may have been lost). Any other reuse revokes the session's tokens. The revocation must be committed,
         so this error is *returned*.
         """
+        if not _TOKEN.fullmatch(token):
+            raise AuthError(400, "validation_failed", "Refresh token is not valid")
         cursor = await connection.execute(
             """select t.id, t.token, t.revoked, t.updated_at, t.user_id, t.session_id, s.created_at as
             opened_at
@@ -104,7 +111,7 @@ class Sessions:
     async def _new_refresh_token(
         self, connection: Connection, user_id: uuid.UUID, session_id: uuid.UUID, parent: str | None
     ) -> str:
-        token = secrets.token_urlsafe(12)
+        token = "".join(secrets.choice(_ALPHABET) for _ in range(TOKEN_LENGTH))
         await connection.execute(
             """insert into auth.refresh_tokens
                  (instance_id, token, user_id, revoked, created_at, updated_at, parent, session_id)

@@ -95,6 +95,7 @@ def create_app(
         ("GET", "/object/info/authenticated/{bucket}/{name:path}", downloads.info),
         ("GET", "/object/info/{bucket}/{name:path}", downloads.info),
         ("POST", "/object/list/{bucket}", downloads.list),
+        ("POST", "/object/list-v2/{bucket}", downloads.list_v2),
         ("POST", "/object/move", objects.move),
         ("POST", "/object/copy", objects.copy),
         ("DELETE", "/object/{bucket}", objects.delete_many),

@@ -32,6 +32,10 @@ def access_denied(message: str) -> StorageError:
     return StorageError(403, "Unauthorized", "AccessDenied", message)
 
 
+def invalid_role() -> StorageError:
+    return StorageError(403, "Unauthorized", "AccessDenied", "Access denied: Invalid role", http=403)
+
+
 def no_such_bucket() -> StorageError:
     return StorageError(404, "Bucket not found", "NoSuchBucket", "Bucket not found")
 

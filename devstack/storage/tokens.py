@@ -40,7 +40,7 @@ class SignedUrls:
         except jwt.InvalidTokenError as error:
             raise invalid_jwt(str(error)) from error
         if claims.get("url") != path or claims.get("scope") != scope:
-            raise invalid_signature("The url do not match the signature")
+            raise invalid_signature("Invalid signature")
         return claims
 
     def _sign(self, claims: dict[str, Any], seconds: int) -> str:

@@ -201,6 +201,21 @@ $$;
 comment on function assetdock_private.owner_with(text) is
   'For policies: the owner that the caller acts for, if the caller holds the scope; otherwise null.';
 
+-- Grants alone do not protect the functions for our programs: a project may grant all functions to its API roles.
+create function assetdock_private.require_role(variadic roles text[])
+returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  -- The setting and not current_user, which is the owner of the function that calls this one. PostgREST always sets a
+  -- role; a connection without one is direct, and of an operator.
+  if current_setting('role') <> all (array_append(roles, 'none')) then
+    perform assetdock_private.fail('forbidden', 'This function is for the programs of Assetdock.');
+  end if;
+end
+$$;
+comment on function assetdock_private.require_role(text[]) is
+  'Raises forbidden for an API role that is not among these. First in each function for the worker or the gateway.';
+
 -- Grants ----------------------------------------------------------------------
 call assetdock_private.revoke_default_grants();
 

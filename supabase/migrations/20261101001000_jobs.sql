@@ -104,6 +104,7 @@ language plpgsql set search_path = '' as $$
 declare
   job assetdock_private.jobs;
 begin
+  perform assetdock_private.require_role('assetdock_worker');
   -- The asset first, then the job, which is read again under its lock.
   perform from assetdock_app.assets a
   where a.id = (select j.asset_id from assetdock_private.jobs j where j.id = lock_leased_job.job_id)

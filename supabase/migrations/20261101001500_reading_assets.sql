@@ -175,6 +175,7 @@ comment on function assetdock.list_assets(integer, text, text, text, boolean) is
 create function assetdock.finished_assets(asset_ids uuid[])
 returns json
 language sql stable security definer set search_path = '' as $$
+  select assetdock_private.require_role('assetdock_gateway');
   select coalesce(json_agg(a.id), '[]')
   from assetdock_app.assets a
   where a.id = any (asset_ids[1:1000]) and a.state not in ('pending_upload', 'processing');

@@ -118,7 +118,10 @@ begin
   end if;
   refusal := assetdock_private.state_refusal(asset, landed);
   -- The row that Storage inserts to sign a URL has the headers of the sign request, which do not describe the bytes.
-  if refusal is null and (landed or operation like '%object.upload\_signed') then
+  -- Before version 1.45, Storage checks a signed PUT with a row without metadata, which says nothing about the bytes.
+  if refusal is null
+    and (landed or (operation like '%object.upload\_signed' and coalesce(object.metadata ? 'mimetype', false)))
+  then
     refusal := assetdock_private.content_refusal(asset, object.metadata, landed);
   end if;
   return refusal;
@@ -127,6 +130,21 @@ $$;
 comment on function assetdock_private.object_refusal(storage.objects) is
   'Why an object row does not fit an open reservation, or null. Checks name, state and window, and for real bytes '
   'also type and size. Locks the asset of landed bytes.';
+
+create function assetdock_private.may_purge(object_name text)
+returns boolean
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  if not assetdock_private.is_uuid(object_name) then
+    return true;
+  end if;
+  return not exists (
+    select from assetdock_app.assets a where a.id = object_name::uuid and a.purge_started_at is null
+  );
+end
+$$;
+comment on function assetdock_private.may_purge(text) is
+  'Whether the purge of the asset of an object in our bucket has begun, or the object has no asset.';
 
 -- Trigger functions -----------------------------------------------------------
 
@@ -164,6 +182,22 @@ end
 $$;
 comment on function assetdock_private.guard_object_update() is
   'Rejects every change of the bytes, name or bucket of an object in our bucket.';
+
+-- security definer: Storage deletes as the caller or as service_role, and neither can read assets.
+create function assetdock_private.guard_object_delete()
+returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not assetdock_private.may_purge(old.name) then
+    perform assetdock_private.refuse_object(
+      'The bytes of an asset are deleted after the asset: DELETE /api/v1/assets/{id}.'
+    );
+  end if;
+  return old;
+end
+$$;
+comment on function assetdock_private.guard_object_delete() is
+  'Rejects the deletion of an object in our bucket until the purge of its asset has begun.';
 
 -- security definer: bytes land as service_role, which has no access to assets or jobs.
 create function assetdock_private.land_object()
@@ -235,6 +269,13 @@ begin
   $trigger$, bucket);
 
   execute format($trigger$
+    create trigger assetdock_guard_delete
+    before delete on storage.objects
+    for each row when (old.bucket_id = %L)
+    execute function assetdock_private.guard_object_delete()
+  $trigger$, bucket);
+
+  execute format($trigger$
     create trigger assetdock_land
     after insert on storage.objects
     for each row when (new.bucket_id = %L and new.metadata ? 'eTag')
@@ -245,3 +286,5 @@ $$;
 
 -- Grants ----------------------------------------------------------------------
 call assetdock_private.revoke_default_grants();
+
+grant execute on function assetdock_private.may_purge(text) to assetdock_worker;

@@ -41,58 +41,99 @@ end
 $$;
 comment on function assetdock_private.is_ready(text) is 'Whether the asset of an object in our bucket is ready.';
 
-create function assetdock_private.may_purge(object_name text)
-returns boolean
-language plpgsql stable security definer set search_path = '' as $$
-begin
-  if not assetdock_private.is_uuid(object_name) then
-    return true;
-  end if;
-  return not exists (
-    select from assetdock_app.assets a where a.id = object_name::uuid and a.purge_started_at is null
-  );
-end
-$$;
-comment on function assetdock_private.may_purge(text) is
-  'Whether the purge of the asset of an object in our bucket has begun, or the object has no asset.';
-
 -- Policies --------------------------------------------------------------------
+
+-- Policies of the project may allow more: permissive policies add up. So the permissive ones below only name our bucket,
+-- and restrictive ones, which all have to hold, contain the conditions. For objects of other buckets they are true
+-- after one comparison.
 do $$
 declare
   bucket constant text := assetdock_private.bucket();
 begin
   execute format($policy$
+    create policy "assetdock: callers and the worker use our bucket" on storage.objects
+    for all to authenticated, assetdock_worker
+    using (bucket_id = %1$L) with check (bucket_id = %1$L)
+  $policy$, bucket);
+
+  execute format($policy$
+    create policy "assetdock: no other role uses our bucket" on storage.objects
+    as restrictive for all to public
+    using (bucket_id <> %1$L or current_user in ('authenticated', 'assetdock_worker', 'postgres'))
+    with check (bucket_id <> %1$L or current_user in ('authenticated', 'assetdock_worker', 'postgres'))
+  $policy$, bucket);
+
+  execute format($policy$
     create policy "assetdock: owners sign uploads of their reservations" on storage.objects
-    for insert to authenticated
-    with check (bucket_id = %L and assetdock_private.may_sign_upload(name))
+    as restrictive for insert to authenticated
+    with check (bucket_id <> %L or assetdock_private.may_sign_upload(name))
   $policy$, bucket);
 
   execute format($policy$
     create policy "assetdock: owners read the bytes of their ready assets" on storage.objects
-    for select to authenticated
+    as restrictive for select to authenticated
     using (
-      bucket_id = %L
-      and owner_id = (select assetdock_private.owner_with('assets:read'))::text
-      and assetdock_private.is_ready(name)
+      bucket_id <> %L
+      or (
+        owner_id = (select assetdock_private.owner_with('assets:read'))::text
+        and assetdock_private.is_ready(name)
+      )
     )
   $policy$, bucket);
 
   execute format($policy$
-    create policy "assetdock: the worker reads the bytes of assets" on storage.objects
-    for select to assetdock_worker
+    create policy "assetdock: nobody changes the bytes of assets" on storage.objects
+    as restrictive for update to authenticated, assetdock_worker
+    using (bucket_id <> %1$L) with check (bucket_id <> %1$L)
+  $policy$, bucket);
+
+  execute format($policy$
+    create policy "assetdock: callers delete assets, not bytes" on storage.objects
+    as restrictive for delete to authenticated
+    using (bucket_id <> %L)
+  $policy$, bucket);
+
+  execute format($policy$
+    create policy "assetdock: the worker reads our bucket only" on storage.objects
+    as restrictive for select to assetdock_worker
     using (bucket_id = %L)
   $policy$, bucket);
 
   execute format($policy$
     create policy "assetdock: the worker deletes the bytes of purged assets" on storage.objects
-    for delete to assetdock_worker
+    as restrictive for delete to assetdock_worker
     using (bucket_id = %L and assetdock_private.may_purge(name))
   $policy$, bucket);
+
+  execute $policy$
+    create policy "assetdock: the worker uploads nothing" on storage.objects
+    as restrictive for insert to assetdock_worker
+    with check (false)
+  $policy$;
 
   execute format($policy$
     create policy "assetdock: the worker reads the bucket of assets" on storage.buckets
     for select to assetdock_worker
     using (id = %L)
+  $policy$, bucket);
+
+  -- A public bucket would serve every object to everyone.
+  execute format($policy$
+    create policy "assetdock: no API role creates our bucket" on storage.buckets
+    as restrictive for insert to public
+    with check (id <> %L or current_user = 'postgres')
+  $policy$, bucket);
+
+  execute format($policy$
+    create policy "assetdock: no API role changes our bucket" on storage.buckets
+    as restrictive for update to public
+    using (id <> %1$L or current_user = 'postgres') with check (id <> %1$L or current_user = 'postgres')
+  $policy$, bucket);
+
+  execute format($policy$
+    create policy "assetdock: no API role deletes our bucket" on storage.buckets
+    as restrictive for delete to public
+    using (id <> %L or current_user = 'postgres')
   $policy$, bucket);
 end
 $$;
@@ -102,7 +143,6 @@ call assetdock_private.revoke_default_grants();
 
 grant execute on function assetdock_private.may_sign_upload(text) to authenticated;
 grant execute on function assetdock_private.is_ready(text) to authenticated;
-grant execute on function assetdock_private.may_purge(text) to assetdock_worker;
 grant usage on schema storage to assetdock_worker;
 grant select, delete on storage.objects to assetdock_worker;
 grant select on storage.buckets to assetdock_worker;

@@ -225,6 +225,7 @@ declare
   deliveries uuid[] := '{}';
   chosen uuid[];
 begin
+  perform assetdock_private.require_role('assetdock_worker');
   if max_jobs not between 1 and 100 or lease_seconds not between 5 and 3600 or char_length(worker) not between 1 and 200
   then
     perform assetdock_private.fail('bad_request',

@@ -42,6 +42,7 @@ declare
   has_more boolean := false;
   job assetdock_private.jobs;
 begin
+  perform assetdock_private.require_role('assetdock_worker');
   -- Assets before the job, as everywhere.
   for asset in
     select *

@@ -99,8 +99,10 @@ returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   max_rows constant integer := greatest(1, least(batch, 5000));
-  expired constant uuid[] := assetdock_private.expire_assets(max_rows);
+  expired uuid[];
 begin
+  perform assetdock_private.require_role('assetdock_worker');
+  expired := assetdock_private.expire_assets(max_rows);
   delete from assetdock_private.jobs j
   where j.id in (
     select old.id

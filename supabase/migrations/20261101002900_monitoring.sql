@@ -3,9 +3,11 @@
 set lock_timeout = '5s';
 set statement_timeout = '30s';
 
+-- security definer, to reach require_role.
 create function assetdock.ping()
 returns boolean
-language sql stable set search_path = '' as $$
+language sql stable security definer set search_path = '' as $$
+  select assetdock_private.require_role('assetdock_gateway');
   select true;
 $$;
 comment on function assetdock.ping() is
@@ -15,6 +17,7 @@ comment on function assetdock.ping() is
 create function assetdock.queue_stats()
 returns json
 language sql stable security definer set search_path = '' as $$
+  select assetdock_private.require_role('assetdock_gateway', 'assetdock_worker');
   select json_build_object(
     'open', (
       select coalesce(json_agg(row_to_json(k) order by k.kind), '[]')

@@ -85,6 +85,7 @@ declare
   last text;
   items json;
 begin
+  perform assetdock_private.require_role('assetdock_worker');
   if place is null or (segment <> 'objects:' and after <> '' and not assetdock_private.is_uuid(after)) then
     perform assetdock_private.fail('bad_request', 'the cursor is not one that a search returned.');
   end if;

@@ -102,6 +102,7 @@ declare
   known assetdock_private.discrepancies;
   discrepancy text;
 begin
+  perform assetdock_private.require_role('assetdock_worker');
   select * into known from assetdock_private.discrepancies d where d.kind = repair_discrepancy.kind;
   if known.kind is null or (known.subject_type <> 'object' and not assetdock_private.is_uuid(subject)) then
     perform assetdock_private.fail('bad_request', 'kind and subject are not those of a discrepancy that a search returned.');

@@ -109,11 +109,14 @@ def test_reused_refresh_token_returns_the_current_one_within_seconds(anonymous: 
     assert again.json()["refresh_token"] == second["refresh_token"]
 
 
-def test_rejects_an_unknown_refresh_token(anonymous: Caller) -> None:
-    response = refresh(anonymous, "no-such-token")
+@pytest.mark.parametrize(
+    ("token", "code"), [("abcdefghijkl", "refresh_token_not_found"), ("no-such-token", "validation_failed")]
+)
+def test_rejects_an_unknown_or_malformed_refresh_token(anonymous: Caller, token: str, code: str) -> None:
+    response = refresh(anonymous, token)
 
     assert response.status_code == 400
-    assert response.json()["error_code"] == "refresh_token_not_found"
+    assert response.json()["error_code"] == code
 
 
 def test_user_reads_and_updates_their_own_account(

@@ -129,5 +129,53 @@ def test_bucket_is_created_once_and_deleted_only_when_empty(admin: Caller, bucke
     assert admin.delete(f"/storage/v1/bucket/{bucket}").status_code == 200
 
 
+def test_delete_of_one_forbidden_object_is_denied(
+    owner: Caller, make_bucket: MakeBucket, admin: Caller, upload: Upload, sql: psycopg.Connection
+) -> None:
+    readable = make_bucket(open=False)
+    upload(admin, readable, "a.txt")
+    sql.execute(
+        f'create policy "contract read {readable}" on storage.objects for select to authenticated'
+        f" using (bucket_id = '{readable}')".encode()
+    )
+    try:
+        denied = owner.delete(f"/storage/v1/object/{readable}/a.txt")
+        moved = owner.post(
+            "/storage/v1/object/move", json={"bucketId": readable, "sourceKey": "a.txt", "destinationKey": "b.txt"}
+        )
+    finally:
+        sql.execute(f'drop policy "contract read {readable}" on storage.objects'.encode())
+
+    assert storage_error(denied)[:2] == (400, "403")
+    assert storage_error(moved) == (400, "404", "NoSuchKey")
+
+
+def test_a_user_learns_that_a_bucket_is_not_empty(owner: Caller, bucket: str, upload: Upload, admin: Caller) -> None:
+    upload(admin, bucket, "a.txt")
+
+    assert storage_error(owner.delete(f"/storage/v1/bucket/{bucket}"))[:2] == (400, "409")
+
+
+def test_list_v2_lists_what_the_caller_can_see(
+    owner: Caller, anonymous: Caller, make_bucket: MakeBucket, admin: Caller, upload: Upload
+) -> None:
+    closed = make_bucket(open=False)
+    upload(admin, closed, "a.txt")
+
+    for caller, names in ((owner, []), (anonymous, []), (admin, ["a.txt"])):
+        response = caller.post(f"/storage/v1/object/list-v2/{closed}", json={"prefix": ""})
+
+        assert response.status_code == 200
+        assert [each["name"] for each in response.json()["objects"]] == names
+
+
+def test_only_service_role_empties_a_bucket(admin: Caller, owner: Caller, anonymous: Caller, bucket: str) -> None:
+    for caller in (owner, anonymous):
+        response = caller.post(f"/storage/v1/bucket/{bucket}/empty")
+
+        assert (response.status_code, response.json()["message"]) == (403, "Access denied: Invalid role")
+    assert admin.post(f"/storage/v1/bucket/{bucket}/empty").status_code == 200
+
+
 def test_unknown_route_has_http_status_404(admin: Caller) -> None:
     assert admin.get("/storage/v1/no-such-thing/at/all").status_code == 404

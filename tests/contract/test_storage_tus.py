@@ -91,11 +91,49 @@ def test_wrong_offset_is_a_conflict_and_changes_nothing(tus: Tus, bucket: str) -
     assert tus.head(url).headers["upload-offset"] == "5"
 
 
-def test_rejects_a_chunk_with_another_content_type(tus: Tus, bucket: str) -> None:
+@pytest.mark.parametrize(
+    ("content_type", "status", "text"),
+    [("audio/mpeg", 400, "Invalid content-type"), ("", 403, ""), ("application/json", 400, "")],
+)
+def test_rejects_a_chunk_with_another_content_type(
+    tus: Tus, bucket: str, content_type: str, status: int, text: str
+) -> None:
     url = tus.begin(bucket, "a.bin", 10)
 
-    assert tus.patch(url, 0, b"x", **{"content-type": "audio/mpeg"}).status_code == 415
+    response = tus.patch(url, 0, b"x", **{"content-type": content_type})
+
+    assert response.status_code == status
+    assert text in response.text
     assert tus.head(url).headers["upload-offset"] == "0"
+
+
+def test_the_method_cannot_be_overridden(tus: Tus, bucket: str) -> None:
+    url = tus.begin(bucket, "a.bin", 10)
+
+    response = tus.request("POST", url, content=b"x", **{"upload-offset": "0", "x-http-method-override": "PATCH"})
+
+    assert response.status_code in (400, 404)
+    assert tus.head(url).headers["upload-offset"] == "0"
+
+
+def test_a_refused_upload_is_gone(tus: Tus, bucket: str, sql: psycopg.Connection) -> None:
+    sql.execute(
+        "create or replace function public.contract_refuse() returns trigger language plpgsql as"
+        " $$ begin raise sqlstate '42501' using message = 'not this one'; end $$"
+    )
+    sql.execute(
+        f"create trigger contract_refuse before insert on storage.objects for each row when (new.bucket_id = '{bucket}'"
+        " and new.metadata ? 'eTag') execute function public.contract_refuse()".encode()
+    )
+    try:
+        url = tus.begin(bucket, "a.bin", 3)
+        refused = tus.patch(url, 0, b"abc")
+        gone = tus.head(url)
+    finally:
+        sql.execute("drop function public.contract_refuse cascade")
+
+    assert refused.status_code == 403
+    assert gone.status_code == 410
 
 
 def test_request_without_tus_resumable_is_412(tus: Tus, bucket: str) -> None:

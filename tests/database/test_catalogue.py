@@ -78,17 +78,6 @@ def test_api_roles_can_use_only_the_exposed_schema(database: Database) -> None:
     assert catalogue.usable_schemas(database) == {("assetdock", role) for role in API_ROLES if role != "service_role"}
 
 
-def test_every_view_runs_as_its_caller(database: Database) -> None:
-    views = database.execute(
-        "select relname, coalesce(reloptions, '{}') from pg_class"
-        " where relnamespace = 'assetdock'::regnamespace and relkind = 'v'"
-    ).fetchall()
-
-    assert views
-    for name, options in views:
-        assert "security_invoker=true" in options, name
-
-
 def test_functions_raise_errors_only_through_fail(database: Database) -> None:
     """Triggers on storage.objects raise 42501 themselves: they speak to Storage and not to PostgREST."""
     raising = database.execute(

@@ -108,7 +108,7 @@ def test_lock_is_423_while_its_holder_does_not_release_it() -> None:
     assert asyncio.run(run()) == 423
 
 
-def test_lock_holder_that_waits_for_bytes_is_aborted_for_a_new_request() -> None:
+def test_lock_holder_that_waits_for_bytes_ends_for_a_new_request() -> None:
     async def run() -> bool:
         locks, reading = UploadLocks(wait_seconds=5, drain_seconds=0.01), asyncio.Event()
 
@@ -120,8 +120,7 @@ def test_lock_holder_that_waits_for_bytes_is_aborted_for_a_new_request() -> None
         holder = asyncio.create_task(hold())
         await reading.wait()
         async with locks.acquire("upload"):
-            with pytest.raises(TusError, match="aborted"):
-                await holder
+            await holder
             return True
 
     assert asyncio.run(run())
@@ -160,15 +159,6 @@ def test_upload_expires_is_one_day_after_creation(admin: httpx.Client, created: 
         expires = response.headers["upload-expires"]
         assert expires.endswith(" GMT")  # RFC 9110, section 5.6.7, required by TUS's expiration
         assert parsedate_to_datetime(expires).timestamp() == pytest.approx(time.time() + DAY, abs=60)
-
-
-def test_method_override_header_replaces_patch(admin: httpx.Client, upload: str) -> None:
-    headers = {
-        "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream", "X-HTTP-Method-Override": "PATCH",
-    }  # fmt: skip
-    response = admin.post(upload, headers=headers, content=b"01234")
-
-    assert (response.status_code, response.headers["upload-offset"]) == (204, "5")
 
 
 def test_gateway_deletes_expired_uploads_at_start(stack: Stack, admin: httpx.Client, upload: str) -> None:

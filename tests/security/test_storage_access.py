@@ -26,7 +26,7 @@ def storage(caller: Caller, method: str, path: str, credential: str | None = Non
 
 
 def denied(response: httpx.Response) -> bool:
-    if response.status_code in (404, 405):
+    if response.status_code in (403, 404, 405):
         return True
     return response.status_code == 400 and str(response.json()["statusCode"]) in ("400", "403", "404", "409")
 
@@ -56,7 +56,6 @@ def test_no_other_credential_reads_lists_changes_or_deletes_an_asset(
             ("DELETE", f"/object/assets/{ready}", None),
             ("POST", "/object/move", {"bucketId": "assets", "sourceKey": ready, "destinationKey": "x"}),
             ("POST", "/object/copy", {"bucketId": "assets", "sourceKey": ready, "destinationKey": "x"}),
-            ("POST", "/bucket", {"name": "mine", "id": "mine"}),
             ("PUT", "/bucket/assets", {"public": True}),
             ("POST", "/bucket/assets/empty", {}),
             ("DELETE", "/bucket/assets", None),
@@ -69,6 +68,11 @@ def test_no_other_credential_reads_lists_changes_or_deletes_an_asset(
         deleted = storage(stranger, "DELETE", "/object/assets", credential, json={"prefixes": [ready]})
         assert deleted.status_code != 200 or deleted.json() == []
     assert httpx.get(owner.asset(ready)["download_url"]).content == wav
+
+
+def test_nobody_creates_a_bucket(owner: Caller, stranger: Caller) -> None:
+    for credential in (owner.credential, stranger.credential, stranger.project.publishable_key):
+        assert denied(storage(stranger, "POST", "/bucket", credential, json={"name": "mine", "id": "mine"}))
 
 
 def test_the_owner_cannot_change_move_copy_or_delete_landed_bytes(owner: Caller, ready: str, wav: bytes) -> None:

@@ -13,6 +13,7 @@ from devstack.storage.errors import (
     bucket_already_exists,
     bucket_not_empty,
     invalid_request,
+    invalid_role,
     no_such_bucket,
 )
 from devstack.storage.json_bodies import json_body, json_response, required_property
@@ -87,7 +88,7 @@ class BucketRoutes:
     async def delete(self, request: Request) -> Response:
         bucket_id = request.path_params["bucket"]
         async with self.backend.transaction(request, self.backend.caller(request), "bucket.delete") as connection:
-            await rows.find_bucket(connection, bucket_id)
+            await self._require_empty(request, bucket_id)
             try:
                 cursor = await connection.execute("delete from storage.buckets where id = %s", [bucket_id])
             except errors.ForeignKeyViolation as error:
@@ -96,9 +97,20 @@ class BucketRoutes:
                 raise no_such_bucket()
         return json_response({"message": "Successfully deleted"})
 
+    async def _require_empty(self, request: Request, bucket_id: str) -> None:
+        """Storage looks with its own role: a caller who sees no object learns that the bucket is not empty."""
+        async with self.backend.transaction(request, self.backend.service(), "bucket.delete") as connection:
+            await rows.find_bucket(connection, bucket_id)
+            cursor = await connection.execute("select from storage.objects where bucket_id = %s limit 1", [bucket_id])
+            if await cursor.fetchone() is not None:
+                raise bucket_not_empty()
+
     async def empty(self, request: Request) -> Response:
         bucket_id = request.path_params["bucket"]
-        async with self.backend.transaction(request, self.backend.caller(request), "bucket.empty") as connection:
+        caller = self.backend.caller(request)
+        if caller.role != "service_role":
+            raise invalid_role()
+        async with self.backend.transaction(request, caller, "bucket.empty") as connection:
             await rows.find_bucket(connection, bucket_id)
             cursor = await connection.execute(
                 "delete from storage.objects where bucket_id = %s returning name, version", [bucket_id]

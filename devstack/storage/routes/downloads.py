@@ -112,6 +112,21 @@ class DownloadRoutes:
             )
             return json_response(await cursor.fetchall())
 
+    async def list_v2(self, request: Request) -> Response:
+        """Lists the objects whose names have a prefix, in pages without folders (`with_delimiter` is not supported)."""
+        caller, body = self.backend.caller(request), await json_body(request)
+        limit = min(int(body.get("limit") or 1000), 1000)
+        async with self.backend.transaction(request, caller, "object.list_v2") as connection:
+            prefix, after = str(body.get("prefix") or ""), str(body.get("cursor") or "")
+            cursor = await connection.execute(
+                "select name, id, updated_at, created_at, metadata from storage.objects where bucket_id = %s"
+                " and starts_with(name, %s) and name > %s order by name limit %s",
+                [request.path_params["bucket"], prefix, after, limit + 1],
+            )
+            found = await cursor.fetchall()
+        page = {"hasNext": len(found) > limit, "folders": [], "objects": found[:limit]}
+        return json_response(page | ({"nextCursor": found[limit - 1]["name"]} if page["hasNext"] else {}))
+
     async def _visible(self, request: Request, caller: Caller, operation: str, name: str) -> Row:
         """The object, if the caller can see it. Raises StorageError (404) otherwise."""
         async with self.backend.transaction(request, caller, operation) as connection:

@@ -11,7 +11,6 @@ from devstack.storage import rows
 from devstack.storage.backend import Backend
 from devstack.storage.database import Connection, Operation
 from devstack.storage.errors import (
-    RLS_MESSAGE,
     access_denied,
     invalid_request,
     key_already_exists,
@@ -46,9 +45,11 @@ class ObjectRoutes:
         caller = self.backend.caller(request)
         bucket_id, name = request.path_params["bucket"], request.path_params["name"]
         async with self.backend.transaction(request, caller, "object.delete") as connection:
+            if await rows.find(connection, bucket_id, name) is None:
+                raise no_such_key()
             deleted = await rows.delete(connection, bucket_id, [name])
         if not deleted:
-            raise no_such_key()
+            raise access_denied("Access denied")
         self.backend.files.remove(bucket_id, name, deleted[0]["version"])
         return json_response({"message": "Successfully deleted"})
 
@@ -61,7 +62,7 @@ class ObjectRoutes:
             if await rows.find(connection, bucket_id, name) is None:
                 raise no_such_key()
             if not await _rename(connection, (bucket_id, name), (to_bucket, to_name), PROBE_VERSION):
-                raise access_denied(RLS_MESSAGE)
+                raise no_such_key()
         version = str(uuid.uuid4())
         try:
             async with self.backend.database.transaction(self.backend.service(), operation) as connection:

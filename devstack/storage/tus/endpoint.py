@@ -35,15 +35,14 @@ class TusEndpoint:
         self.authorize = authorize
 
     async def handle(self, request: Request) -> Response:
-        method = protocol.method_of(request)
         try:
-            if method == "OPTIONS":
+            if request.method == "OPTIONS":
                 return protocol.capabilities(self.backend.uploads.size_limit)
             protocol.require_version(request.headers)
-            if method == "POST":
+            if request.method == "POST":
                 return await self._create(request)
             location = UploadLocation.decode(request.path_params.get("upload", ""))
-            match method:
+            match request.method:
                 case "HEAD":
                     return await self._head(request, location)
                 case "PATCH":
@@ -97,8 +96,7 @@ class TusEndpoint:
         offset = byte_count(request.headers, "upload-offset")
         if offset is None:
             raise TusError(403, "Upload-Offset header required\n")
-        if request.headers.get("content-type") != OFFSET_STREAM:
-            raise TusError(415, f"Unsupported Media Type: send {OFFSET_STREAM}\n")
+        protocol.require_offset_stream(request.headers.get("content-type"))
         authorization = await self.authorize(self.backend, request, location, "part")
         bucket = await self.backend.uploads.bucket(location.bucket_id, authorization.operation)
         async with self.locks.acquire(location.version) as lock:
@@ -155,7 +153,7 @@ class TusEndpoint:
                 await self._land(authorization, upload)
         except StorageError as error:
             if error.status < 500:
-                self.store.remove(upload)
+                self.store.remove_bytes(upload)
             raise
         self.store.mark_finished(upload)
 

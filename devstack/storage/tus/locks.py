@@ -22,12 +22,13 @@ class UploadLock:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
-        """Wraps the reading of the body only. Raises TusError 400 when another request takes the lock over."""
+        """Wraps the reading of the body only. It ends early when another request takes the lock over: the response
+        then tells the offset that was reached."""
         try:
             async with asyncio.timeout_at(self._deadline) as self._reading:
                 yield
         except TimeoutError:
-            raise TusError(400, "Request aborted due to lock acquired") from None
+            pass
         finally:
             self._reading = None
 

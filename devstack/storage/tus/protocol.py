@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+
+from devstack.storage.errors import invalid_request
 
 VERSION = "1.0.0"
 EXTENSIONS = ("creation", "creation-with-upload", "creation-defer-length", "termination", "expiration")
@@ -53,13 +54,18 @@ def length_required() -> TusError:
     return TusError(400, "Upload-Length or Upload-Defer-Length header required\n")
 
 
+def require_offset_stream(content_type: str | None) -> None:
+    """Raises TusError for a PATCH with another content type, StorageError for JSON, which Storage parses first."""
+    if content_type is None:
+        raise TusError(403, "Content-Type header required\n")
+    if content_type.partition(";")[0].strip() == "application/json":
+        raise invalid_request("Body is not valid JSON but content-type is set to 'application/json'")
+    if content_type != OFFSET_STREAM:
+        raise TusError(400, "Invalid content-type\n")
+
+
 def invalid(header: str) -> TusError:
     return TusError(400, f"Invalid {header}\n")
-
-
-def method_of(request: Request) -> str:
-    """The request method, or its override by a client that cannot send PATCH or DELETE."""
-    return request.headers.get("x-http-method-override", request.method).upper()
 
 
 def require_version(headers: Headers) -> None:

@@ -65,7 +65,7 @@ class UploadStore:
         draft.replace(info)
 
     def find(self, bucket_id: str, name: str, version: str) -> PartialUpload:
-        """Raises TusError: 404 for an unknown or removed upload, 410 for an expired one."""
+        """Raises TusError: 404 for an unknown or removed upload, 410 for an expired one or one without its bytes."""
         if not _VERSION.fullmatch(version):
             raise not_found()
         try:
@@ -74,7 +74,7 @@ class UploadStore:
             raise not_found() from None
         if (upload.bucket_id, upload.name) != (bucket_id, name):
             raise not_found()
-        if self.clock() >= self.expires_at(upload):
+        if self.clock() >= self.expires_at(upload) or not (upload.finished or self.part_path(upload).exists()):
             raise expired()
         return upload
 
@@ -118,6 +118,10 @@ class UploadStore:
         """Deletes the bytes once the row is written. The info file stays for a client that missed the last response."""
         upload.length, upload.finished = self.offset(upload), True
         self.save_info(upload)
+        self.part_path(upload).unlink(missing_ok=True)
+
+    def remove_bytes(self, upload: PartialUpload) -> None:
+        """Deletes the bytes of a rejected upload. The info file stays, as in the real Storage."""
         self.part_path(upload).unlink(missing_ok=True)
 
     def remove(self, upload: PartialUpload) -> None:
