@@ -7,7 +7,7 @@ set statement_timeout = '30s';
 create function assetdock.ping()
 returns boolean
 language sql stable security definer set search_path = '' as $$
-  select assetdock_private.require_role('assetdock_gateway');
+  select assetdock_private.require_role('assetdock_gateway', 'assetdock_worker');
   select true;
 $$;
 comment on function assetdock.ping() is
