@@ -11,13 +11,13 @@ from tests.catalogue import Database
 from tests.database.storage import state
 
 
-def insert_object(database: Database, asset_id: str, metadata: Json) -> None:
+def insert_object(database: Database, asset_id: str, metadata: Json | None) -> None:
     """Inserts a row as Storage does for a signed upload and rolls it back. Raises the error of the trigger."""
     with database.transaction(force_rollback=True):
         database.execute("set local storage.operation = 'storage.object.upload_signed'")
         database.execute(
             "insert into storage.objects (bucket_id, name, metadata) values ('assets', %s, %s)",
-            [asset_id, Jsonb(metadata)],
+            [asset_id, None if metadata is None else Jsonb(metadata)],
         )
 
 
@@ -43,6 +43,22 @@ def test_the_triggers_turn_every_internal_error_into_42501(
             insert_object(database, asset_id, landed)
 
     assert state(database, asset_id) == "pending_upload"
+
+
+@pytest.mark.parametrize(
+    "before_the_bytes",
+    [None, {}, {"mimetype": "audio/wav", "contentLength": 10}],
+    ids=["before storage-api 1.45", "without a media type", "since storage-api 1.45"],
+)
+def test_a_signed_put_lands_with_each_versions_sequence_of_inserts(
+    owner: Caller, database: Database, before_the_bytes: Json | None
+) -> None:
+    asset_id = owner.reserve()["asset"]["id"]
+
+    insert_object(database, asset_id, before_the_bytes)
+    insert_object(database, asset_id, {"eTag": '"x"', "size": 10, "mimetype": "audio/wav"})
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="reserved as audio/wav, but the upload says"):
+        insert_object(database, asset_id, {"eTag": '"x"', "size": 10, "mimetype": "audio/mpeg"})
 
 
 @pytest.mark.parametrize("size", ["many", "-1", "1e3", None])
