@@ -45,9 +45,7 @@ class FilesHook(BuildHookInterface[Any]):
 
 def _build_page(root: Path) -> None:
     if not shutil.which("npm"):
-        raise RuntimeError(
-            "The page is not built. Install Node 20 with npm, or use an sdist, which contains it."
-        )
+        raise RuntimeError("The page is not built. Install Node 20 with npm, or use an sdist, which contains it.")
     if not (root / SWAGGER_UI).is_dir():
         subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=root, check=True)
     subprocess.run(["node", "service/web/build.mjs"], cwd=root, check=True)

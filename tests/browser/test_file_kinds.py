@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.tab import Tab
+from tests.browser.conftest import OpenTab
+from tests.browser.tab import PHONE, Tab
 from tests.media import make
 
 VOICE = Path(__file__).with_name("voice.3gp").read_bytes()  # AMR, which Chromium cannot play
@@ -55,12 +56,15 @@ def test_files_that_nothing_shows_to_be_media_are_rejected_without_a_request(tab
     assert tab.sent("POST", "/assets/upload-url") == []
 
 
-def test_a_person_corrects_the_type_during_the_upload(tab: Tab, email: str, media: Path) -> None:
+def test_a_person_corrects_the_type_during_the_upload(open_tab: OpenTab, email: str, media: Path) -> None:
     film = make("film.webm", media).read_bytes()
+    tab = open_tab(viewport=PHONE)
     tab.sign_up(email)
-    tab.network(upload=2_000)
-    tab.drop("concert.webm", "video/webm", film)
+    tab.network(upload=2_000_000)
+    tab.drop("concert.webm", "video/webm", film + bytes(20_000_000))  # sent in parts, so it can be paused
     row = tab.row("concert.webm")
+    expect(row.get_by_role("button", name="Pause")).to_be_visible()
+    assert tab.violations() == []
 
     row.get_by_role("button", name="Treat as audio").click()
     expect(row.get_by_role("button", name="Treat as video")).to_be_visible()

@@ -117,6 +117,7 @@ export class AssetRow {
     const content = `${names.join(" ")} ${this.#otherType} ${this.title}`;
     if (content === this.#renderedButtons) return;
     this.#renderedButtons = content;
+    this.element.classList.toggle("wide-buttons", names.includes("changeType"));
     const hadFocus = this.#buttons.contains(document.activeElement);
     replaceChildren(this.#buttons, ...names.map((name) => this.#button(name)));
     if (hadFocus) this.focus();
