@@ -1,6 +1,9 @@
 -- Idempotency keys (draft-ietf-httpapi-idempotency-key-header): a repeated request gets the resource that the first one
 -- created. A request claims its key by inserting it. Equal requests that arrive together wait at the unique index; the
 -- first to commit wins and the others find its resource.
+--
+-- A request claims its key before anything else is judged, so that a repeated request gets the first response even if
+-- limits, time or other rows have changed since. If a check then fails, the claim is rolled back with the request.
 
 set lock_timeout = '5s';
 set statement_timeout = '30s';
@@ -40,6 +43,9 @@ declare
   request_fingerprint constant bytea := sha256(convert_to(request::text, 'UTF8'));
   claimed assetdock_private.idempotency_keys;
 begin
+  if assetdock_private.invalid_idempotency_key(key) <> '[]' then
+    perform assetdock_private.fail('validation_error', fields => assetdock_private.invalid_idempotency_key(key));
+  end if;
   insert into assetdock_private.idempotency_keys as k (owner_id, operation, key, fingerprint, resource_id)
   values (owner, operation, key, request_fingerprint, resource)
   on conflict on constraint idempotency_keys_pkey do update

@@ -62,11 +62,12 @@ language plpgsql set search_path = '' as $$
 declare
   asset assetdock_app.assets;
 begin
-  select * into strict asset from assetdock_app.assets a where a.id = asset_id;
+  select * into asset from assetdock_app.assets a where a.id = asset_id;
   if asset.state = 'pending_upload' then
     return assetdock_private.reservation(assetdock_private.open_upload_window(asset_id, window_seconds));
   end if;
-  if asset.state in ('expired', 'deleted') then
+  -- The row of an ended asset may already be removed.
+  if asset.id is null or asset.state in ('expired', 'deleted') then
     perform assetdock_private.fail('upload_expired');
   end if;
   -- The bytes have landed, so there is no upload target.
@@ -109,20 +110,11 @@ declare
   problems constant jsonb := assetdock_private.invalid_upload(
     caller.owner_id, asset_type, content_type, filename, size_bytes, asset_sha256, asset_metadata, window_seconds,
     source_asset_id
-  ) || assetdock_private.invalid_idempotency_key(idempotency_key);
+  );
   replayed uuid;
   has_quota boolean;
   asset assetdock_app.assets;
 begin
-  if problems <> '[]' then
-    perform assetdock_private.fail('validation_error', fields => problems);
-  end if;
-  if asset_type = any (assetdock_private.produced_types()) and 'assets:produce' <> all (caller.scopes) then
-    perform assetdock_private.fail('asset_type_not_uploadable');
-  end if;
-  if size_bytes > limits.asset_bytes then
-    perform assetdock_private.fail('asset_too_large', limits.asset_bytes::text);
-  end if;
   if idempotency_key is not null then
     replayed := assetdock_private.claim_idempotency_key(caller.owner_id, 'create_upload', idempotency_key, new_id,
       jsonb_build_array(
@@ -131,6 +123,15 @@ begin
     if replayed is not null then
       return assetdock_private.replayed_reservation(replayed, window_seconds);
     end if;
+  end if;
+  if problems <> '[]' then
+    perform assetdock_private.fail('validation_error', fields => problems);
+  end if;
+  if asset_type = any (assetdock_private.produced_types()) and 'assets:produce' <> all (caller.scopes) then
+    perform assetdock_private.fail('asset_type_not_uploadable');
+  end if;
+  if size_bytes > limits.asset_bytes then
+    perform assetdock_private.fail('asset_too_large', limits.asset_bytes::text);
   end if;
   has_quota := assetdock_private.check_quota(caller.owner_id, limits, size_bytes);
   insert into assetdock_app.assets (

@@ -52,6 +52,22 @@ comment on function assetdock_private.caller_expiry(assetdock_private.caller) is
   'When the API key of the caller expires; null for a session, and for a key without expiry. A key that expires cannot '
   'create a key that outlives it.';
 
+create function assetdock_private.remove_ended_keys(owner uuid, kept integer)
+returns void
+language sql set search_path = '' as $$
+  delete from assetdock_app.api_keys k
+  where k.id in (
+    select old.id
+    from assetdock_app.api_keys old
+    where old.owner_id = owner and least(old.revoked_at, old.expires_at) <= now()
+    order by least(old.revoked_at, old.expires_at) desc
+    offset kept
+  );
+$$;
+comment on function assetdock_private.remove_ended_keys(uuid, integer) is
+  'Removes the revoked and expired keys of an owner, except the last ones. Ended keys count towards no limit, so a key '
+  'can be rotated every hour; maintenance removes the last ones after record_retention.';
+
 create function assetdock_private.store_api_key(
   caller assetdock_private.caller, name text, prefix text, secret_sha256 text, scopes text[], expires_at timestamptz
 )
@@ -72,12 +88,7 @@ begin
   ) then
     perform assetdock_private.fail('conflict', format('there are %s API keys already. Revoke one first.', max_keys));
   end if;
-  if 10 * max_keys <= (select count(*) from assetdock_app.api_keys k where k.owner_id = owner) then
-    perform assetdock_private.fail('conflict', format(
-      'there are %s API keys, including revoked and expired ones, which are removed in time. Try again later.',
-      10 * max_keys
-    ));
-  end if;
+  perform assetdock_private.remove_ended_keys(owner, max_keys);
   insert into assetdock_app.api_keys (owner_id, name, prefix, created_by, scopes, expires_at)
   values (
     owner, name, prefix, caller.actor,
@@ -122,13 +133,18 @@ begin
   if caller.is_anonymous then
     perform assetdock_private.fail('forbidden', 'anonymous users cannot have API keys. Sign up first.');
   end if;
+  perform assetdock_private.lock_owner_keys(caller);
+  perform assetdock_private.claim_secret_request(caller, 'create_api_key', create_api_key.idempotency_key,
+    jsonb_build_array(create_api_key.name, wanted, create_api_key.expires_at));
   if char_length(create_api_key.name) between 1 and 120 is not true
     or assetdock_private.has_control_characters(create_api_key.name)
     or create_api_key.name !~ '[^\s]'
   then
     problems := problems || assetdock_private.invalid('name', '1 to 120 characters, no control characters.');
   end if;
-  if not wanted <@ known or cardinality(wanted) = 0 or array_position(wanted, null) is not null then
+  -- Also for an empty array. array_position raises an error of its own for an array of arrays.
+  if (case when array_ndims(wanted) = 1 then not wanted <@ known or array_position(wanted, null) is not null else true end)
+  then
     problems := problems
       || assetdock_private.invalid('scopes', 'At least one of ' || array_to_string(known, ', ') || '.');
   end if;
@@ -136,16 +152,11 @@ begin
     problems := problems || assetdock_private.invalid('expires_at', 'A time in the future.');
   end if;
   problems := problems
-    || assetdock_private.invalid_api_key(create_api_key.prefix, create_api_key.secret_sha256)
-    || assetdock_private.invalid_idempotency_key(create_api_key.idempotency_key);
+    || assetdock_private.invalid_api_key(create_api_key.prefix, create_api_key.secret_sha256);
   if problems <> '[]' then
     perform assetdock_private.fail('validation_error', fields => problems);
   end if;
-
-  perform assetdock_private.lock_owner_keys(caller);
   perform assetdock_private.require_scopes(caller, wanted);
-  perform assetdock_private.claim_secret_request(caller, 'create_api_key', create_api_key.idempotency_key,
-    jsonb_build_array(create_api_key.name, wanted, create_api_key.expires_at));
   return assetdock_private.api_key_summary(assetdock_private.store_api_key(
     caller, create_api_key.name, create_api_key.prefix, create_api_key.secret_sha256, wanted,
     least(create_api_key.expires_at, assetdock_private.caller_expiry(caller))
@@ -169,17 +180,17 @@ language plpgsql security definer set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.require('api_keys:write');
   overlap constant integer := coalesce(rotate_api_key.overlap_seconds, 0);
-  problems constant jsonb := assetdock_private.invalid_idempotency_key(rotate_api_key.idempotency_key)
-    || assetdock_private.invalid_overlap(overlap)
+  problems constant jsonb := assetdock_private.invalid_overlap(overlap)
     || assetdock_private.invalid_api_key(rotate_api_key.prefix, rotate_api_key.secret_sha256);
   old assetdock_app.api_keys;
   expiry timestamptz;
 begin
+  perform assetdock_private.lock_owner_keys(caller);
+  perform assetdock_private.claim_secret_request(caller, 'rotate_api_key', rotate_api_key.idempotency_key,
+    jsonb_build_array(rotate_api_key.api_key_id, overlap));
   if problems <> '[]' then
     perform assetdock_private.fail('validation_error', fields => problems);
   end if;
-
-  perform assetdock_private.lock_owner_keys(caller);
   select * into old
   from assetdock_app.api_keys k
   where k.id = rotate_api_key.api_key_id and k.owner_id = caller.owner_id
@@ -187,8 +198,6 @@ begin
   if old.id is null then
     perform assetdock_private.fail('not_found');
   end if;
-  perform assetdock_private.claim_secret_request(caller, 'rotate_api_key', rotate_api_key.idempotency_key,
-    jsonb_build_array(old.id, overlap));
   if old.revoked_at <= now() or old.expires_at <= now() then
     perform assetdock_private.fail('conflict', 'this API key is revoked or expired. Create a new one.');
   end if;

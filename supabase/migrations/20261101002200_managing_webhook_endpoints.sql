@@ -65,17 +65,12 @@ language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_variable
 declare
   caller assetdock_private.caller := assetdock_private.require('webhooks:write');
-  problems constant jsonb := assetdock_private.invalid_webhook_endpoint(url, event_types, description, secret)
-    || assetdock_private.invalid_idempotency_key(idempotency_key);
+  problems constant jsonb := assetdock_private.invalid_webhook_endpoint(url, event_types, description, secret);
   endpoint assetdock_app.webhook_endpoints;
 begin
   if caller.is_anonymous then
     perform assetdock_private.fail('forbidden', 'anonymous users cannot have webhook endpoints. Sign up first.');
   end if;
-  if problems <> '[]' then
-    perform assetdock_private.fail('validation_error', fields => problems);
-  end if;
-
   -- Calls of one owner wait for each other here, so that they can count endpoints. The endpoint outlives the credential
   -- of the caller, so the credential is checked again: it may have been revoked while this call waited.
   perform pg_advisory_xact_lock(hashtextextended('assetdock.webhook_endpoints ' || caller.owner_id, 0));
@@ -84,6 +79,9 @@ begin
   perform assetdock_private.claim_secret_request(
     caller, 'create_webhook_endpoint', idempotency_key, jsonb_build_array(url, event_types, description)
   );
+  if problems <> '[]' then
+    perform assetdock_private.fail('validation_error', fields => problems);
+  end if;
   perform assetdock_private.check_webhook_endpoint_limit(caller.owner_id);
   insert into assetdock_app.webhook_endpoints (owner_id, url, event_types, description)
   values (
@@ -160,19 +158,18 @@ language plpgsql security definer set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.require('webhooks:write');
   overlap constant integer := coalesce(rotate_webhook_secret.overlap_seconds, 86400);
-  problems constant jsonb := assetdock_private.invalid_idempotency_key(rotate_webhook_secret.idempotency_key)
-    || assetdock_private.invalid_overlap(overlap)
+  problems constant jsonb := assetdock_private.invalid_overlap(overlap)
     || assetdock_private.invalid_webhook_secret(rotate_webhook_secret.secret);
   endpoint assetdock_app.webhook_endpoints;
   rotated assetdock_private.webhook_secrets;
 begin
+  perform assetdock_private.require_open_session(caller);
+  perform assetdock_private.claim_secret_request(caller, 'rotate_webhook_secret', rotate_webhook_secret.idempotency_key,
+    jsonb_build_array(rotate_webhook_secret.webhook_endpoint_id, overlap));
   if problems <> '[]' then
     perform assetdock_private.fail('validation_error', fields => problems);
   end if;
-  perform assetdock_private.require_open_session(caller);
   endpoint := assetdock_private.own_webhook_endpoint(caller, rotate_webhook_secret.webhook_endpoint_id);
-  perform assetdock_private.claim_secret_request(caller, 'rotate_webhook_secret', rotate_webhook_secret.idempotency_key,
-    jsonb_build_array(endpoint.id, overlap));
   update assetdock_private.webhook_secrets s
   set secret = rotate_webhook_secret.secret,
     previous_secret = case when overlap > 0 then s.secret end,

@@ -70,20 +70,17 @@ returns json
 language plpgsql security definer set search_path = '' as $$
 declare
   caller assetdock_private.caller := assetdock_private.require('webhooks:write');
-  endpoint assetdock_app.webhook_endpoints := assetdock_private.own_webhook_endpoint(caller, webhook_endpoint_id);
-  problems constant jsonb := assetdock_private.invalid_idempotency_key(test_webhook_endpoint.idempotency_key);
+  endpoint assetdock_app.webhook_endpoints;
   new_id constant uuid := assetdock_private.uuid7();
   replayed uuid;
   delivery assetdock_private.webhook_deliveries;
 begin
-  if problems <> '[]' then
-    perform assetdock_private.fail('validation_error', fields => problems);
-  end if;
   if test_webhook_endpoint.idempotency_key is not null then
     replayed := assetdock_private.claim_idempotency_key(caller.owner_id, 'test_webhook_endpoint',
-      test_webhook_endpoint.idempotency_key, new_id, jsonb_build_array(endpoint.id));
+      test_webhook_endpoint.idempotency_key, new_id, jsonb_build_array(test_webhook_endpoint.webhook_endpoint_id));
   end if;
   if replayed is null then
+    endpoint := assetdock_private.own_webhook_endpoint(caller, test_webhook_endpoint.webhook_endpoint_id);
     perform assetdock_private.count_webhook_request(caller.owner_id);
     if 5 <= (
       select count(*)
@@ -96,7 +93,10 @@ begin
     values (new_id, endpoint.id, 'webhook.test', now(), json_build_object('webhook_endpoint_id', endpoint.id));
     perform assetdock_private.queue_delivery(new_id);
   end if;
-  select * into strict delivery from assetdock_private.webhook_deliveries d where d.id = coalesce(replayed, new_id);
+  select * into delivery from assetdock_private.webhook_deliveries d where d.id = coalesce(replayed, new_id);
+  if delivery.id is null then
+    perform assetdock_private.fail('not_found');
+  end if;
   return assetdock_private.webhook_delivery_summary(delivery);
 end
 $$;

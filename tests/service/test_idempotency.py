@@ -8,6 +8,7 @@ import httpx
 import psycopg
 import pytest
 
+from tests.attacks import Record
 from tests.callers import BOTH_ENDPOINTS, Caller, assert_rejected
 
 Database = psycopg.Connection[Any]
@@ -78,6 +79,62 @@ def test_a_repeated_request_does_not_recreate_a_deleted_asset(owner: Caller) -> 
     owner.http.delete(f"/assets/{asset_id}")
 
     assert_rejected(reserve(owner, "k"), 410, "upload_expired")
+
+
+def test_a_repeated_request_is_not_judged_anew(owner: Caller, database: Database, attack: Record) -> None:
+    """What the first request passed may no longer hold: the source asset is gone, the limit is lower."""
+    database.execute("select assetdock_private.allow_produce(%s)", [owner.owner_id])
+    source = owner.reserve()["asset"]["id"]
+    fields = {
+        "type": "rendered_video",
+        "content_type": "video/mp4",
+        "source_asset_id": source,
+        "size_bytes": 1000,
+    }
+    first = reserve(owner, "k", **fields)
+    assert first.status_code == 201, first.text
+    owner.http.delete(f"/assets/{source}")
+    database.execute("update assetdock_app.assets set source_asset_id = null where source_asset_id = %s", [source])
+    database.execute("delete from assetdock_app.assets where id = %s", [source])
+    database.execute("insert into assetdock_private.limits (owner_id, asset_bytes) values (%s, 10)", [owner.owner_id])
+
+    again = reserve(owner, "k", **fields)
+
+    attack(
+        "10 a repeated request, after its source was deleted and the limit lowered",
+        before="422, 413",
+        now=str(again.status_code),
+        bound="201, the same asset",
+    )
+    assert again.status_code == 201, again.text
+    assert again.json()["asset"]["id"] == first.json()["asset"]["id"]
+
+
+@BOTH_ENDPOINTS
+def test_a_repeated_request_for_an_asset_whose_row_is_removed_is_expired(owner: Caller, database: Database) -> None:
+    asset_id = reserve(owner, "k").json()["asset"]["id"]
+    owner.http.delete(f"/assets/{asset_id}")
+    database.execute("delete from assetdock_app.assets where id = %s", [asset_id])
+
+    assert_rejected(reserve(owner, "k"), 410, "upload_expired")
+
+
+def test_a_repeated_rotation_says_that_it_succeeded(owner: Caller) -> None:
+    """And not that the old key, which it revoked, is revoked."""
+    key = owner.mint_key()
+    rotations = [
+        owner.http.post(f"/api-keys/{key['id']}/rotate", json={}, headers={"Idempotency-Key": "rotate"})
+        for _ in range(2)
+    ]
+
+    assert rotations[0].status_code == 201
+    assert "already succeeded" in assert_rejected(rotations[1], 409, "conflict")["message"]
+
+
+def test_a_rejected_request_claims_no_key(owner: Caller) -> None:
+    assert_rejected(reserve(owner, "k", type="nonsense"), 422, "validation_error")
+
+    assert reserve(owner, "k").status_code == 201
 
 
 @BOTH_ENDPOINTS

@@ -8,6 +8,7 @@ import pytest
 
 from assetdock_server.identity import api_key
 from devstack.ports import Ports
+from tests.attacks import Record
 from tests.callers import Caller, Project, assert_rejected
 from tests.processes import Service
 
@@ -177,3 +178,28 @@ def test_every_replica_rejects_a_revoked_key_despite_its_cache(
             assert_rejected(holder.http.get("/assets"), 401, "unauthenticated")
     finally:
         replica.stop()
+
+
+def test_a_key_can_be_rotated_every_hour_for_ever(owner: Caller, database: Database, attack: Record) -> None:
+    """Ended keys count towards no limit, and only as many of them are kept as there may be live ones."""
+    database.execute("insert into assetdock_private.limits (owner_id, api_keys) values (%s, 3)", [owner.owner_id])
+    key = owner.mint_key()
+    rotations = 40
+    for _ in range(rotations):
+        rotated = owner.http.post(f"/api-keys/{key['id']}/rotate", json={})
+        if rotated.status_code != 201:
+            break
+        key = rotated.json()
+
+    row = database.execute(
+        "select count(*) from assetdock_app.api_keys where owner_id = %s", [owner.owner_id]
+    ).fetchone()
+    attack(
+        "11 rotations in a row, with a limit of 3 keys",
+        before="29, then 409",
+        now=f"{rotations}, then {rotated.status_code}; {row and row[0]} rows",
+        bound="no limit",
+    )
+    assert rotated.status_code == 201, rotated.text
+    assert row is not None
+    assert row[0] <= 5
