@@ -96,7 +96,7 @@ def targets(caller: Caller, database: catalogue.Database) -> list[str]:
 
 def answers(caller: Caller, paths: list[str]) -> dict[tuple[str, ...], tuple[int, str, bytes]]:
     """Status, range and body of each path x filter x Prefer x Accept."""
-    found = {}
+    found: dict[tuple[str, ...], tuple[int, str, bytes]] = {}
     with httpx.Client(base_url=f"{caller.project.supabase_url}/rest/v1", timeout=240) as http:
         for path, filters, prefer, accept in itertools.product(paths, FILTERS, PREFER, ACCEPT):
             response = http.get(
