@@ -82,7 +82,10 @@ it is no media at all (`unreadable_media`).
 def read_containers(url: str) -> list[Row]:
     """The list, in the order of the migration."""
     with psycopg.connect(url, row_factory=dict_row) as connection:
-        return connection.execute("select * from assetdock_private.containers order by ctid").fetchall()
+        return connection.execute(
+            "select name, title, kind, demuxers, media_type, video_media_type, extensions, video_extensions, aliases"
+            " from assetdock_private.containers order by ctid"
+        ).fetchall()
 
 
 def python(containers: Sequence[Row]) -> str:

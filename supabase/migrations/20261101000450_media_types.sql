@@ -21,7 +21,8 @@ create table assetdock_private.containers (
   video_media_type text,
   extensions text[] not null,
   video_extensions text[] not null default '{}',
-  aliases text[] not null
+  aliases text[] not null,
+  media_types text[] generated always as (array_remove(aliases || media_type || video_media_type, null)) stored
 );
 alter table assetdock_private.containers enable row level security;
 comment on table assetdock_private.containers is 'Every container that can be uploaded and read.';
@@ -120,16 +121,18 @@ comment on function assetdock_private.stated_content_type(text) is
 
 create function assetdock_private.is_listed_content_type(asset_type text, content_type text)
 returns boolean
-language sql stable
-begin atomic
-  select assetdock_private.stated_content_type(content_type) is null
-    or assetdock_private.media_type(content_type) = any (assetdock_private.unspecific_media_types())
+language plpgsql stable set search_path = '' as $$
+declare
+  sent constant text := assetdock_private.media_type(content_type);
+begin
+  return coalesce(sent, '') = ''
+    or sent = any (assetdock_private.unspecific_media_types())
     or exists (
       select from assetdock_private.containers c
-      where assetdock_private.media_type(content_type) = any (c.aliases || c.media_type || c.video_media_type)
-        and (c.kind = 'subtitles') = (asset_type is not distinct from 'cut_file')
+      where sent = any (c.media_types) and (c.kind = 'subtitles') = (asset_type is not distinct from 'cut_file')
     );
-end;
+end
+$$;
 comment on function assetdock_private.is_listed_content_type(text, text) is
   'Whether an asset of this type can have bytes of this content type: a type on the list, or one that says nothing.';
 

@@ -60,8 +60,8 @@ def test_a_person_corrects_the_type_during_the_upload(open_tab: OpenTab, email: 
     film = make("film.webm", media).read_bytes()
     tab = open_tab(viewport=PHONE)
     tab.sign_up(email)
-    tab.network(upload=2_000_000)
-    tab.drop("concert.webm", "video/webm", film + bytes(20_000_000))  # sent in parts, so it can be paused
+    tab.network(upload=1_000_000)
+    tab.drop("concert.webm", "video/webm", film + bytes(7_000_000))  # sent in parts, so it can be paused
     row = tab.row("concert.webm")
     expect(row.get_by_role("button", name="Pause")).to_be_visible()
     assert tab.violations() == []
