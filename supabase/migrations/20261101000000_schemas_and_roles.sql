@@ -53,7 +53,8 @@ comment on role assetdock_gateway is 'The service before it knows the caller: lo
 
 -- PostgREST and Storage connect as authenticator and switch to the role that a token names.
 grant assetdock_worker, assetdock_gateway to authenticator;
-alter role assetdock_worker set statement_timeout = '10s';
+-- Shorter than the time limit of the client (10 s), so that a call that the client gave up has no effect later.
+alter role assetdock_worker set statement_timeout = '8s';
 alter role assetdock_gateway set statement_timeout = '3s';
 
 -- Schemas ---------------------------------------------------------------------

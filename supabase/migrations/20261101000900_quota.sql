@@ -24,12 +24,34 @@ comment on column assetdock_private.limits.pending_uploads is
 comment on column assetdock_private.limits.asset_bytes is 'No larger object lands, however it is sent.';
 comment on column assetdock_private.limits.stored_bytes is 'All landed bytes that are not purged.';
 comment on column assetdock_private.limits.api_keys is
-  'API keys that are neither revoked nor expired. Ten times as many rows can exist.';
+  'API keys that are neither revoked nor expired. At most as many ended ones are kept.';
 comment on column assetdock_private.limits.webhook_endpoints is
   'Webhook endpoints, including disabled ones: each event can become a request to each of them. Ten times as many rows '
   'can exist.';
 
 insert into assetdock_private.limits values (null, 1200, 1000, 5368709120, 1099511627776, 100, 10);
+
+create function assetdock_private.keep_default_limits()
+returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  perform assetdock_private.fail('conflict',
+    'the row of assetdock_private.limits with owner_id null holds the defaults. Set a column to null for no limit.');
+  return null;
+end
+$$;
+comment on function assetdock_private.keep_default_limits() is
+  'Rejects the deletion of the default limits: without them, nothing would be limited.';
+
+create trigger assetdock_keep_default_limits
+before delete or update of owner_id on assetdock_private.limits
+for each row when (old.owner_id is null)
+execute function assetdock_private.keep_default_limits();
+
+create trigger assetdock_keep_default_limits_from_truncate
+before truncate on assetdock_private.limits
+for each statement
+execute function assetdock_private.keep_default_limits();
 
 -- plpgsql, because it keeps the plan for the session. An SQL function that cannot be inlined is planned at each call.
 create function assetdock_private.effective_limits(owner uuid)

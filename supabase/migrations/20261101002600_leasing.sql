@@ -239,7 +239,8 @@ begin
     -- The first idle worker gets this job. If busy workers got other jobs now, no worker would ever be idle.
     return jsonb_build_object('jobs', jsonb_build_array(), 'exhausted', exhausted);
   end if;
-  if 'deliver' = any (kinds) then
+  -- An exclusive probe runs alone, without deliveries beside it.
+  if 'deliver' = any (kinds) and not exclusive then
     deliveries := assetdock_private.choose_deliveries(max_jobs);
   end if;
   chosen := assetdock_private.choose_jobs(kinds, max_jobs, exclusive, isolate_after, max_attempts);

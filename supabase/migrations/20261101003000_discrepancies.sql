@@ -106,6 +106,7 @@ language sql stable set search_path = '' as $$
     -- Before purge_failing, whose repair makes the job available: that has no effect while no worker runs.
     when job.lease_token is null and job.available_at < now() - interval '10 minutes' then 'job_overdue'
     when job.kind in ('purge', 'purge_owner')
+      and not (job.lease_token is not null and job.available_at > now())
       and greatest(job.attempts, job.postponed) >= (select s.max_attempts from assetdock_private.settings s)
       then 'purge_failing'
   end;

@@ -118,3 +118,35 @@ def test_the_last_attempt_is_exclusive_even_if_it_is_the_only_one(database: Data
 
     assert lease(database, idle=False) == []
     assert [job["exclusive"] for job in lease(database)] == [True]
+
+
+@pytest.mark.usefixtures("endpoint")
+def test_no_delivery_is_leased_beside_an_exclusive_probe(database: Database, asset_id: str, owner: Caller) -> None:
+    database.execute("update assetdock_private.jobs set attempts = 2 where asset_id = %s", [asset_id])
+    database.execute("select assetdock_private.delete_asset(%s, now())", [owner.reserve()["asset"]["id"]])
+    database.execute(
+        "update assetdock_private.jobs set available_at = now() where kind = 'deliver' and finished_at is null"
+    )
+
+    together = lease(database, max_jobs=4, kinds=["probe", "deliver"])
+    alone = lease(database, max_jobs=4, kinds=["deliver"])
+
+    assert [(job["kind"], job["exclusive"]) for job in together] == [("probe", True)]
+    assert {job["kind"] for job in alone} == {"deliver"}
+
+
+def test_repairing_a_failing_purge_takes_no_live_lease(database: Database, reserved_id: str) -> None:
+    database.execute("select assetdock_private.delete_asset(%s, now())", [reserved_id])
+    [job] = lease(database, kinds=["purge"])
+    database.execute("update assetdock_private.jobs set attempts = 9 where id = %s", [job["id"]])
+    repair = "select assetdock.repair_discrepancy('purge_failing', %s)"
+    read = "select lease_token::text, attempts from assetdock_private.jobs where id = %s"
+
+    database.execute(repair, [job["id"]])
+    while_leased = database.execute(read, [job["id"]]).fetchone()
+    expire_leases(database)
+    database.execute(repair, [job["id"]])
+    afterwards = database.execute(read, [job["id"]]).fetchone()
+
+    assert while_leased == (job["lease_token"], 9)
+    assert afterwards == (None, 0)

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from devstack.ports import Ports
+from devstack.stack import Stack
 from tests.callers import Caller, Project, assert_rejected
 from tests.processes import Service
 from tests.tone import tone
@@ -135,3 +136,17 @@ def test_all_credentials_of_an_owner_share_one_rate_limit(
     assert 1 <= int(rejected.headers["retry-after"]) <= 60
     assert Caller(project, stranger.credential, stranger.owner_id).http.get("/assets").status_code == 200
     assert "assetdock_rate_limited_total 1.0" in httpx.get(f"{rate_limited_service.url}/metrics").text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from assetdock_private.limits where owner_id is null",
+        "delete from assetdock_private.limits",
+        "update assetdock_private.limits set owner_id = gen_random_uuid() where owner_id is null",
+        "truncate assetdock_private.limits",
+    ],
+)
+def test_the_default_limits_cannot_be_deleted(stack: Stack, statement: str) -> None:
+    with psycopg.connect(stack.db_url) as connection, pytest.raises(psycopg.Error, match="holds the defaults"):
+        connection.execute(statement.encode())
