@@ -185,6 +185,34 @@ $$;
 comment on function assetdock_private.require_open_session(assetdock_private.caller) is
   'Raises unauthenticated if the session of the caller was signed out. Callers with an API key pass.';
 
+-- A call that creates something for its owner may overlap the deletion of that user, which would then miss the new row.
+-- So such calls share a lock that the deletion takes alone: the deletion waits for them and sees their rows, and a later
+-- call waits for the deletion and finds no user. An advisory lock, because a row lock would write to auth.users.
+create function assetdock_private.owner_lock(owner uuid)
+returns bigint
+language sql immutable parallel safe
+begin atomic
+  select hashtextextended('assetdock.owner ' || owner, 0);
+end;
+comment on function assetdock_private.owner_lock(uuid) is 'The key of the advisory lock on an owner.';
+
+create function assetdock_private.hold_owner(owner uuid)
+returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  -- An assignment costs less than a PERFORM. The query below has a snapshot of its own, taken after the wait.
+  is_held constant boolean := pg_advisory_xact_lock_shared(assetdock_private.owner_lock(owner)) is not null;
+begin
+  if not exists (select from auth.users u where u.id = owner and u.deleted_at is null) then
+    perform assetdock_private.fail('unauthenticated');
+  end if;
+  return is_held;
+end
+$$;
+comment on function assetdock_private.hold_owner(uuid) is
+  'True, and keeps an owner from being deleted until this transaction ends; unauthenticated if the user is deleted. Every function '
+  'that creates something for an owner calls it before its first write.';
+
 -- Policies call this function instead of require(), because a policy must not raise: an error in a policy on
 -- storage.objects becomes HTTP 500. In the form owner_id = (select assetdock_private.owner_with('…')) a query evaluates
 -- it once and still uses the index on owner_id. security definer: it reads API keys and users, which callers cannot
@@ -203,7 +231,7 @@ comment on function assetdock_private.owner_with(text) is
 
 -- Grants alone do not protect the functions for our programs: a project may grant all functions to its API roles.
 create function assetdock_private.require_role(variadic roles text[])
-returns void
+returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
   -- The setting and not current_user, which is the owner of the function that calls this one. PostgREST always sets a
@@ -211,10 +239,11 @@ begin
   if current_setting('role') <> all (array_append(roles, 'none')) then
     perform assetdock_private.fail('forbidden', 'This function is for the programs of Assetdock.');
   end if;
+  return true;
 end
 $$;
 comment on function assetdock_private.require_role(text[]) is
-  'Raises forbidden for an API role that is not among these. First in each function for the worker or the gateway.';
+  'True; raises forbidden for an API role that is not among these. First in each function for the worker or the gateway.';
 
 -- Grants ----------------------------------------------------------------------
 call assetdock_private.revoke_default_grants();

@@ -102,9 +102,9 @@ create function assetdock_private.lock_leased_job(job_id uuid, lease_token uuid,
 returns assetdock_private.jobs
 language plpgsql set search_path = '' as $$
 declare
+  is_allowed constant boolean := assetdock_private.require_role('assetdock_worker');
   job assetdock_private.jobs;
 begin
-  perform assetdock_private.require_role('assetdock_worker');
   -- The asset first, then the job, which is read again under its lock.
   perform from assetdock_app.assets a
   where a.id = (select j.asset_id from assetdock_private.jobs j where j.id = lock_leased_job.job_id)

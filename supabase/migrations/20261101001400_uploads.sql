@@ -98,6 +98,7 @@ language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_variable
 declare
   caller assetdock_private.caller := assetdock_private.require('assets:write');
+  is_held constant boolean := assetdock_private.hold_owner(caller.owner_id);
   limits constant assetdock_private.limits := assetdock_private.effective_limits(caller.owner_id);
   asset_type constant text := assetdock_private.canonical_asset_type(type);
   asset_content_type constant text := assetdock_private.stated_content_type(content_type);

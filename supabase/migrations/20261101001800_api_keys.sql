@@ -59,9 +59,9 @@ create function assetdock.resolve_api_key(secret_sha256 text)
 returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
+  is_allowed constant boolean := assetdock_private.require_role('assetdock_gateway');
   key assetdock_app.api_keys;
 begin
-  perform assetdock_private.require_role('assetdock_gateway');
   if assetdock_private.is_sha256(secret_sha256) then
     -- The service caches a response for half a minute, so most calls must also update last_used_at: one statement finds
     -- the key and updates it, at most twice a minute for each key. The subquery needs only the index of the secrets;

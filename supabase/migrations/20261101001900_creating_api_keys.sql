@@ -19,6 +19,7 @@ create function assetdock_private.lock_owner_keys(caller assetdock_private.calle
 returns void
 language plpgsql set search_path = '' as $$
 begin
+  perform assetdock_private.hold_owner(caller.owner_id);
   perform pg_advisory_xact_lock(hashtextextended('assetdock.api_keys ' || caller.owner_id, 0));
   -- The credential of the caller may have been revoked while this call waited.
   perform assetdock_private.require('api_keys:write');

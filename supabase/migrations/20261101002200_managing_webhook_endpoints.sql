@@ -73,6 +73,7 @@ begin
   end if;
   -- Calls of one owner wait for each other here, so that they can count endpoints. The endpoint outlives the credential
   -- of the caller, so the credential is checked again: it may have been revoked while this call waited.
+  perform assetdock_private.hold_owner(caller.owner_id);
   perform pg_advisory_xact_lock(hashtextextended('assetdock.webhook_endpoints ' || caller.owner_id, 0));
   perform assetdock_private.require('webhooks:write');
   perform assetdock_private.require_open_session(caller);
@@ -163,6 +164,7 @@ declare
   endpoint assetdock_app.webhook_endpoints;
   rotated assetdock_private.webhook_secrets;
 begin
+  perform assetdock_private.hold_owner(caller.owner_id);
   perform assetdock_private.require_open_session(caller);
   perform assetdock_private.claim_secret_request(caller, 'rotate_webhook_secret', rotate_webhook_secret.idempotency_key,
     jsonb_build_array(rotate_webhook_secret.webhook_endpoint_id, overlap));

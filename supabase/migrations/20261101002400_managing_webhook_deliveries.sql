@@ -75,6 +75,7 @@ declare
   replayed uuid;
   delivery assetdock_private.webhook_deliveries;
 begin
+  perform assetdock_private.hold_owner(caller.owner_id);
   if test_webhook_endpoint.idempotency_key is not null then
     replayed := assetdock_private.claim_idempotency_key(caller.owner_id, 'test_webhook_endpoint',
       test_webhook_endpoint.idempotency_key, new_id, jsonb_build_array(test_webhook_endpoint.webhook_endpoint_id));

@@ -217,6 +217,7 @@ language plpgsql security definer set search_path = ''
 set plan_cache_mode = force_generic_plan
 as $$
 declare
+  is_allowed constant boolean := assetdock_private.require_role('assetdock_worker');
   max_attempts constant integer := (select s.max_attempts from assetdock_private.settings s);
   isolate_after constant integer := least(2, max_attempts - 1);
   wants_probes constant boolean := 'probe' = any (kinds);
@@ -225,7 +226,6 @@ declare
   deliveries uuid[] := '{}';
   chosen uuid[];
 begin
-  perform assetdock_private.require_role('assetdock_worker');
   if max_jobs not between 1 and 100 or lease_seconds not between 5 and 3600 or char_length(worker) not between 1 and 200
   then
     perform assetdock_private.fail('bad_request',

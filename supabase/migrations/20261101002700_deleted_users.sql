@@ -25,6 +25,7 @@ create function assetdock_private.queue_owner_purge()
 returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
+  perform pg_advisory_xact_lock(assetdock_private.owner_lock(old.id));
   insert into assetdock_private.jobs (kind, owner_id) values ('purge_owner', old.id)
   on conflict do nothing;
   perform assetdock_private.delete_owner_webhooks(old.id);
@@ -72,6 +73,7 @@ begin
     where j.id = job.id;
     return jsonb_build_object('outcome', 'more');
   end if;
+  perform assetdock_private.delete_owner_webhooks(job.owner_id);
   delete from assetdock_app.api_keys k where k.owner_id = job.owner_id;
   delete from assetdock_private.producers p where p.owner_id = job.owner_id;
   delete from assetdock_private.limits l where l.owner_id = job.owner_id;

@@ -42,7 +42,7 @@ insert into assetdock_private.discrepancies (kind, subject_type, repairable, adv
   ('lease_expired', 'job', true,
     'The lease expired, and no other worker leased the job. A repair makes the job available; start a worker.'),
   ('owner_deleted', 'owner', true,
-    'The user is deleted, but the assets are not. A repair queues the deletion of everything that the user owned.'),
+    'The user is deleted, but not everything that the user owned. A repair queues the deletion of everything that the user owned.'),
   ('usage_mismatch', 'owner', true,
     'The usage of this owner is not the sum over its assets. A repair computes it again.');
 
@@ -123,17 +123,22 @@ language sql stable set search_path = '' as $$
         select from assetdock_private.jobs j
         where j.owner_id = owner and j.kind = 'purge_owner' and j.finished_at is null
       )
-      and exists (
-        select from assetdock_app.assets a
-        where a.owner_id = owner
-          and a.purge_started_at is null
-          and not exists (
-            select from assetdock_private.jobs j
-            where j.asset_id = a.id
-              and j.kind = 'purge'
-              and j.finished_at is null
-              and j.available_at <= now() + interval '10 minutes'
-          )
+      and (
+        exists (
+          select from assetdock_app.assets a
+          where a.owner_id = owner
+            and a.purge_started_at is null
+            and not exists (
+              select from assetdock_private.jobs j
+              where j.asset_id = a.id
+                and j.kind = 'purge'
+                and j.finished_at is null
+                and j.available_at <= now() + interval '10 minutes'
+            )
+        )
+        or exists (select from assetdock_app.api_keys k where k.owner_id = owner)
+        or exists (select from assetdock_app.webhook_endpoints e where e.owner_id = owner and e.deleted_at is null)
+        or exists (select from assetdock_private.idempotency_keys i where i.owner_id = owner)
       )
       then 'owner_deleted'
     when (select coalesce(sum(a.stored_bytes), 0) from assetdock_app.assets a where a.owner_id = owner)

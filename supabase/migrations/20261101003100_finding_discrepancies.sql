@@ -8,10 +8,13 @@ set statement_timeout = '30s';
 create function assetdock_private.next_owner(after uuid)
 returns uuid
 language sql stable set search_path = '' as $$
-  -- Two index probes; select distinct would read all assets.
+  -- An index probe for each table; select distinct would read all assets.
   select least(
     (select u.owner_id from assetdock_private.usage u where u.owner_id > after order by u.owner_id limit 1),
-    (select a.owner_id from assetdock_app.assets a where a.owner_id > after order by a.owner_id limit 1)
+    (select a.owner_id from assetdock_app.assets a where a.owner_id > after order by a.owner_id limit 1),
+    (select k.owner_id from assetdock_app.api_keys k where k.owner_id > after order by k.owner_id limit 1),
+    (select e.owner_id from assetdock_app.webhook_endpoints e where e.owner_id > after order by e.owner_id limit 1),
+    (select i.owner_id from assetdock_private.idempotency_keys i where i.owner_id > after order by i.owner_id limit 1)
   );
 $$;
 comment on function assetdock_private.next_owner(uuid) is 'The owner with the next id, or null.';
