@@ -21,8 +21,7 @@ create table assetdock_private.containers (
   video_media_type text,
   extensions text[] not null,
   video_extensions text[] not null default '{}',
-  aliases text[] not null,
-  media_types text[] generated always as (array_remove(aliases || media_type || video_media_type, null)) stored
+  aliases text[] not null
 );
 alter table assetdock_private.containers enable row level security;
 comment on table assetdock_private.containers is 'Every container that can be uploaded and read.';
@@ -119,24 +118,44 @@ comment on function assetdock_private.stated_content_type(text) is
   'A content type without spaces around it and without a trailing semicolon. Null if it says nothing, as the type of a '
   'File whose extension the browser does not know.';
 
-create function assetdock_private.is_listed_content_type(asset_type text, content_type text)
-returns boolean
-language plpgsql stable set search_path = '' as $$
+-- The names as constants: each reservation compares with them, and a query would cost it another statement. A migration
+-- that changes the list must create this function again.
+do $$
 declare
-  sent constant text := assetdock_private.media_type(content_type);
+  media text[];
+  subtitles text[];
 begin
-  return coalesce(sent, '') = ''
-    or sent = any (assetdock_private.unspecific_media_types())
-    or exists (
-      select from assetdock_private.containers c
-      where sent = any (c.media_types) and (c.kind = 'subtitles') = (asset_type is not distinct from 'cut_file')
-    );
+  select array_agg(distinct n.name) filter (where c.kind = 'media'),
+    array_agg(distinct n.name) filter (where c.kind = 'subtitles')
+  into media, subtitles
+  from assetdock_private.containers c, unnest(c.aliases || c.media_type || c.video_media_type) n (name)
+  where n.name is not null;
+  execute format($function$
+    create function assetdock_private.listed_media_types(asset_type text)
+    returns text[]
+    language sql immutable parallel safe
+    begin atomic
+      select case when asset_type is not distinct from 'cut_file' then %L::text[] else %L::text[] end;
+    end
+  $function$, subtitles, media);
 end
 $$;
-comment on function assetdock_private.is_listed_content_type(text, text) is
-  'Whether an asset of this type can have bytes of this content type: a type on the list, or one that says nothing.';
+comment on function assetdock_private.listed_media_types(text) is
+  'Every media type and alias of assetdock_private.containers that an asset of this type can have.';
 
-create function assetdock_private.unlisted_content_type(asset_type text, content_type text)
+create function assetdock_private.is_listed_media_type(asset_type text, sent text)
+returns boolean
+language sql immutable parallel safe
+begin atomic
+  select coalesce(sent, '') = ''
+    or sent = any (assetdock_private.unspecific_media_types())
+    or sent = any (assetdock_private.listed_media_types(asset_type));
+end;
+comment on function assetdock_private.is_listed_media_type(text, text) is
+  'Whether an asset of this type can have bytes of this media type: one on the list, or one that says nothing. sent: a '
+  'result of media_type().';
+
+create function assetdock_private.unlisted_media_type(asset_type text, sent text)
 returns text
 language sql immutable parallel safe
 begin atomic
@@ -146,11 +165,11 @@ begin atomic
       else '%s is not a type of audio or video that can be uploaded. Send the type of the file, such as audio/mpeg. '
         '/docs/formats.md lists all types.'
     end,
-    left(assetdock_private.media_type(content_type), 127)
+    left(sent, 127)
   );
 end;
-comment on function assetdock_private.unlisted_content_type(text, text) is
-  'The message for a content type that is not on the list. It names the type.';
+comment on function assetdock_private.unlisted_media_type(text, text) is
+  'The message for a media type that is not on the list. It names the type.';
 
 -- Grants ----------------------------------------------------------------------
 call assetdock_private.revoke_default_grants();

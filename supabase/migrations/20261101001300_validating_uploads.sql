@@ -6,15 +6,15 @@ set statement_timeout = '30s';
 create function assetdock_private.invalid_content_type(asset_type text, content_type text)
 returns jsonb
 language plpgsql stable set search_path = '' as $$
+declare
+  sent constant text := assetdock_private.media_type(content_type);
 begin
   -- Callers send the content type back as a header.
   if char_length(content_type) > 255 or content_type !~ '^[ -~\t]*$' then
     return assetdock_private.invalid('content_type', 'At most 255 characters, and only those of ASCII, on one line.');
   end if;
-  if not assetdock_private.is_listed_content_type(asset_type, content_type) then
-    return assetdock_private.invalid(
-      'content_type', assetdock_private.unlisted_content_type(asset_type, content_type)
-    );
+  if not assetdock_private.is_listed_media_type(asset_type, sent) then
+    return assetdock_private.invalid('content_type', assetdock_private.unlisted_media_type(asset_type, sent));
   end if;
   return '[]';
 end

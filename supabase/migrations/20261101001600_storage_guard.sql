@@ -50,21 +50,20 @@ returns text
 language plpgsql stable set search_path = '' as $$
 declare
   mimetype constant text := metadata ->> 'mimetype';
+  sent constant text := assetdock_private.media_type(mimetype);
   size_text constant text := coalesce(metadata ->> 'size', metadata ->> 'contentLength');
   size constant numeric := case when size_text ~ '^[0-9]{1,18}$' then size_text::numeric end;
   max_size bigint;
 begin
   if asset.declared_content_type is not null then
-    if assetdock_private.media_type(mimetype)
-      is distinct from assetdock_private.media_type(asset.declared_content_type)
-    then
+    if sent is distinct from assetdock_private.media_type(asset.declared_content_type) then
       return format(
         'The asset was reserved as %s, but the upload says %s. Send the Content-Type that was reserved.',
         asset.declared_content_type, coalesce(nullif(left(mimetype, 255), ''), 'nothing')
       );
     end if;
-  elsif not assetdock_private.is_listed_content_type(asset.type, mimetype) then
-    return assetdock_private.unlisted_content_type(asset.type, mimetype);
+  elsif not assetdock_private.is_listed_media_type(asset.type, sent) then
+    return assetdock_private.unlisted_media_type(asset.type, sent);
   end if;
   -- A chunked PUT declares no length; landed bytes always have one.
   if landed and size is null then

@@ -21,7 +21,7 @@ def test_the_generated_files_match_the_database(stack: Stack) -> None:
 def test_every_name_on_the_list_is_in_lower_case_and_without_parameters(database: Database) -> None:
     names = database.execute(
         "select n from assetdock_private.containers c,"
-        " unnest(c.media_types || c.extensions || c.video_extensions || c.demuxers) n"
+        " unnest(c.aliases || c.media_type || c.extensions || c.video_extensions || c.demuxers) n"
     ).fetchall()
 
     assert len(names) > 200
@@ -39,10 +39,10 @@ def test_an_extension_suggests_one_media_type(database: Database) -> None:
 
 def test_every_media_type_on_the_list_is_accepted_for_its_kind_only(database: Database) -> None:
     accepted = database.execute(
-        "select distinct n, t, assetdock_private.is_listed_content_type(t, n) ="
+        "select distinct n, t, assetdock_private.is_listed_media_type(t, n) ="
         " bool_or((c.kind = 'subtitles') = (t = 'cut_file')) over (partition by n, t)"
-        " from assetdock_private.containers c, unnest(c.media_types) n,"
-        " unnest(assetdock_private.asset_types()) t"
+        " from assetdock_private.containers c, unnest(c.aliases || c.media_type || c.video_media_type) n,"
+        " unnest(assetdock_private.asset_types()) t where n is not null"
     ).fetchall()
 
     assert len(accepted) > 500
