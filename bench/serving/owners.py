@@ -55,7 +55,7 @@ def populate(stack: Stack, issuer: str, owners: int, assets_each: int) -> list[O
             " landed_at, size_bytes, stored_bytes, content_type, duration_seconds, media, ready_at)"
             " select o, 'audio', 'ready', 'session', now(), now(), now(), 201082, 201082, 'audio/mpeg', 12.514,"
             ' \'{"container":"mp3","bit_rate":128548,"streams":[{"kind":"audio","codec":"mp3",'
-            '"channels":1,"sample_rate":44100,"bit_rate":128000}]}\', now()'
+            '"channels":1,"channel_layout":"mono","sample_rate":44100,"bit_rate":128000}]}\', now()'
             " from unnest(%s::uuid[]) o, generate_series(1, %s)"
             " returning owner_id, id",
             [ids, assets_each],

@@ -187,12 +187,16 @@ def test_describes_every_stream_of_a_video(ffprobe: Ffprobe, storage: Storage, l
         "width": 320,
         "height": 240,
         "frame_rate": "29.970",
+        "display_width": 320,
+        "display_height": 240,
+        "hdr": False,
         "bit_rate": None,
     }
     assert {**audio, "bit_rate": None} == {
         "kind": "audio",
         "codec": "aac",
         "channels": 1,
+        "channel_layout": "mono",
         "sample_rate": 44100,
         "bit_rate": None,
     }
@@ -211,7 +215,10 @@ def test_reports_the_rotation_of_a_portrait_video(ffprobe: Ffprobe, storage: Sto
     report = asyncio.run(probe(storage.url("portrait.mp4"), ffprobe=ffprobe, limits=limits))
 
     assert isinstance(report, Media)
-    assert report.streams[0].as_json()["rotation"] == 90
+    shown = report.streams[0].as_json()
+    assert shown["rotation"] == 90
+    assert (shown["width"], shown["height"]) == (320, 240)
+    assert (shown["display_width"], shown["display_height"]) == (240, 320)
 
 
 NOISE = random.Random(20261124)  # noqa: S311 - not a secret

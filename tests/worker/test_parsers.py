@@ -25,6 +25,10 @@ KEYS = [
         "channels",
         "sample_rate",
         "bit_rate",
+        "nb_frames",
+        "channel_layout",
+        "color_transfer",
+        "language",
         "attached_pic",
     ),
 ]
@@ -121,7 +125,7 @@ def _end_and_largest(packets: list[Packet]) -> tuple[int, int]:
 
 @given(PACKETS, st.integers(1, 7))
 def test_packets_do_not_depend_on_chunk_borders(packets: list[Packet], chunk_size: int) -> None:
-    lines = [f"{index},{start},N/A,{duration},{size},{offset}\n\n" for index, start, duration, size, offset in packets]
+    lines = [f"{index},{start},N/A,{duration},{size},{offset},K_\n\n" for index, start, duration, size, offset in packets]
     text = "".join(lines).encode()
     intervals = [(start, start + duration) for index, start, duration, *_ in packets if index in (0, 1)]
 
@@ -132,6 +136,13 @@ def test_packets_do_not_depend_on_chunk_borders(packets: list[Packet], chunk_siz
     assert span.first == min((start for start, _ in intervals), default=None)
     assert span.end == max((end for _, end in intervals), default=None)
     assert (span.end_offset, span.largest) == _end_and_largest(packets)
+
+
+def test_a_packet_that_an_edit_list_hides_has_no_time() -> None:
+    span = Span({0})
+    span.feed(b"0,0.0,0.0,1.0,10,100,K_\n0,1.0,1.0,1.0,10,110,_D_\n")
+
+    assert (span.first, span.end, span.end_offset, span.frames) == (0, 1, 120, {0: 1})
 
 
 @given(ANYTHING | st.fixed_dictionaries({"packets": ANYTHING | st.lists(ANYTHING)}))
@@ -148,12 +159,13 @@ def test_reads_the_same_packets_from_csv_and_json(packets: list[Packet]) -> None
             "duration_time": str(duration),
             "size": str(size),
             "pos": str(offset),
+            "flags": "K_",
         }
         for index, start, duration, size, offset in packets
     ]
     from_csv, from_json = Span({0, 1}), Span.of_report(json.dumps({"packets": documents}).encode(), {0, 1})
     for index, start, duration, size, offset in packets:
-        from_csv.feed(f"{index},N/A,{start},{duration},{size},{offset}\n".encode())
+        from_csv.feed(f"{index},N/A,{start},{duration},{size},{offset},K_\n".encode())
 
     assert (from_json.first, from_json.end) == (from_csv.first, from_csv.end)
     assert (from_json.end_offset, from_json.largest) == _end_and_largest(packets)

@@ -30,12 +30,15 @@ SAMPLING_SECONDS = 60.0  # for the frames of a large MP3; after that, reading th
 RETRY_SECONDS = 1.0  # before a range request is repeated: a large MP3 needs hundreds of them, and one may fail
 QUICK_PROBE_SECONDS = 20.0  # without an index, seeking to the end reads the whole file
 PAST_END = "100000000%"  # a read interval that begins at 100 million seconds: after three years
+# The first key frame of a video may come long after its sound: a recorder joined the broadcast in between.
+LATE_VIDEO = ("-probesize", "100000000", "-analyzeduration", "120000000")
 TAIL_SECONDS = Decimal(5)  # the packets of these last seconds before the claimed end must confirm it
 TOLERANCE = Decimal("0.25")  # seconds from the claimed end to the last packet: a few frames of low-rate video
 # ffprobe seeks in an MP3 by a table of 100 positions rounded to 1/256 of the file. So after a seek the time stamps
 # can be wrong by up to this share of the duration.
 MP3_TOLERANCE = Decimal("0.015")
-# For these, ffprobe computes the duration from time stamps at the end of the file.
+# For these, ffprobe computes the duration from time stamps at the end of the file. That is wrong for chained and joined
+# files, whose clock starts again, and it omits the last frames. So every packet is read.
 MEASURED_FROM_END = {"mpegts", "mpeg", "ogg"}
 # For these, ffprobe finds the end by reading every packet or by frame numbers, which is as exact as measuring.
 COUNTED_TO_END = {"mp3", "aac", "ac3", "matroska", "webm", "flac"}
@@ -102,11 +105,26 @@ class _Passes:
             return failure
         try:
             found = header.read(bytes(document))
+            if found.sizeless_video:
+                found = await self._with_late_video(found)
         except header.MalformedReportError:
             return ReadFailure("crashed")
         if not found.counted:
             return found.media
         return await self._with_duration(found, None, estimated=ESTIMATED in result.errors)
+
+    async def _with_late_video(self, found: Header) -> Header:
+        """Looks further into the file for the first key frame of a video. `found` if that fails."""
+        document = bytearray()
+        result = await self._run(
+            [*LATE_VIDEO, "-show_error", "-show_entries", header.ENTRIES, "-print_format", "json=compact=1"],
+            seconds=self._limits.seconds,
+            receive=document.extend,
+            capacity=self._limits.output_bytes,
+        )
+        if result.how != "exited" or result.status != 0 or diagnosis.network_error(result.errors):
+            return found
+        return header.read(bytes(document))
 
     async def _quick_probe(self) -> Report | None:
         """The report from one pass over header and end; None if anything went wrong. Another pass must confirm
@@ -130,6 +148,8 @@ class _Passes:
             found = header.read(bytes(document))
         except header.MalformedReportError:
             return None
+        if found.sizeless_video:
+            return None
         if not found.counted:
             return found.media
         end = packets.Span.of_report(bytes(document), found.counted)
@@ -139,8 +159,10 @@ class _Passes:
         """Adds the duration. `end` describes the last packets; None without a successful quick probe."""
         if end is None and (sampled := await self._mp3_duration(found)) is not None:
             return found.media.with_duration(sampled - (found.start or 0))
-        if found.claimed is not None and found.claimed > 0 and (found.is_pcm or not estimated):
-            if found.media.container in MEASURED_FROM_END or found.pcm_size_matches(found.claimed, TOLERANCE):
+        if found.must_be_read or found.media.container in MEASURED_FROM_END:
+            pass
+        elif found.claimed is not None and found.claimed > 0 and (found.is_pcm or not estimated):
+            if found.pcm_size_matches(found.claimed, TOLERANCE):
                 return found.media.with_duration(found.claimed)
             if (verified := await self._verified(found, found.claimed, end)) is not None:
                 return found.media.with_duration(verified)
@@ -149,6 +171,9 @@ class _Passes:
         measured = await self._packets(found, from_second=None, seconds=self._limits.measure_seconds)
         if isinstance(measured, ReadFailure):
             return measured
+        found = found.without(found.unseen - measured.present)
+        if not found.counted:
+            return found.media
         length = _length(found, measured)
         if not estimated and _is_truncated(found, measured, length):
             # ffprobe does not log every rejected request, and takes it for the end of the file. The offset shows the
@@ -156,7 +181,7 @@ class _Passes:
             if (found.media.size or 0) - measured.end_offset > measured.largest + MAX_GAP:
                 raise TransientError("the file was not read to its end")
             return ReadFailure("truncated")
-        return found.media.with_duration(length)
+        return found.media.with_duration(length).with_rates(measured.frames, length)
 
     async def _verified(self, found: Header, claimed: Decimal, end: packets.Span | None) -> Decimal | None:
         """The duration if the last packets confirm the claim, else None."""
@@ -278,4 +303,6 @@ def _length(found: Header, span: packets.Span) -> Decimal | None:
     if found.media.container == "srt":
         return span.end
     start = found.start if found.start is not None else span.first
+    if found.media.container in MEASURED_FROM_END:
+        return span.timeline.seconds(start)
     return span.end - (start or Decimal(0))

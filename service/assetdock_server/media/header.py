@@ -1,7 +1,7 @@
 """Parses ffprobe's JSON report about a file's container and streams."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 import orjson
@@ -13,11 +13,17 @@ from assetdock_server.media.report import Kind, Media, Stream
 # Only the fields that are used below: tags can be of any length, and lyrics would exceed the output limit.
 ENTRIES = (
     "format=format_name,start_time,duration,size:format_tags=major_brand"
-    ":stream=index,codec_type,codec_name,width,height,avg_frame_rate,r_frame_rate,channels,sample_rate,bit_rate,nb_frames"
-    ":stream_disposition=attached_pic,timed_thumbnails:stream_tags=rotate:stream_side_data=rotation"
+    ":stream=index,codec_type,codec_name,width,height,avg_frame_rate,r_frame_rate,channels,channel_layout,sample_rate"
+    ",bit_rate,nb_frames,start_time,duration,color_transfer"
+    ":stream_disposition=attached_pic,timed_thumbnails:stream_tags=rotate,language:stream_side_data=rotation"
 )
 KINDS: dict[object, Kind] = {"video": "video", "audio": "audio", "subtitle": "subtitle"}
 WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis", "webvtt"}
+PICTURE_CODECS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff"}
+HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}  # PQ and HLG
+# A faster r_frame_rate is the clock of the time stamps, such as 1000/1 in WebM and 90000/1 in MPEG.
+MAX_GUESSED_RATE = 240
+NO_NAMES = {"und", "unknown", "N/A"}
 MAX_INTEGER = 2**53  # many JSON parsers lose precision above it
 
 
@@ -33,12 +39,25 @@ class Header:
     start: Decimal | None  # seconds; start of the first stream
     claimed: Decimal | None  # seconds; the duration in the container, or ffprobe's estimate
     lists_samples: bool = False  # an index lists every sample, as in an MP4 that is not fragmented
+    unseen: frozenset[int] = frozenset()  # streams of which ffprobe saw no packet: they may have none
+    sizeless_video: bool = False  # ffprobe saw no key frame of a video
 
     @property
     def counted(self) -> set[int]:
         """Indexes of the streams that determine the duration: audio and video, or else subtitles."""
         playable = {stream.index for stream in self.media.streams if stream.kind in ("audio", "video")}
         return playable or {stream.index for stream in self.media.streams if stream.kind == "subtitle"}
+
+    @property
+    def must_be_read(self) -> bool:
+        """Whether only the packets tell a fact: that a stream has any, or the frame rate of a video."""
+        return bool(self.unseen & self.counted) or any(
+            stream.kind == "video" and stream.frame_rate is None for stream in self.media.streams
+        )
+
+    def without(self, indexes: frozenset[int]) -> "Header":
+        """The same report without these playable streams, which have no packets."""
+        return replace(self, media=self.media.without(indexes & self.counted))
 
     @property
     def is_pcm(self) -> bool:
@@ -84,14 +103,27 @@ def read(document: bytes) -> Header:
     except orjson.JSONDecodeError as error:
         raise MalformedReportError("not JSON") from error
     format_ = _object(report.get("format"))
-    streams = tuple(_streams(report.get("streams")))
+    entries = _objects(report.get("streams"))
+    lists_samples = any(_positive(entry.get("nb_frames")) for entry in entries)
+    if _text(format_.get("format_name")).startswith("mov") and lists_samples:
+        entries = [entry for entry in entries if _positive(entry.get("nb_frames")) or not _is_playable(entry)]
+    streams = tuple(_streams(entries))
     container = _container(format_, streams)
     media = Media(container, streams, size=_whole(format_.get("size")))
     return Header(
         media,
         start=_time(format_.get("start_time")),
         claimed=_time(format_.get("duration")),
-        lists_samples=any(_positive(entry.get("nb_frames")) for entry in _objects(report.get("streams"))),
+        lists_samples=lists_samples,
+        unseen=frozenset(
+            index
+            for entry in entries
+            if entry.get("start_time") in (None, "N/A") and (index := _whole(entry.get("index"))) is not None
+        ),
+        sizeless_video=any(
+            entry.get("codec_type") == "video" and not _positive(entry.get("width")) and not _is_cover(entry)
+            for entry in entries
+        ),
     )
 
 
@@ -115,17 +147,29 @@ def _container(format_: dict[str, object], streams: tuple[Stream, ...]) -> str:
     return container
 
 
-def _streams(listed: object) -> Iterator[Stream]:
-    for found in _objects(listed):
+def _is_playable(found: dict[str, object]) -> bool:
+    return found.get("codec_type") in ("audio", "video")
+
+
+def _is_cover(found: dict[str, object]) -> bool:
+    """Whether a stream is marked as a picture, or is a single one: the picture of an AVIF or HEIC lasts no time."""
+    disposition = _object(found.get("disposition"))
+    if disposition.get("attached_pic") == 1 or disposition.get("timed_thumbnails") == 1:
+        return True
+    is_single = _positive(found.get("nb_frames")) == 1
+    return is_single and (_text(found.get("codec_name")) in PICTURE_CODECS or not _time(found.get("duration")))
+
+
+def _streams(listed: list[dict[str, object]]) -> Iterator[Stream]:
+    for found in listed:
         index = _whole(found.get("index"))
         if index is None:
             continue
         codec = found.get("codec_name")
         kind = KINDS.get(_text(found.get("codec_type")), "data")
-        disposition = _object(found.get("disposition"))
         width, height = _positive(found.get("width")), _positive(found.get("height"))
         channels, sample_rate = _positive(found.get("channels")), _positive(found.get("sample_rate"))
-        if disposition.get("attached_pic") == 1 or disposition.get("timed_thumbnails") == 1:
+        if kind == "video" and _is_cover(found):
             kind = "data"
         if (kind == "video" and not (width and height)) or (kind == "audio" and not (channels and sample_rate)):
             kind = "data"  # a track without decodable samples
@@ -135,12 +179,21 @@ def _streams(listed: object) -> Iterator[Stream]:
             codec=codec if isinstance(codec, str) and codec else "unknown",
             width=width,
             height=height,
-            frame_rate=_rate(found.get("avg_frame_rate")) or _rate(found.get("r_frame_rate")),
+            frame_rate=_rate(found.get("avg_frame_rate"), 999) or _rate(found.get("r_frame_rate"), MAX_GUESSED_RATE),
             rotation=_rotation(found),
             channels=channels,
             sample_rate=sample_rate,
             bit_rate=_positive(found.get("bit_rate")),
+            channel_layout=_name(found.get("channel_layout")),
+            hdr=_text(found.get("color_transfer")) in HDR_TRANSFERS,
+            language=_name(_object(found.get("tags")).get("language")),
         )
+
+
+def _name(value: object) -> str | None:
+    """A short name as ffprobe or the file gives it. None for what means "unknown"."""
+    text = _text(value).strip("\0 ")
+    return text if 0 < len(text) <= 64 and text.isascii() and text.isprintable() and text not in NO_NAMES else None
 
 
 def _rotation(found: dict[str, object]) -> int | None:
@@ -153,14 +206,14 @@ def _rotation(found: dict[str, object]) -> int | None:
     return None if tagged is None else tagged % 360
 
 
-def _rate(fraction: object) -> str | None:
-    """`30000/1001` as `29.970`. None for 0/0, and for clock ticks, which some containers store instead of a rate."""
+def _rate(fraction: object, limit: int) -> str | None:
+    """`30000/1001` as `29.970`. None for 0/0, and above `limit`: some containers store clock ticks instead."""
     over, _, under = _text(fraction).partition("/")
     numerator, denominator = _positive(over), _positive(under)
     if numerator is None or denominator is None:
         return None
     rate = (Decimal(numerator) / denominator).quantize(Decimal("0.001"), ROUND_HALF_UP)
-    return str(rate) if 0 < rate <= 1000 else None
+    return str(rate) if 0 < rate <= limit else None
 
 
 def _object(value: object) -> dict[str, object]:

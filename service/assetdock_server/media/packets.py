@@ -5,12 +5,15 @@ from decimal import Decimal, InvalidOperation
 
 import orjson
 
-FIELDS = ("stream_index", "pts_time", "dts_time", "duration_time", "size", "pos")  # in ffprobe's order
+from assetdock_server.media.timeline import Timeline
+
+FIELDS = ("stream_index", "pts_time", "dts_time", "duration_time", "size", "pos", "flags")  # in ffprobe's order
 ENTRIES = f"packet={','.join(FIELDS)}"
 FORMAT = "csv=print_section=0"
 MAX_SECONDS = 10**12  # larger times are invalid and would exceed Decimal's precision
 TRAILER = 1024  # bytes that may follow the last packet; an ID3v1 tag has 128
-MAX_LINE = 512  # six numbers are shorter
+MAX_LINE = 512  # six numbers and the flags are shorter
+HIDDEN = "D"  # the flag of a packet that an edit list hides
 
 
 def seconds(text: str | None) -> Decimal | None:
@@ -28,9 +31,11 @@ class Span:
     """Collects the times and positions of packets.
 
     `first` and `end` are the first start and the last end, in seconds, of packets of the `counted` streams; None
-    without such a packet. `end_offset` is the file offset at which the last packet of any stream ends, 0 if unknown;
-    `largest` is the size of the largest packet in bytes. `reports_truncation` is set by the caller: whether ffprobe
-    reported missing bytes. Lines that are no packet are skipped: side data leaves blank lines, and a hostile file may
+    without such a packet. Packets that an edit list hides do not count. `present` has the indexes of the counted
+    streams with packets, and `frames` the number of counted packets of each of them. `end_offset` is the file offset
+    at which the last packet of any stream ends, 0 if unknown; `largest` is the size of the largest packet in bytes.
+    `reports_truncation` is set by the caller: whether ffprobe reported missing bytes. Lines that are no packet are
+    skipped: side data leaves blank lines, and a hostile file may
     make ffprobe print anything.
     """
 
@@ -39,6 +44,9 @@ class Span:
         self._rest = b""
         self.first: Decimal | None = None
         self.end: Decimal | None = None
+        self.present: set[int] = set()
+        self.frames: dict[int, int] = {}
+        self.timeline = Timeline()
         self.end_offset = 0
         self.largest = 0
         self.reports_truncation = False
@@ -67,16 +75,22 @@ class Span:
             self.largest = max(self.largest, size)
         if fields[0] not in self._counted:
             return
-        start = seconds(fields[1])
-        if start is None:
-            start = seconds(fields[2])  # MPEG program streams and AVI have packets without a presentation time
+        stream = int(fields[0])
+        self.present.add(stream)
+        if HIDDEN in fields[6]:
+            return
+        self.frames[stream] = self.frames.get(stream, 0) + 1
+        shown, decoded = seconds(fields[1]), seconds(fields[2])
+        # MPEG program streams and AVI have packets without a presentation time.
+        start = shown if shown is not None else decoded
+        duration = max(seconds(fields[3]) or Decimal(0), Decimal(0))
+        self.timeline.add(stream, start, decoded, duration)
         if start is None:
             return
-        end = start + max(seconds(fields[3]) or Decimal(0), Decimal(0))
         if self.first is None or start < self.first:
             self.first = start
-        if self.end is None or end > self.end:
-            self.end = end
+        if self.end is None or start + duration > self.end:
+            self.end = start + duration
 
 
 def _packets(document: bytes) -> list[dict[str, object]]:

@@ -1,5 +1,6 @@
 """The result of a probe: the media, or the reason why the file could not be read."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
@@ -8,6 +9,7 @@ from assetdock_server.media.content_types import detected
 
 Kind = Literal["video", "audio", "subtitle", "data"]
 JSON = dict[str, object]
+MAX_RATE = 1000  # frames per second
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,15 @@ class Stream:
     channels: int | None = None
     sample_rate: int | None = None  # hertz
     bit_rate: int | None = None  # bits per second
+    channel_layout: str | None = None  # ffprobe's name, such as `stereo` or `5.1`
+    hdr: bool = False  # high dynamic range: the transfer function is PQ or HLG
+    language: str | None = None  # the language tag in the file, usually ISO 639-2
+
+    @property
+    def display_size(self) -> tuple[int | None, int | None]:
+        """Width and height after the rotation."""
+        turned = self.rotation in (90, 270)
+        return (self.height, self.width) if turned else (self.width, self.height)
 
     def as_json(self) -> JSON:
         """The stream in `media.streams`: every key of its kind, null where the file has no value."""
@@ -32,10 +43,15 @@ class Stream:
             shown |= {"width": self.width, "height": self.height, "frame_rate": self.frame_rate}
             if self.rotation:
                 shown["rotation"] = self.rotation
+            shown["display_width"], shown["display_height"] = self.display_size
+            shown["hdr"] = self.hdr
         if self.kind == "audio":
             shown |= {"channels": self.channels, "sample_rate": self.sample_rate}
+            shown["channel_layout"] = self.channel_layout
         if self.kind in ("audio", "video"):
             shown["bit_rate"] = self.bit_rate
+        if self.language:
+            shown["language"] = self.language
         return shown
 
 
@@ -51,6 +67,23 @@ class Media:
     def has(self, kind: Kind) -> bool:
         """Whether there is a stream of this kind."""
         return any(stream.kind == kind for stream in self.streams)
+
+    def with_rates(self, frames: dict[int, int], duration: Decimal | None) -> "Media":
+        """The same media where videos without a frame rate have the average of their frames, if they were counted."""
+        if not duration or duration <= 0:
+            return self
+        streams = []
+        for stream in self.streams:
+            if stream.kind == "video" and stream.frame_rate is None and frames.get(stream.index):
+                rate = (frames[stream.index] / duration).quantize(Decimal("0.001"), ROUND_HALF_UP)
+                streams.append(replace(stream, frame_rate=str(rate)) if 0 < rate < MAX_RATE else stream)
+            else:
+                streams.append(stream)
+        return replace(self, streams=tuple(streams))
+
+    def without(self, indexes: Collection[int]) -> "Media":
+        """The same media without these streams."""
+        return replace(self, streams=tuple(stream for stream in self.streams if stream.index not in indexes))
 
     def with_duration(self, seconds: Decimal | None) -> "Media":
         """The same media with this duration, rounded to milliseconds."""

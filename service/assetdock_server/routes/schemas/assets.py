@@ -1,6 +1,6 @@
 """Assets, their media, and their history."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
@@ -10,6 +10,15 @@ from assetdock_server.media.verdict import ErrorCode as FailureCode
 from assetdock_server.routes.schemas.types import Count, Decimals, Id, Instant, Schema, Url, without_default
 
 AssetState = Literal["pending_upload", "processing", "ready", "failed", "expired", "deleted"]
+
+
+def language() -> Any:
+    """The field for the language of a stream."""
+    return Field(
+        default=None,
+        description="The language tag in the file, usually of ISO 639-2. Absent without one.",
+        json_schema_extra=without_default,
+    )
 
 
 class VideoStream(Schema):
@@ -25,7 +34,11 @@ class VideoStream(Schema):
         description="Degrees by which to rotate the picture clockwise for display. Absent for 0.",
         json_schema_extra=without_default,
     )
+    display_width: Count | None = Field(description="Pixels, after the rotation.")
+    display_height: Count | None = Field(description="Pixels, after the rotation.")
+    hdr: bool = Field(description="Whether the picture has a high dynamic range (PQ or HLG).")
     bit_rate: Count | None = Field(description="Bits per second.")
+    language: str | SkipJsonSchema[None] = language()
 
 
 class AudioStream(Schema):
@@ -34,8 +47,10 @@ class AudioStream(Schema):
     kind: Literal["audio"]
     codec: str
     channels: Count | None
+    channel_layout: str | None = Field(description="As ffprobe names it: `mono`, `stereo`, `5.1`.")
     sample_rate: Count | None = Field(description="Hertz.")
     bit_rate: Count | None = Field(description="Bits per second.")
+    language: str | SkipJsonSchema[None] = language()
 
 
 class OtherStream(Schema):
@@ -43,6 +58,7 @@ class OtherStream(Schema):
 
     kind: Literal["subtitle", "data"]
     codec: str
+    language: str | SkipJsonSchema[None] = language()
 
 
 Stream = Annotated[VideoStream | AudioStream | OtherStream, Field(discriminator="kind")]
