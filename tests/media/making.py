@@ -28,6 +28,29 @@ def encoded(arguments: Sequence[str], seconds: float, *, channels: int = 1, pict
     return make
 
 
+def trimmed(arguments: Sequence[str], seconds: float, from_second: float) -> Maker:
+    """A film cut at its start without encoding it again: an edit list hides what precedes `from_second`."""
+
+    def make(path: Path) -> None:
+        whole = path.with_name(f"{path.stem}-whole{path.suffix}")
+        encoded(arguments, seconds, picture=True)(whole)
+        run("-ss", str(from_second), "-i", str(whole), "-c", "copy", str(path))
+
+    return make
+
+
+def late_video(arguments: Sequence[str], seconds: float, from_second: float) -> Maker:
+    """Sound of `seconds`, and a picture from `from_second` to its end."""
+
+    def make(path: Path) -> None:
+        tone = f"sine=frequency=440:sample_rate=44100:duration={seconds}"
+        pattern = f"testsrc=size=160x120:rate=25:duration={seconds - from_second}"
+        late = ["-itsoffset", str(from_second), "-f", "lavfi", "-i", pattern]
+        run("-f", "lavfi", "-i", tone, *late, *arguments, str(path))
+
+    return make
+
+
 def chained(arguments: Sequence[str], parts: Sequence[float], extension: str) -> Maker:
     """Files of sound, one after the other."""
     return _concatenated(arguments, parts, extension, picture=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.media.making import Maker, chained, copied, encoded, joined
+from tests.media.making import Maker, chained, copied, encoded, joined, late_video, trimmed
 
 DECODED = "full decode"  # ffmpeg decodes the file in the test, and the decoded samples and frames are counted
 BUILT = "by construction"
@@ -138,6 +138,31 @@ def _chained() -> Iterator[Row]:
         )
 
 
+def _edited() -> Iterator[Row]:
+    for extension in ("mp4", "mov"):
+        for start in (1.28, 2.48):
+            yield Row(
+                f"trimmed-{start}.{extension}",
+                f"A film (.{extension}) of 6 s whose edit list begins at {start} s",
+                trimmed(H264, 6, start),
+                round(6 - start, 2),
+                BUILT,
+                2 * FRAME,
+                "video",
+            )
+    for extension in ("mp4", "mkv", "ts"):
+        for start in (2, 11):
+            yield Row(
+                f"late-{start}.{extension}",
+                f"Sound (.{extension}) with a picture from second {start} on",
+                late_video(H264, start + 3, start),
+                float(start + 3),
+                BUILT,
+                2 * FRAME,
+                "video",
+            )
+
+
 def _rate_is_30(media: dict[str, object]) -> bool:
     streams = media["streams"]
     assert isinstance(streams, list)
@@ -162,7 +187,7 @@ def _kept() -> Iterator[Row]:
     yield Row(name, "A recording of Chromium", copied(name), 3.0, BUILT, 0.04, "video", _rate_is_30)
 
 
-ROWS = (*_ordinary(), *_chained(), *_kept())
+ROWS = (*_ordinary(), *_chained(), *_edited(), *_kept())
 PAGE = Path(__file__).parents[2] / "docs" / "media-table.md"
 
 

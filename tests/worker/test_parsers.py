@@ -125,7 +125,9 @@ def _end_and_largest(packets: list[Packet]) -> tuple[int, int]:
 
 @given(PACKETS, st.integers(1, 7))
 def test_packets_do_not_depend_on_chunk_borders(packets: list[Packet], chunk_size: int) -> None:
-    lines = [f"{index},{start},N/A,{duration},{size},{offset},K_\n\n" for index, start, duration, size, offset in packets]
+    lines = [
+        f"{index},{start},N/A,{duration},{size},{offset},K_\n\n" for index, start, duration, size, offset in packets
+    ]
     text = "".join(lines).encode()
     intervals = [(start, start + duration) for index, start, duration, *_ in packets if index in (0, 1)]
 
@@ -179,7 +181,7 @@ def test_a_packet_line_neither_raises_nor_accumulates(chunks: list[bytes]) -> No
         span.feed(chunk)
     span.feed(b"0," + b"9" * 1_000_000)
     assert len(span._rest) <= 512
-    span.feed(b"\n0,1.000000,1.000000,0.500000,1,N/A\n")
+    span.feed(b"\n0,1.000000,1.000000,0.500000,1,N/A,K_\n")
     assert span.end is not None
 
 

@@ -19,6 +19,7 @@ ENTRIES = (
 )
 KINDS: dict[object, Kind] = {"video": "video", "audio": "audio", "subtitle": "subtitle"}
 WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis", "webvtt"}
+LISTS_TRACKS = {"mp4", "mov", "3gp", "matroska", "webm"}  # the header lists tracks, which may be empty
 PICTURE_CODECS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff"}
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}  # PQ and HLG
 # A faster r_frame_rate is the clock of the time stamps, such as 1000/1 in WebM and 90000/1 in MPEG.
@@ -51,7 +52,8 @@ class Header:
     @property
     def must_be_read(self) -> bool:
         """Whether only the packets tell a fact: that a stream has any, or the frame rate of a video."""
-        return bool(self.unseen & self.counted) or any(
+        lists_tracks = self.media.container in LISTS_TRACKS
+        return (lists_tracks and bool(self.unseen & self.counted)) or any(
             stream.kind == "video" and stream.frame_rate is None for stream in self.media.streams
         )
 
