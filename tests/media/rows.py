@@ -177,7 +177,7 @@ def _kept() -> Iterator[Row]:
         ("two_edits.mp4", f"{edits} twice 2 s", 4.0, "video", FRAME),
         ("chained_long_short.ogg", "Two chained Opus streams, 4 s and 2 s", 6.0, "audio", 0.02),
         ("ogg_cropped_granule.ogg", "Opus whose first granule is an hour in", 4.0, "audio", 0.02),
-        ("cat_long_short.ts", "Two transport streams, joined", 6.08, "video", 2 * FRAME),
+        ("cat_long_short.mpegts", "Two transport streams, joined", 6.08, "video", 2 * FRAME),
         ("empty_audio_track.mp4", "MP4 whose sound has no samples, declared as audio", "no_media_stream", "audio", 0),
         ("avif_still.avif", "AVIF with one still picture", "no_media_stream", "video", 0),
     ]
