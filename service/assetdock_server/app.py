@@ -49,7 +49,13 @@ def create_app(settings: ServiceSettings, is_stopping: Callable[[], bool] = lamb
             sessions = SessionVerifier(issuer=connection.issuer, jwks=jwks, secret=settings.session_secret)
             app.state.resources = Resources(
                 database=Database(postgrest),
-                storage=Storage(pool, url=connection.storage_url, publishable_key=key, minter=minter),
+                storage=Storage(
+                    pool,
+                    url=connection.storage_url,
+                    bytes_url=connection.bytes_url,
+                    publishable_key=key,
+                    minter=minter,
+                ),
                 directory=directory,
                 identification=Identification(
                     sessions=sessions, keys=Resolver(directory.resolve_api_key), minter=minter

@@ -17,10 +17,14 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Connection:
-    """The address and key of the Supabase project, used by the service and the worker."""
+    """The addresses and key of the Supabase project, used by the service and the worker.
+
+    `bytes_only_url` is an address for bytes, if the project has one beside `supabase_url`, as hosted projects do.
+    """
 
     supabase_url: str
     publishable_key: str
+    bytes_only_url: str | None = None
 
     @property
     def rest_url(self) -> str:
@@ -29,6 +33,16 @@ class Connection:
     @property
     def storage_url(self) -> str:
         return f"{self.supabase_url}/storage/v1/"
+
+    @property
+    def bytes_origin(self) -> str:
+        """Where bytes are sent to and read from."""
+        return self.bytes_only_url or self.supabase_url
+
+    @property
+    def bytes_url(self) -> str:
+        """Storage's API as the holder of a signed URL reaches it."""
+        return f"{self.bytes_origin}/storage/v1/"
 
     @property
     def issuer(self) -> str:
@@ -123,11 +137,16 @@ def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
 
 def _connection(environment: Mapping[str, str]) -> Connection:
     url = (environment.get("SUPABASE_URL") or "").rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+    if not _is_origin(url):
         raise ConfigError(
             "SUPABASE_URL is missing or not a plain http(s) URL: see Project Settings > Data API, "
             "for example https://abcdefgh.supabase.co."
+        )
+    bytes_only_url = (environment.get("SUPABASE_STORAGE_URL") or "").rstrip("/") or None
+    if bytes_only_url and not _is_origin(bytes_only_url):
+        raise ConfigError(
+            "SUPABASE_STORAGE_URL is not a plain http(s) URL. On hosted Supabase it is "
+            "https://<project ref>.storage.supabase.co; leave it empty to send bytes to SUPABASE_URL."
         )
     key = environment.get("SUPABASE_PUBLISHABLE_KEY") or ""
     if not key.isascii() or not key.isprintable() or not key or " " in key:
@@ -138,7 +157,12 @@ def _connection(environment: Mapping[str, str]) -> Connection:
         raise ConfigError(
             "SUPABASE_PUBLISHABLE_KEY contains a secret key, which Assetdock does not need. Use sb_publishable_…."
         )
-    return Connection(supabase_url=url, publishable_key=key)
+    return Connection(supabase_url=url, publishable_key=key, bytes_only_url=bytes_only_url)
+
+
+def _is_origin(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.path and not parts.query
 
 
 def _claims(token: str) -> dict[str, Any]:

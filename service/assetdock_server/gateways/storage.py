@@ -67,20 +67,24 @@ class SignedUrl:
 class Storage:
     """The Storage API. Storage's policies decide what the caller's token may do.
 
+    `url` is where this process calls the API, `bytes_url` where the holder of a signed URL does, if it is another one.
     `minter` mints the tokens for API keys. Without it, every token is the worker's.
     """
 
-    def __init__(self, pool: Pool, *, url: str, publishable_key: str, minter: Minter | None = None) -> None:
+    def __init__(
+        self, pool: Pool, *, url: str, publishable_key: str, bytes_url: str | None = None, minter: Minter | None = None
+    ) -> None:
         self._pool = pool
         self._minter = minter
         self._url = url
+        self._bytes_url = bytes_url or url
         self._server = pool.server(url)
         self._publishable_key = publishable_key
 
     @property
     def resumable_url(self) -> str:
         """The URL where a resumable upload (TUS) starts. It takes the token of a signed URL in `x-signature`."""
-        return f"{self._url}upload/resumable/sign"
+        return f"{self._bytes_url}upload/resumable/sign"
 
     async def sign_upload(self, token: str, bucket: str, name: str) -> SignedUrl:
         """A URL for one upload of this object. Raises ApiError `conflict` if the object can't be uploaded."""
@@ -149,7 +153,7 @@ class Storage:
         """The path starts at `/object`."""
         token = path.partition("token=")[2].partition("&")[0]
         try:
-            return SignedUrl(self._url + path.lstrip("/"), token, _expiry(token))
+            return SignedUrl(self._bytes_url + path.lstrip("/"), token, _expiry(token))
         except (LookupError, TypeError, ValueError, OverflowError) as error:
             log.error("invalid_upstream_response", operation="sign", error=type(error).__name__)
             raise ApiError("upstream_error") from error

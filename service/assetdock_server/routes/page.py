@@ -30,8 +30,9 @@ COMMON_HEADERS: Final = {
 }
 
 
-def content_security_policy(supabase_url: str) -> str:
+def content_security_policy(supabase_url: str, storage_origin: str) -> str:
     """Allows the page's own files and the project's Auth and Storage, and nothing else."""
+    project = supabase_url if storage_origin == supabase_url else f"{supabase_url} {storage_origin}"
     return "; ".join(
         (
             "default-src 'none'",
@@ -39,8 +40,8 @@ def content_security_policy(supabase_url: str) -> str:
             "style-src 'self'",
             "font-src 'self'",
             "img-src 'self'",
-            f"media-src 'self' blob: {supabase_url}",  # blob: to read a file's properties before its upload
-            f"connect-src 'self' {supabase_url}",
+            f"media-src 'self' blob: {storage_origin}",  # blob: to read a file's properties before its upload
+            f"connect-src 'self' {project}",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
@@ -71,7 +72,7 @@ class Page:
     @classmethod
     def read(cls, connection: Connection, dist: Path = DIST) -> "Page":
         """Reads the page from `dist` and fills in the settings of this Supabase project."""
-        policy = content_security_policy(connection.supabase_url)
+        policy = content_security_policy(connection.supabase_url, connection.bytes_origin)
         template = dist / "index.html"
         if not template.is_file():
             return cls(None, "", policy, {})

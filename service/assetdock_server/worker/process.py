@@ -42,7 +42,7 @@ async def run(settings: WorkerSettings, concurrency: int) -> int:
     log.info("dumping_disabled" if disable_dumping() else "dumping_not_disabled")
     try:
         ffprobe = await find(files.checkout(), limits=limits)
-        ffprobe.accept(settings.connection.supabase_url)
+        ffprobe.accept(settings.connection.bytes_origin)
     except UnusableFfprobeError as error:
         raise ConfigError(str(error)) from error
     connection = settings.connection
@@ -55,7 +55,9 @@ async def run(settings: WorkerSettings, concurrency: int) -> int:
         )
         count_down(settings.token)
         await check(queue, settings.token)
-        storage = Storage(pool, url=connection.storage_url, publishable_key=connection.publishable_key)
+        storage = Storage(
+            pool, url=connection.storage_url, bytes_url=connection.bytes_url, publishable_key=connection.publishable_key
+        )
         probes = ProbeHandler(
             queue=queue,
             storage=storage,

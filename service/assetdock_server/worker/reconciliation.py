@@ -34,7 +34,12 @@ async def run(settings: WorkerSettings, *, repair: bool) -> int:
     async with http_pool() as pool:
         reconciliation = Reconciliation(
             Postgrest(pool, url=connection.rest_url, publishable_key=connection.publishable_key),
-            Storage(pool, url=connection.storage_url, publishable_key=connection.publishable_key),
+            Storage(
+                pool,
+                url=connection.storage_url,
+                bytes_url=connection.bytes_url,
+                publishable_key=connection.publishable_key,
+            ),
             settings.token,
         )
         try:
