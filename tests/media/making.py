@@ -28,13 +28,13 @@ def encoded(arguments: Sequence[str], seconds: float, *, channels: int = 1, pict
     return make
 
 
-def trimmed(arguments: Sequence[str], seconds: float, from_second: float) -> Maker:
+def trimmed(arguments: Sequence[str], seconds: float, from_second: float, *options: str) -> Maker:
     """A film cut at its start without encoding it again: an edit list hides what precedes `from_second`."""
 
     def make(path: Path) -> None:
         whole = path.with_name(f"{path.stem}-whole{path.suffix}")
         encoded(arguments, seconds, picture=True)(whole)
-        run("-ss", str(from_second), "-i", str(whole), "-c", "copy", str(path))
+        run("-ss", str(from_second), "-i", str(whole), "-c", "copy", *options, str(path))
 
     return make
 

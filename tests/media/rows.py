@@ -150,6 +150,15 @@ def _edited() -> Iterator[Row]:
                 2 * FRAME,
                 "video",
             )
+    yield Row(
+        "trimmed-fragments.mp4",
+        "A fragmented film (.mp4) of 6 s whose edit list begins at 1.28 s",
+        trimmed(H264, 6, 1.28, "-movflags", "frag_keyframe+delay_moov"),
+        4.72,
+        BUILT,
+        2 * FRAME,
+        "video",
+    )
     for extension in ("mp4", "mkv", "ts"):
         for start in (2, 11):
             yield Row(

@@ -19,7 +19,8 @@ ENTRIES = (
 )
 KINDS: dict[object, Kind] = {"video": "video", "audio": "audio", "subtitle": "subtitle"}
 WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis", "webvtt"}
-LISTS_TRACKS = {"mp4", "mov", "3gp", "matroska", "webm"}  # the header lists tracks, which may be empty
+MOV_FAMILY = {"mp4", "mov", "3gp"}
+LISTS_TRACKS = {*MOV_FAMILY, "matroska", "webm"}  # the header lists tracks, which may be empty
 PICTURE_CODECS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff"}
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}  # PQ and HLG
 # A faster r_frame_rate is the clock of the time stamps, such as 1000/1 in WebM and 90000/1 in MPEG.
@@ -112,9 +113,12 @@ def read(document: bytes) -> Header:
     streams = tuple(_streams(entries))
     container = _container(format_, streams)
     media = Media(container, streams, size=_whole(format_.get("size")))
+    start = _time(format_.get("start_time"))
+    if start is not None and start < 0 and container in MOV_FAMILY:
+        start = Decimal(0)  # an edit list hides what precedes zero; in fragmented files without the flag `D`
     return Header(
         media,
-        start=_time(format_.get("start_time")),
+        start=start,
         claimed=_time(format_.get("duration")),
         lists_samples=lists_samples,
         unseen=frozenset(
