@@ -21,6 +21,7 @@ create table assetdock_private.jobs (
   recipient uuid,
   available_at timestamptz not null default now(),
   attempts integer not null default 0,
+  has_begun boolean not null default false,
   postponed integer not null default 0,
   first_postponed_at timestamptz,
   lease_token uuid,
@@ -60,7 +61,9 @@ comment on column assetdock_private.jobs.owner_id is 'The deleted user whose ass
 comment on column assetdock_private.jobs.recipient is
   'The owner of the webhook endpoint. Limits how many deliveries of one owner run at a time.';
 comment on column assetdock_private.jobs.attempts is
-  'Leases that expired without a result; the worker may have crashed. Includes the current lease.';
+  'How often work began and no result is known; the worker may have crashed. Includes work in progress.';
+comment on column assetdock_private.jobs.has_begun is
+  'Whether work has begun under the current lease, and cost an attempt. A lease whose response is lost costs none.';
 comment on column assetdock_private.jobs.postponed is
   'How often a worker returned the job because of an obstacle outside it, such as an outage.';
 comment on column assetdock_private.jobs.outcome is 'dead: failed permanently, a dead letter for the operator.';
@@ -128,6 +131,16 @@ comment on function assetdock_private.lock_leased_job(uuid, uuid, text) is
   'Locks a job and its asset. Raises conflict unless the lease is current and, if a kind is given, the job is of that '
   'kind.';
 
+create function assetdock_private.charge_attempt(job assetdock_private.jobs)
+returns void
+language sql set search_path = '' as $$
+  update assetdock_private.jobs j
+  set attempts = j.attempts + 1, has_begun = true
+  where j.id = job.id and not j.has_begun;
+$$;
+comment on function assetdock_private.charge_attempt(assetdock_private.jobs) is
+  'Counts an attempt when work on a leased job begins. A result gives it back; a crash does not.';
+
 create function assetdock.extend_lease(job_id uuid, lease_token uuid, lease_seconds integer default 120)
 returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -156,7 +169,8 @@ begin
   -- The time at which it was queued, so that it returns to its place in the queue.
   set lease_token = null,
     available_at = least(now(), assetdock_private.uuid7_instant(j.id)),
-    attempts = j.attempts - 1
+    attempts = j.attempts - j.has_begun::integer,
+    has_begun = false
   where j.id = job.id;
   return jsonb_build_object('outcome', 'released');
 end

@@ -3,6 +3,20 @@
 set lock_timeout = '5s';
 set statement_timeout = '30s';
 
+create function assetdock.begin_probe(job_id uuid, lease_token uuid)
+returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  job assetdock_private.jobs := assetdock_private.lock_leased_job(job_id, lease_token, 'probe');
+begin
+  perform assetdock_private.charge_attempt(job);
+  return jsonb_build_object('outcome', 'begun');
+end
+$$;
+comment on function assetdock.begin_probe(uuid, uuid) is
+  'For workers: the file is about to be read, which costs an attempt. If no result follows, the file may have crashed '
+  'the worker.';
+
 create function assetdock.complete_probe(
   job_id uuid, lease_token uuid, duration_seconds numeric, content_type text, media json
 )
@@ -64,5 +78,6 @@ comment on function assetdock_private.fail_exhausted_probe(assetdock_private.job
 -- Grants ----------------------------------------------------------------------
 call assetdock_private.revoke_default_grants();
 
+grant execute on function assetdock.begin_probe(uuid, uuid) to assetdock_worker;
 grant execute on function assetdock.complete_probe(uuid, uuid, numeric, text, json) to assetdock_worker;
 grant execute on function assetdock.reject_probe(uuid, uuid, text, text) to assetdock_worker;

@@ -43,7 +43,8 @@ begin
   end if;
   update assetdock_private.jobs j
   set lease_token = null,
-    attempts = j.attempts - 1,
+    attempts = j.attempts - j.has_begun::integer,
+    has_begun = false,
     postponed = j.postponed + 1,
     first_postponed_at = coalesce(j.first_postponed_at, now()),
     available_at = now()

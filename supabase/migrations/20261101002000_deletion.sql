@@ -95,6 +95,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   job assetdock_private.jobs := assetdock_private.lock_leased_job(job_id, lease_token, 'purge');
 begin
+  perform assetdock_private.charge_attempt(job);
   update assetdock_app.assets a
   set purge_started_at = now()
   where a.id = job.asset_id and a.state = 'deleted' and a.purge_started_at is null;

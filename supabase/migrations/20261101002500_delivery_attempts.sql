@@ -103,6 +103,7 @@ declare
   secrets assetdock_private.webhook_secrets;
   obstacle text;
 begin
+  perform assetdock_private.charge_attempt(j) from assetdock_private.jobs j where j.id = job_id;
   select * into strict endpoint from assetdock_app.webhook_endpoints e where e.id = delivery.webhook_endpoint_id;
   select * into secrets from assetdock_private.webhook_secrets s where s.webhook_endpoint_id = endpoint.id;
   obstacle := case
@@ -179,7 +180,7 @@ begin
   end if;
   update assetdock_private.webhook_deliveries d set next_attempt_at = now() + wait where d.id = delivery.id;
   update assetdock_private.jobs j
-  set lease_token = null, attempts = 0, available_at = now() + wait, last_error = left(record_delivery.error, 300)
+  set lease_token = null, attempts = 0, has_begun = false, available_at = now() + wait, last_error = left(record_delivery.error, 300)
   where j.id = record_delivery.job_id;
   return jsonb_build_object('outcome', 'retry');
 end

@@ -170,7 +170,7 @@ begin
   -- here.
   with taken as (
     update assetdock_private.jobs j
-    set attempts = j.attempts + 1,
+    set has_begun = false,
       lease_token = gen_random_uuid(),
       leased_by = worker,
       available_at = now() + make_interval(secs => lease_seconds)
@@ -181,7 +181,7 @@ begin
     'id', t.id,
     'kind', t.kind,
     'lease_token', t.lease_token,
-    'attempt', t.attempts + t.postponed,
+    'attempt', t.attempts + t.postponed + 1,
     'exclusive', exclusive,
     'lease_seconds', lease_seconds,
     'owner_id', t.owner_id,

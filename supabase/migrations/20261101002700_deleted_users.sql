@@ -69,7 +69,7 @@ begin
   job := assetdock_private.lock_leased_job(job_id, lease_token, 'purge_owner');
   if has_more then
     update assetdock_private.jobs j
-    set attempts = 0, lease_token = null, available_at = now()
+    set attempts = 0, has_begun = false, lease_token = null, available_at = now()
     where j.id = job.id;
     return jsonb_build_object('outcome', 'more');
   end if;

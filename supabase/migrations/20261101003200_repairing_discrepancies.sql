@@ -59,7 +59,7 @@ begin
     update assetdock_private.jobs j set lease_token = null, available_at = now() where j.id = job.id;
   elsif discrepancy = 'purge_failing' then
     update assetdock_private.jobs j
-    set lease_token = null, available_at = now(), attempts = 0, postponed = 0, first_postponed_at = null
+    set lease_token = null, available_at = now(), attempts = 0, has_begun = false, postponed = 0, first_postponed_at = null
     where j.id = job.id;
   end if;
   return discrepancy;

@@ -24,6 +24,7 @@ EXECUTABLE_FUNCTIONS = {
     "assetdock.test_webhook_endpoint": ["authenticated"],
     # The worker and the gateway.
     "assetdock.begin_delivery": ["assetdock_worker"],
+    "assetdock.begin_probe": ["assetdock_worker"],
     "assetdock.begin_purge": ["assetdock_worker"],
     "assetdock.complete_probe": ["assetdock_worker"],
     "assetdock.complete_purge": ["assetdock_worker"],

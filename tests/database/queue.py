@@ -26,9 +26,14 @@ def lease(
     max_jobs: int = 1,
     kinds: Sequence[str] = ("probe",),
     idle: bool = True,
+    begins: bool = True,
 ) -> list[Job]:
-    """Leases jobs for 60 seconds."""
-    return lease_counting(database, worker, max_jobs, kinds, idle)[0]
+    """Leases jobs for 60 seconds and begins to work on the probes among them, unless `begins` is false."""
+    jobs = lease_counting(database, worker, max_jobs, kinds, idle)[0]
+    for job in jobs if begins else ():
+        if job["kind"] == "probe":
+            database.execute("select assetdock.begin_probe(%s, %s)", [job["id"], job["lease_token"]])
+    return jobs
 
 
 def lease_counting(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.attacks import Record
 from tests.callers import Caller
 from tests.catalogue import Database
 from tests.database.queue import (
@@ -30,6 +31,35 @@ def test_a_postponed_job_waits_longer_each_time_and_costs_no_attempt(database: D
     assert database.execute(
         "select attempts, postponed, last_error from assetdock_private.jobs where asset_id = %s", [asset_id]
     ).fetchone() == (0, 8, "storage is away")
+
+
+def test_a_lease_whose_response_is_lost_costs_no_attempt(database: Database, asset_id: str, attack: Record) -> None:
+    for _ in range(10):
+        assert len(lease(database, begins=False)) == 1
+        expire_leases(database)
+    attempts = database.execute(
+        "select attempts from assetdock_private.jobs where asset_id = %s", [asset_id]
+    ).fetchone()
+    [job] = lease(database)
+    complete(database, job)
+
+    attack(
+        "8 ten lost responses to lease_jobs: a healthy file",
+        before="failed, probe_crashed after five",
+        now=str(state(database, asset_id)[0]),
+        bound="ready",
+    )
+    assert attempts == (0,)
+    assert state(database, asset_id) == ("ready", None)
+
+
+def test_work_that_began_twice_under_one_lease_costs_one_attempt(database: Database, asset_id: str) -> None:
+    [job] = lease(database)
+    database.execute("select assetdock.begin_probe(%s, %s)", [job["id"], job["lease_token"]])
+
+    assert database.execute(
+        "select attempts from assetdock_private.jobs where asset_id = %s", [asset_id]
+    ).fetchone() == (1,)
 
 
 def test_a_probe_postponed_for_longer_than_the_retry_window_is_dead(database: Database, asset_id: str) -> None:

@@ -113,7 +113,8 @@ class AssetLifeCycles(RuleBasedStateMachine):
 
     @precondition(lambda self: self.leases)
     @rule(choice=CHOICE, call=st.sampled_from([
-        "complete_probe(%s, %s, 1.5, 'audio/wav', '{}')", "reject_probe(%s, %s, 'unreadable_media', 'no')",
+        "begin_probe(%s, %s)", "complete_probe(%s, %s, 1.5, 'audio/wav', '{}')",
+        "reject_probe(%s, %s, 'unreadable_media', 'no')",
         "reject_probe(%s, %s, 'bytes_missing', 'no')", "retry_job(%s, %s, 'trouble')", "release_job(%s, %s)",
         "extend_lease(%s, %s, 60)", "begin_purge(%s, %s)", "complete_purge(%s, %s)", "purge_owner_batch(%s, %s, 1)",
     ]))  # fmt: skip
@@ -141,7 +142,7 @@ class AssetLifeCycles(RuleBasedStateMachine):
     def work(self, number: int) -> None:
         """The calls of a real worker, in order. Random calls alone rarely complete a purge."""
         calls = {
-            "probe": ["complete_probe(%s, %s, 1.5, 'audio/wav', '{}')"],
+            "probe": ["begin_probe(%s, %s)", "complete_probe(%s, %s, 1.5, 'audio/wav', '{}')"],
             "purge_owner": ["purge_owner_batch(%s, %s, 2)"],
             "purge": ["begin_purge(%s, %s)", "", "complete_purge(%s, %s)"],
         }
@@ -283,7 +284,7 @@ class AssetLifeCycles(RuleBasedStateMachine):
 
 WAITING = "lease_token is null and finished_at is null"
 FUNCTIONS_OF_A_KIND = {
-    "probe": ("complete_probe", "reject_probe"),
+    "probe": ("begin_probe", "complete_probe", "reject_probe"),
     "purge": ("begin_purge", "complete_purge"),
     "purge_owner": ("purge_owner_batch",),
 }

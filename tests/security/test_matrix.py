@@ -49,6 +49,7 @@ ALLOWED = {
     "list_webhook_deliveries": "webhooks:read",
     "replay_webhook_delivery": "webhooks:write",
     "begin_delivery": "assetdock_worker",
+    "begin_probe": "assetdock_worker",
     "begin_purge": "assetdock_worker",
     "complete_probe": "assetdock_worker",
     "complete_purge": "assetdock_worker",
@@ -80,6 +81,7 @@ WHEN_ALLOWED: dict[str, tuple[int, str | None]] = {
     **dict.fromkeys(
         [
             "begin_delivery",
+            "begin_probe",
             "begin_purge",
             "complete_probe",
             "complete_purge",

@@ -59,7 +59,7 @@ class ProbeHandler:
         started = time.perf_counter()
         asset = job.require_asset()
         try:
-            verdict = await self._verdict(asset)
+            verdict = await self._verdict(job, asset)
         except NoSlotError:
             await self._queue.release_job(job)
             return "released"
@@ -79,12 +79,13 @@ class ProbeHandler:
         counters.probe_seconds.observe(time.perf_counter() - started)
         return "done"
 
-    async def _verdict(self, asset: LeasedAsset) -> Ready | Failed:
+    async def _verdict(self, job: Job, asset: LeasedAsset) -> Ready | Failed:
         """Reads a few ranges of the file. Reads all of it only for the checksum of a file that passed."""
         signed = await self._storage.sign_download(self._token, BUCKET, asset.id)
         if signed is None:
             return READ_FAILURES["missing"]
         async with self._slot():
+            await self._queue.begin_probe(job)
             downloads = self._pool.downloads
             report = await probe(
                 signed.url,

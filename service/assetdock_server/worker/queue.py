@@ -106,6 +106,10 @@ class Queue:
         """Renews the lease: it expires `lease_seconds` from now."""
         await self._call_for(job, "extend_lease", {"lease_seconds": self.lease_seconds}, OBJECT)
 
+    async def begin_probe(self, job: Job) -> None:
+        """Records that the file is about to be read. Only then does a lease that expires cost an attempt."""
+        await self._call_for(job, "begin_probe", {}, OBJECT)
+
     async def complete_probe(self, job: Job, verdict: Ready) -> None:
         """Makes the asset ready."""
         await self._call_for(
