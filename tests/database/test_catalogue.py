@@ -74,6 +74,19 @@ def test_the_exposed_schema_contains_functions_only(database: Database) -> None:
     assert relations == []
 
 
+def test_every_table_is_closed_by_a_restrictive_policy(database: Database) -> None:
+    """No grant or policy that a project adds later opens a table. A new migration has to close its tables, too."""
+    open_tables = database.execute(
+        "select c.oid::regclass::text from pg_class c where c.relnamespace = any(%s::regnamespace[])"
+        " and c.relkind in ('r', 'p') and not exists (select from pg_policy p where p.polrelid = c.oid"
+        "   and not p.polpermissive and p.polcmd = '*' and p.polroles = '{0}'"
+        "   and pg_get_expr(p.polqual, p.polrelid) = 'false')",
+        [SCHEMAS],
+    ).fetchall()
+
+    assert open_tables == []
+
+
 def test_api_roles_can_use_only_the_exposed_schema(database: Database) -> None:
     assert catalogue.usable_schemas(database) == {("assetdock", role) for role in API_ROLES if role != "service_role"}
 

@@ -113,7 +113,7 @@ def statements(database: psycopg.Connection[Any], paused_worker: None) -> Iterat
 # the statements within the function.
 @pytest.mark.parametrize(
     ("function", "inside"),
-    [("create_upload", 6), ("get_asset", 2), ("list_assets", 3), ("confirm_upload", 2)],
+    [("create_upload", 5), ("get_asset", 2), ("list_assets", 3), ("confirm_upload", 2)],
 )
 def test_each_function_runs_the_expected_number_of_statements(
     owner: Caller, statements: Callable[[], tuple[int, int]], wav: bytes, function: str, inside: int
