@@ -19,6 +19,7 @@ from devstack.ports import Ports
 from devstack.stack import Stack
 from tests.callers import Caller, Project
 from tests.forwarder import Forwarder, forwarder
+from tests.polling import until
 from tests.processes import Service
 
 REQUESTS = 20
@@ -91,6 +92,8 @@ def statements(database: psycopg.Connection[Any], paused_worker: None) -> Iterat
     database.execute("create extension if not exists pg_stat_statements with schema extensions")
     database.execute("alter system set pg_stat_statements.track = 'all'")
     database.execute("select pg_reload_conf()")
+    # Sessions read the configuration only after a signal from the postmaster.
+    until(lambda: database.execute("show pg_stat_statements.track").fetchone() == ("all",), "the new configuration")
 
     def count_statements() -> tuple[int, int]:
         # PostgREST's statements run as authenticated, those inside functions as the owner of the function.
