@@ -8,7 +8,7 @@ from pathlib import Path
 from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from devstack.keys import Keys
@@ -74,6 +74,7 @@ def create_app(
     # The first match wins.
     table: list[tuple[str, str, Endpoint]] = [
         ("GET", "/status", _status),
+        ("GET", "/version", _version),
         *(
             (method, f"/upload/resumable{path}", endpoint.handle)
             for method in protocol.METHODS
@@ -114,6 +115,11 @@ def create_app(
         },
         lifespan=lifespan,
     )
+
+
+async def _version(_: Request) -> Response:
+    """The version of storage-api that the contract tests compare this stand-in with."""
+    return PlainTextResponse("1.58.20")
 
 
 async def _status(_: Request) -> Response:

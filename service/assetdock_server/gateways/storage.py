@@ -38,6 +38,9 @@ REFUSED_TOKEN = re.compile(
 )
 
 STATUS = re.compile(r"[1-5][0-9]{2}")
+VERSION = re.compile(r"v?([0-9]{1,5})\.([0-9]{1,5})\.([0-9]{1,5})")
+MINIMUM_VERSION = (1, 41, 0)  # the oldest that was run
+RECOMMENDED_VERSION = (1, 58, 20)  # older ones do not pass on the text of a refusal
 
 log = structlog.get_logger()
 
@@ -64,6 +67,15 @@ class SignedUrl:
     expires_at: datetime
 
 
+class StorageTooOldError(ApiError):
+    """This version of storage-api refuses uploads that were reserved."""
+
+    readiness = "storage_too_old"
+
+    def __init__(self) -> None:
+        super().__init__("upstream_error")
+
+
 class Storage:
     """The Storage API. Storage's policies decide what the caller's token may do.
 
@@ -80,6 +92,7 @@ class Storage:
         self._bytes_url = bytes_url or url
         self._server = pool.server(url)
         self._publishable_key = publishable_key
+        self.version: str | None = None  # of storage-api, once `check` has found it
 
     @property
     def resumable_url(self) -> str:
@@ -134,6 +147,28 @@ class Storage:
                 raise temporary_failure(status) or ApiError("upstream_error")
 
         await attempt(ask, server="storage", operation="status", idempotent=True)
+        if self.version is None:
+            await self._find_version()
+        if (found := _numbers(self.version)) and found < MINIMUM_VERSION:
+            raise StorageTooOldError
+
+    async def _find_version(self) -> None:
+        """Asks once for the version. A gateway may not pass the request on; then the version stays unknown."""
+        headers = {"apikey": self._publishable_key}
+
+        async def ask() -> tuple[int, bytes]:
+            return await received(lambda: self._pool.supabase.get(f"{self._url}version", headers=headers))
+
+        try:
+            status, body = await attempt(ask, server="storage", operation="version", idempotent=False)
+        except ApiError:
+            return
+        found = _numbers(body[:32].decode("ascii", "replace")) if status == 200 else None
+        if found is None:
+            return
+        self.version = ".".join(map(str, found))
+        if found < RECOMMENDED_VERSION:
+            log.warning("storage_api_is_old", version=self.version, recommended="1.58.20", minimum="1.41.0")
 
     def _call(self, send: Send, read: Callable[[int, bytes], T], operation: str, token: str) -> Awaitable[T]:
         """What `read` makes of a successful response. Every call can be repeated."""
@@ -160,6 +195,13 @@ class Storage:
 
     def _headers(self, token: str) -> dict[str, str]:
         return {"apikey": self._publishable_key, "Authorization": f"Bearer {token}"}
+
+
+def _numbers(version: str | None) -> tuple[int, int, int] | None:
+    """The numbers of `1.58.20` or `v1.58.20`; None for other text and for 0.0.0, the version of an unreleased build."""
+    match = VERSION.match(version or "")
+    numbers = (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+    return numbers if any(numbers) else None
 
 
 def translated(status: int, body: bytes, operation: str) -> ApiError:

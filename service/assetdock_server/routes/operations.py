@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from assetdock_server.errors import ApiError
 from assetdock_server.gateways.refused_tokens import RefusedTokenError
+from assetdock_server.gateways.storage import StorageTooOldError
 from assetdock_server.identity.jwks import Jwks
 from assetdock_server.metrics import CONTENT_TYPE, exposition, show_queue
 from assetdock_server.routes.resources import Resources, resources
@@ -26,9 +27,15 @@ async def healthz(_: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """GET /readyz: 200 if every upstream server works, else 503, with the state of each."""
     readiness: Readiness = request.app.state.readiness
-    checks = await readiness.checks(resources(request))
+    services = resources(request)
+    checks = await readiness.checks(services)
     ready = all(state == "ok" for state in checks.values())
-    return json_response({"status": "ok" if ready else "unavailable", "checks": checks}, 200 if ready else 503)
+    report = {
+        "status": "ok" if ready else "unavailable",
+        "checks": checks,
+        "storage_version": services.storage.version,
+    }
+    return json_response(report, 200 if ready else 503)
 
 
 async def metrics(request: Request) -> Response:
@@ -90,7 +97,7 @@ async def _signing_keys_state(jwks: Jwks) -> str:
 async def _state(check: Awaitable[None]) -> str:
     try:
         await asyncio.wait_for(check, 5)
-    except RefusedTokenError as error:
+    except (RefusedTokenError, StorageTooOldError) as error:
         return error.readiness
     except ApiError as error:
         return error.code

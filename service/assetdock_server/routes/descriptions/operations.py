@@ -21,7 +21,11 @@ READYZ = Operation(
     "for up to a few seconds. Sessions are still accepted while the signing keys are `stale`. Use it in a load "
     "balancer.",
     response=ReadinessReport,
-    example={"status": "ok", "checks": {"database": "ok", "storage": "ok", "signing_keys": "ok"}},
+    example={
+        "status": "ok",
+        "checks": {"database": "ok", "storage": "ok", "signing_keys": "ok"},
+        "storage_version": "1.58.20",
+    },
     other_responses=(
         (
             503,
@@ -30,6 +34,7 @@ READYZ = Operation(
             {
                 "status": "unavailable",
                 "checks": {"database": "upstream_unavailable", "storage": "ok", "signing_keys": "ok"},
+                "storage_version": None,
             },
         ),
     ),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from assetdock_server.routes.schemas.types import Schema
 
@@ -21,7 +21,7 @@ CheckState = Annotated[
             "description": "`ok`, or an error code. `stale`: the signing keys cannot be fetched, and the last ones "
             "remain in use. `signing_key_refused`: the project does not know the key in SUPABASE_SIGNING_KEY (or the "
             "secret in SUPABASE_JWT_SECRET), or it was revoked. `clock_skew`: the clocks of this machine and of the "
-            "project differ by minutes.",
+            "project differ by minutes. `storage_too_old`: storage-api is older than 1.41.",
         }
     ),
 ]
@@ -40,3 +40,7 @@ class ReadinessReport(Schema):
 
     status: Literal["ok", "unavailable"]
     checks: Checks
+    storage_version: Annotated[
+        str | None,
+        Field(description="The version of storage-api, if Storage tells it. 1.41 is the minimum, 1.58.20 recommended."),
+    ]
