@@ -118,6 +118,8 @@ def test_sql_functions_accept_any_text_or_raise_a_documented_code(owner: Caller,
     secret = ", prefix => 'rk_live_AAAAAAAA', secret_sha256 => 'x'" if argument == "name" else ""
 
     with psycopg.connect(stack.db_url) as connection:
+        session = connection.execute("select id from auth.sessions where user_id = %s", [owner.owner_id]).fetchone()
+        assert session is not None
 
         @given(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
         @settings(deadline=None, max_examples=150)
@@ -125,7 +127,7 @@ def test_sql_functions_accept_any_text_or_raise_a_documented_code(owner: Caller,
         @example("-_" * 16)
         @example("=" * 32)
         def call(text: str) -> None:
-            claims = f'{{"role": "authenticated", "sub": "{owner.owner_id}"}}'
+            claims = json.dumps({"role": "authenticated", "sub": owner.owner_id, "session_id": str(session[0])})
             connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
             raised, code = None, None
             try:

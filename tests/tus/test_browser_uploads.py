@@ -200,7 +200,7 @@ def test_rejects_a_size_other_than_reserved_and_deletes_the_bytes(
     assert "Send the file that was reserved" in ended["message"]
     assert owner.asset(reservation["asset"]["id"])["state"] == "pending_upload"
     assert part_files(stack) == before
-    assert head(reservation, tab.url).status_code == 404
+    assert head(reservation, tab.url).status_code == 410
 
 
 def test_rejects_a_type_other_than_reserved_with_a_reason(owner: Caller, recording: Path, open_tab: Open) -> None:
