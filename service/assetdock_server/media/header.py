@@ -22,6 +22,7 @@ WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis", "webvtt"}
 MOV_FAMILY = {"mp4", "mov", "3gp"}
 LISTS_TRACKS = {*MOV_FAMILY, "matroska", "webm"}  # the header lists tracks, which may be empty
 PICTURE_CODECS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff"}
+DEFAULT_LAYOUTS = {1: "mono", 2: "stereo"}
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}  # PQ and HLG
 # A faster r_frame_rate is the clock of the time stamps, such as 1000/1 in WebM and 90000/1 in MPEG.
 MAX_GUESSED_RATE = 240
@@ -190,7 +191,8 @@ def _streams(listed: list[dict[str, object]]) -> Iterator[Stream]:
             channels=channels,
             sample_rate=sample_rate,
             bit_rate=_positive(found.get("bit_rate")),
-            channel_layout=_name(found.get("channel_layout")),
+            # A header without a layout, such as that of a plain WAV, is played as mono or stereo.
+            channel_layout=_name(found.get("channel_layout")) or DEFAULT_LAYOUTS.get(channels or 0),
             hdr=_text(found.get("color_transfer")) in HDR_TRANSFERS,
             language=_name(_object(found.get("tags")).get("language")),
         )

@@ -37,7 +37,16 @@ READY: dict[str, Any] = {
     "media": {
         "container": "mp3",
         "bit_rate": 128548,
-        "streams": [{"kind": "audio", "codec": "mp3", "channels": 1, "sample_rate": 44100, "bit_rate": 128000}],
+        "streams": [
+            {
+                "kind": "audio",
+                "codec": "mp3",
+                "channels": 1,
+                "sample_rate": 44100,
+                "channel_layout": "mono",
+                "bit_rate": 128000,
+            }
+        ],
     },
     "ready_at": READY_AT,
 }
