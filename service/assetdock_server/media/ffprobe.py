@@ -106,15 +106,22 @@ class _Passes:
         try:
             found = header.read(bytes(document))
             if found.sizeless_video:
-                found = await self._with_late_video(found)
+                late = await self._late_video()
+                if isinstance(late, ReadFailure):
+                    return late
+                found = late
         except header.MalformedReportError:
             return ReadFailure("crashed")
         if not found.counted:
             return found.media
         return await self._with_duration(found, None, estimated=ESTIMATED in result.errors)
 
-    async def _with_late_video(self, found: Header) -> Header:
-        """Looks further into the file for the first key frame of a video. `found` if that fails."""
+    async def _late_video(self) -> Header | ReadFailure:
+        """The header from a pass that looks further into the file, for the first key frame of a video.
+
+        A failure must not leave the header without the video: the file would fail as one without a picture. Raises
+        TransientError.
+        """
         document = bytearray()
         result = await self._run(
             [*LATE_VIDEO, "-show_error", "-show_entries", header.ENTRIES, "-print_format", "json=compact=1"],
@@ -122,8 +129,10 @@ class _Passes:
             receive=document.extend,
             capacity=self._limits.output_bytes,
         )
-        if result.how != "exited" or result.status != 0 or diagnosis.network_error(result.errors):
-            return found
+        if failure := diagnosis.header_pass_failure(result, bytes(document)):
+            if failure == MISSING:
+                raise TransientError(REOPEN_FAILED)  # the pass before has read the object
+            return failure
         return header.read(bytes(document))
 
     async def _quick_probe(self) -> Report | None:
