@@ -111,6 +111,9 @@ def test_a_probe_can_read_ranges_of_its_file(storage: Storage, monkeypatch: pyte
             return SimpleNamespace(url=storage.url("file"))
 
     class AcceptingQueue:
+        async def begin_probe(self, *_: object) -> None:
+            """Accepts the beginning."""
+
         async def reject_probe(self, *_: object) -> None:
             """Accepts the outcome."""
 
